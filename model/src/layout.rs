@@ -1,0 +1,36 @@
+//! Where objects lie in a run's storage. Keys are relative to the storage root and use `/`.
+//!
+//! Nobody lists storage to find results: every key here is derived from ids that a reader already has, or travels in
+//! a report.
+
+use crate::{Digest, ExecutionId, RunId, StageId, TaskId};
+
+/// A serialised stage plan, by content.
+pub fn plan_key(digest: &Digest) -> String {
+    format!("plans/{digest}")
+}
+
+/// A Wasm component, by content.
+pub fn module_key(digest: &Digest) -> String {
+    format!("modules/{digest}.wasm")
+}
+
+/// Everything that a run owns and that is deleted with it.
+pub fn run_prefix(run: RunId) -> String {
+    format!("runs/{run}")
+}
+
+/// Present when the run was cancelled; workers look for it at each heartbeat.
+pub fn cancel_key(run: RunId) -> String {
+    format!("runs/{run}/cancelled")
+}
+
+/// The shuffle object of one execution of a task.
+pub fn shuffle_key(run: RunId, task: TaskId, execution: ExecutionId) -> String {
+    format!("runs/{run}/shuffle/{}/{}-{execution}", task.stage, task.index)
+}
+
+/// The [`StageManifest`](crate::StageManifest) of one attempt of a stage.
+pub fn manifest_key(run: RunId, stage: StageId, stage_attempt: u32) -> String {
+    format!("runs/{run}/stages/{stage}-{stage_attempt}.manifest")
+}

@@ -1,0 +1,36 @@
+//! What a job is: the pipeline specification, the stage graph, the messages between control plane and workers, the
+//! events of a run, and the pure state machine over them.
+//!
+//! **Invariants.** Everything here is plain data and pure functions: no IO, no clock, no threads, no DataFusion. Every
+//! persisted or transmitted type is serde and stays readable by later builds. Time enters as [`Timestamp`] arguments.
+//!
+//! **Boundary.** Everything else depends on this crate; it depends on nothing of Weir.
+
+mod digest;
+mod event;
+mod failure;
+mod graph;
+mod ids;
+pub mod layout;
+pub mod machine;
+mod manifest;
+mod message;
+mod metrics;
+mod output;
+mod settings;
+mod snapshot;
+pub mod spec;
+mod submission;
+
+pub use digest::{Digest, InvalidDigest};
+pub use event::{Event, EventRecord};
+pub use failure::{Failure, FailureKind, LostShuffle, Reason};
+pub use graph::{Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, StageOutput};
+pub use ids::{ExecutionId, InvalidId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
+pub use manifest::{InvalidManifest, Segment, StageManifest};
+pub use message::{InputRef, ReportBody, TaskMessage, TaskReport};
+pub use metrics::{LogLevel, LogLine, MetricValue, OperatorMetrics, TaskMetrics};
+pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput};
+pub use settings::{CoalesceSettings, RetrySettings, RunSettings};
+pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
+pub use submission::{Job, Submission, TableRef};

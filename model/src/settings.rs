@@ -1,0 +1,79 @@
+//! What a submitter can tune about a run.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of one run, fixed when it is submitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSettings {
+    /// Partitions of a shuffle, and the most tasks of a stage that reads one.
+    pub target_partitions: u32,
+    /// How small partitions are put together into one task.
+    pub coalesce: CoalesceSettings,
+    /// How often and how fast failed attempts are tried again.
+    pub retry: RetrySettings,
+    /// How long an attempt may go without a sign of life before another is dispatched, in milliseconds. It also
+    /// bounds how long a lost task message is missed.
+    pub attempt_timeout_ms: u64,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            target_partitions: 4,
+            coalesce: CoalesceSettings::default(),
+            retry: RetrySettings::default(),
+            attempt_timeout_ms: 60_000,
+        }
+    }
+}
+
+/// How the partitions of a stage's inputs are grouped into tasks, by their exact sizes.
+///
+/// As Spark's adaptive execution does it: a task gets about
+/// `clamp(total_bytes / parallelism, min_bytes, target_bytes)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoalesceSettings {
+    /// Bytes above which no further partition is added to a task.
+    pub target_bytes: u64,
+    /// Bytes below which a task is not worth its overhead.
+    pub min_bytes: u64,
+    /// Tasks that can run at once.
+    pub parallelism: u32,
+}
+
+impl Default for CoalesceSettings {
+    fn default() -> Self {
+        Self {
+            target_bytes: 64 << 20,
+            min_bytes: 1 << 20,
+            parallelism: 4,
+        }
+    }
+}
+
+/// Retries of attempts that failed through the platform's fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// Attempts of one task before the run fails.
+    pub max_attempts: u32,
+    /// The first wait, in milliseconds; each further one doubles it.
+    pub backoff_ms: u64,
+    /// The longest wait, in milliseconds.
+    pub max_backoff_ms: u64,
+    /// Times that a stage may be reopened because its shuffle objects were lost.
+    pub max_stage_attempts: u32,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            max_attempts: 4,
+            backoff_ms: 200,
+            max_backoff_ms: 10_000,
+            max_stage_attempts: 4,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Beam YAML: text to a checked graph of transforms.
