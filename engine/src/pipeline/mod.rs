@@ -1,0 +1,1 @@
+//! A checked pipeline to the parts of a job.

@@ -1,0 +1,1 @@
+//! Shuffle objects: their writer and reader.

@@ -1,0 +1,1 @@
+//! How stage plans become bytes.
