@@ -1,1 +1,37 @@
-fn main() {}
+//! The `weir` command.
+//!
+//! **Invariants.** Data goes to stdout and everything else to stderr; progress is drawn only on a terminal; the exit
+//! code says what kind of end it was (see [`error::Error::exit_code`]).
+//!
+//! **Boundary.** The only crate that knows all the others: it wires them into one process.
+
+mod args;
+mod commands;
+mod drive;
+mod embedded;
+mod error;
+mod format;
+mod preview;
+mod progress;
+mod rows;
+mod submission;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return error::report(&error::Error::Io { action: "start the runtime".to_owned(), source }),
+    };
+    let result = runtime.block_on(commands::execute(args));
+    // Blocking calls that were abandoned (a stalled disk, say) must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}

@@ -13,6 +13,7 @@ pub mod pipeline;
 pub mod shuffle;
 pub mod sql;
 pub mod stages;
+pub mod statements;
 pub mod task;
 pub mod wasm;
 

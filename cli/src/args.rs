@@ -1,0 +1,271 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use weir_model::RunId;
+
+/// Batch pipelines and SQL with sandboxed Wasm functions.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about, propagate_version = true)]
+pub(crate) struct Args {
+    /// Write log lines of this level to stderr: error, warn, info, debug, trace, or a filter such as
+    /// `weir_engine=debug`
+    #[arg(long, global = true, env = "WEIR_LOG", default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a Beam YAML pipeline in this process
+    Run(RunArgs),
+    /// Run SQL over files in this process
+    Sql(SqlArgs),
+    /// Check a pipeline: syntax, names, columns and types
+    Validate(ValidateArgs),
+    /// Show what a pipeline would do: logical plan, stages, exchanges and tasks
+    Explain(ExplainArgs),
+    /// Build a guest crate to a Wasm component
+    Build(BuildArgs),
+    /// Look at runs of this data folder, and resume interrupted ones
+    #[command(subcommand)]
+    Runs(RunsCommand),
+}
+
+/// Where runs keep their history and their objects.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct DataArgs {
+    /// Folder of the run history, shuffle objects and caches [default: $XDG_DATA_HOME/weir or ~/.local/share/weir]
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// How the embedded service uses this machine.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct EmbeddedArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Workers in this process
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) workers: u32,
+
+    /// Tasks that each worker runs at once [default: processors / workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) slots: Option<u32>,
+
+    /// Partitions of a shuffle [default: tasks that can run at once]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) target_partitions: Option<u32>,
+
+    /// Memory for all tasks, such as `2GiB`; beyond it they spill to disk [default: half of this machine's]
+    #[arg(long, env = "WEIR_MEMORY", value_name = "SIZE", value_parser = crate::format::parse_bytes)]
+    pub(crate) memory: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The pipeline, in Beam YAML
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArgs,
+
+    /// How to print the summary
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: OutputFormat,
+
+    /// First rows of each output to show
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) preview: u32,
+}
+
+/// Values for a pipeline's template.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct ParamArgs {
+    /// A parameter of the pipeline's template; may be given several times
+    #[arg(short, long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) params: Vec<(String, String)>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SqlArgs {
+    /// Statements, separated by semicolons
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) statements: Option<String>,
+
+    /// Read the statements from a file (`-` for standard input)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// A file, glob or folder of Parquet, CSV or JSON lines to read as a table; may be given several times
+    #[arg(short, long = "table", value_name = "NAME=PATH", value_parser = key_value)]
+    pub(crate) tables: Vec<(String, String)>,
+
+    /// A Wasm component whose functions the statements may call; may be given several times
+    #[arg(short, long = "module", value_name = "FILE")]
+    pub(crate) modules: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArgs,
+
+    /// How to print rows
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: RowFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ValidateArgs {
+    /// The pipeline, in Beam YAML
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Check only what needs neither the input files nor the modules
+    #[arg(long)]
+    pub(crate) syntax: bool,
+
+    /// How to print what was found
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The pipeline, in Beam YAML
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArgs,
+
+    /// How to print the plan
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BuildArgs {
+    /// The folder of the guest crate
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// Copy the component to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Runs, newest first
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        /// How to print them
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+        /// Runs to show
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One run, with its stages
+    Get {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        data: DataArgs,
+        /// How to print it
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// What happened in a run, in order
+    Events {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        data: DataArgs,
+        /// How to print them
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// Go on with runs whose process ended before they did
+    Resume {
+        /// The run, or `latest`; all interrupted ones when left out
+        run: Option<RunRef>,
+        #[command(flatten)]
+        embedded: EmbeddedArgs,
+        /// How to print the summaries
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+}
+
+/// A run as people name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RunRef {
+    /// The newest run.
+    Latest,
+    /// A run by its id.
+    Id(RunId),
+}
+
+impl std::str::FromStr for RunRef {
+    type Err = weir_model::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "latest" { Ok(Self::Latest) } else { text.parse().map(Self::Id) }
+    }
+}
+
+/// How to print records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Jsonl,
+}
+
+/// How to print rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// For people
+    Table,
+    /// A JSON array of objects
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// CSV with a header
+    Csv,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,156 @@
+//! The whole service in this process: SQLite, a queue in memory, a folder, workers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_control_plane::{ControlPlane, Planner, SqliteStore, Store};
+use weir_engine::{Engine, EngineOptions};
+use weir_model::{Failure, RunId, StageGraph, Submission};
+use weir_platform::{MemoryQueue, Queue, Storage};
+use weir_sandbox::{Sandbox, SandboxOptions};
+use weir_worker::{Worker, WorkerOptions};
+
+use crate::args::{DataArgs, EmbeddedArgs};
+use crate::error::Error;
+use crate::submission;
+
+/// A running control plane with its workers.
+pub(crate) struct Embedded {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) engine: Engine,
+    pub(crate) storage: Storage,
+    stop: CancellationToken,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// The data folder's parts.
+pub(crate) struct DataFolder {
+    root: PathBuf,
+}
+
+impl DataFolder {
+    /// The folder that the arguments or the environment choose; made when it is not there.
+    pub(crate) fn open(args: &DataArgs) -> Result<Self, Error> {
+        let root = match &args.data_dir {
+            Some(folder) => folder.clone(),
+            None => default_data_dir()?,
+        };
+        std::fs::create_dir_all(&root).map_err(Error::io(format!("create the data folder {}", root.display())))?;
+        let root = root.canonicalize().map_err(Error::io(format!("use the data folder {}", root.display())))?;
+        Ok(Self { root })
+    }
+
+    /// The run history.
+    pub(crate) async fn store(&self) -> Result<SqliteStore, Error> {
+        SqliteStore::open(&self.root.join("weir.db")).await.map_err(Error::platform("open the run history"))
+    }
+
+    /// Plans, modules and shuffle objects.
+    pub(crate) fn storage(&self) -> Result<Storage, Error> {
+        let folder = self.root.join("storage");
+        Storage::open(&folder.to_string_lossy()).map_err(Error::platform("open the storage folder"))
+    }
+
+    /// Compiled Wasm components.
+    fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// What operators spill.
+    fn spill(&self) -> PathBuf {
+        self.root.join("spill")
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, Error> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|folder| folder.join("weir"))
+        .ok_or_else(|| Error::Usage("neither HOME nor XDG_DATA_HOME is set; choose a folder by --data-dir".to_owned()))
+}
+
+/// The engine alone, for what needs no run.
+pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine, Storage), Error> {
+    let storage = folder.storage()?;
+    let sandbox = Sandbox::new(SandboxOptions { cache_dir: Some(folder.cache()), ..Default::default() })
+        .map_err(Error::platform("start the Wasm sandbox"))?;
+    let memory = memory.unwrap_or_else(default_memory);
+    let options = EngineOptions { memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX), spill_dir: folder.spill() };
+    let engine =
+        Engine::new(options, storage.clone(), Arc::new(sandbox)).map_err(Error::platform("start the engine"))?;
+    Ok((engine, storage))
+}
+
+/// Half of the machine's memory; 4 GiB where the system does not say.
+fn default_memory() -> u64 {
+    const UNKNOWN: u64 = 8 << 30;
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+    });
+    total.unwrap_or(UNKNOWN) / 2
+}
+
+struct EnginePlanner(Engine);
+
+#[async_trait]
+impl Planner for EnginePlanner {
+    async fn plan(&self, run: RunId, submission: &Submission) -> Result<StageGraph, Failure> {
+        self.0.plan(run, submission).await.map_err(|error| error.to_failure())
+    }
+}
+
+impl Embedded {
+    /// Starts everything.
+    pub(crate) async fn start(args: &EmbeddedArgs) -> Result<Self, Error> {
+        let folder = DataFolder::open(&args.data)?;
+        let (engine, storage) = engine(&folder, args.memory)?;
+        let store: Arc<dyn Store> = Arc::new(folder.store().await?);
+        let task_queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
+        let report_queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
+        let stop = CancellationToken::new();
+        let mut workers = Vec::new();
+        for _ in 0..args.workers {
+            let options = WorkerOptions { slots: submission::slots(args) as usize, ..Default::default() };
+            let worker = Worker::new(
+                options,
+                Arc::clone(&task_queue),
+                Arc::clone(&report_queue),
+                storage.clone(),
+                Arc::new(engine.clone()),
+            );
+            let stop = stop.clone();
+            workers.push(tokio::spawn(async move { worker.run(stop).await }));
+        }
+        let control_plane = ControlPlane::start(
+            Default::default(),
+            store,
+            task_queue,
+            report_queue,
+            storage.clone(),
+            Arc::new(EnginePlanner(engine.clone())),
+        )
+        .await
+        .map_err(Error::platform("start the control plane"))?;
+        Ok(Self { control_plane, engine, storage, stop, workers })
+    }
+
+    /// Stops everything; runs that are not over can be resumed.
+    pub(crate) async fn shutdown(self) {
+        self.control_plane.shutdown().await;
+        self.stop.cancel();
+        for worker in self.workers {
+            // A worker that panicked has logged it, and there is nothing left to save.
+            let _ = worker.await;
+        }
+    }
+}
+
+/// Whether the data folder has a history at all.
+pub(crate) fn has_history(folder: &DataFolder) -> bool {
+    Path::new(&folder.root).join("weir.db").exists()
+}

@@ -1,0 +1,199 @@
+//! A run as it is printed: summary, list and events.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use weir_model::{EventRecord, RunPhase, RunSnapshot, StagePhase};
+
+use crate::args::OutputFormat;
+use crate::format;
+
+/// A plain table: no borders, a header, columns two spaces apart.
+fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for at in right {
+        if let Some(column) = table.column_mut(*at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// How a run stands, in one word.
+pub(crate) fn state(run: &RunSnapshot) -> &'static str {
+    use weir_model::RunOutcome::{Cancelled, Failed, Succeeded};
+    match (run.outcome, run.phase) {
+        (Some(Succeeded), _) => "succeeded",
+        (Some(Failed), _) => "failed",
+        (Some(Cancelled), _) => "cancelled",
+        (None, RunPhase::Planning) => "planning",
+        (None, RunPhase::Running) => "running",
+        (None, RunPhase::Committing) => "committing",
+        (None, RunPhase::Stopping | RunPhase::Finished) => "stopping",
+    }
+}
+
+/// Prints one run with its stages.
+pub(crate) fn print_run(out: &mut dyn Write, run: &RunSnapshot, output: OutputFormat) -> io::Result<()> {
+    match output {
+        OutputFormat::Json => print_json(out, run, true),
+        OutputFormat::Jsonl => print_json(out, run, false),
+        OutputFormat::Table => {
+            writeln!(out, "run      {}", run.run)?;
+            writeln!(out, "job      {}", run.name)?;
+            let took = run.finished_at.map(|end| format!(" in {}", format::duration(end.ms_since(run.created_at))));
+            writeln!(out, "state    {}{}", state(run), took.unwrap_or_default())?;
+            if let Some(reason) = &run.reason {
+                writeln!(out, "reason   {}: {}", reason.code, reason.message)?;
+            }
+            print_stages(out, run)?;
+            for written in &run.outputs {
+                writeln!(
+                    out,
+                    "\n{} wrote {} rows, {}:",
+                    written.transform,
+                    format::count(written.rows),
+                    format::bytes(written.bytes)
+                )?;
+                const SHOWN: usize = 8;
+                for file in written.files.iter().take(SHOWN) {
+                    writeln!(out, "  {file}")?;
+                }
+                if written.files.len() > SHOWN {
+                    writeln!(out, "  … and {} more files", written.files.len() - SHOWN)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
+    if run.stages.is_empty() {
+        return Ok(());
+    }
+    let mut table = table(
+        ["stage", "state", "tasks", "rows in", "rows out", "bytes in", "bytes out", "spilled", "failed", "time", "name"],
+        &[2, 3, 4, 5, 6, 7, 8, 9],
+    );
+    for stage in &run.stages {
+        let time = match (stage.started_at, stage.finished_at) {
+            (Some(start), Some(end)) => format::duration(end.ms_since(start)),
+            _ => "-".to_owned(),
+        };
+        table.add_row([
+            stage.id.to_string(),
+            match stage.phase {
+                StagePhase::Waiting => "waiting",
+                StagePhase::Running => "running",
+                StagePhase::Completed => "completed",
+            }
+            .to_owned(),
+            format!("{}/{}", stage.done, stage.tasks),
+            format::count(stage.rows_in),
+            format::count(stage.rows_out),
+            format::bytes(stage.bytes_in),
+            format::bytes(stage.bytes_out),
+            format::bytes(stage.spilled_bytes),
+            stage.failed_attempts.to_string(),
+            time,
+            stage.name.clone(),
+        ]);
+    }
+    writeln!(out, "\n{}", trim(&table))
+}
+
+/// Prints runs, newest first.
+pub(crate) fn print_runs(out: &mut dyn Write, runs: &[RunSnapshot], output: OutputFormat) -> io::Result<()> {
+    match output {
+        OutputFormat::Json => print_json(out, &runs, true),
+        OutputFormat::Jsonl => runs.iter().try_for_each(|run| print_json(out, run, false)),
+        OutputFormat::Table => {
+            let mut table = table(["run", "job", "state", "created", "time", "stages", "rows out"], &[4, 5, 6]);
+            for run in runs {
+                let done = run.stages.iter().filter(|stage| stage.phase == StagePhase::Completed).count();
+                let rows: u64 = run.outputs.iter().map(|written| written.rows).sum();
+                table.add_row([
+                    run.run.to_string(),
+                    run.name.clone(),
+                    state(run).to_owned(),
+                    format::time(run.created_at),
+                    run.finished_at.map_or("-".to_owned(), |end| format::duration(end.ms_since(run.created_at))),
+                    format!("{done}/{}", run.stages.len()),
+                    format::count(rows),
+                ]);
+            }
+            writeln!(out, "{}", trim(&table))
+        }
+    }
+}
+
+/// Prints events in order.
+pub(crate) fn print_events(out: &mut dyn Write, events: &[EventRecord], output: OutputFormat) -> io::Result<()> {
+    match output {
+        OutputFormat::Json => print_json(out, &events, true),
+        OutputFormat::Jsonl => events.iter().try_for_each(|event| print_json(out, event, false)),
+        OutputFormat::Table => {
+            let start = events.first().map_or(weir_model::Timestamp(0), |event| event.at);
+            let mut table = table(["seq", "after", "event", "details"], &[0, 1]);
+            for record in events {
+                let (kind, details) = describe(record);
+                table.add_row([
+                    record.seq.to_string(),
+                    format::duration(record.at.ms_since(start)),
+                    kind,
+                    details,
+                ]);
+            }
+            writeln!(out, "{}", trim(&table))
+        }
+    }
+}
+
+/// An event's type, and its small fields as text.
+fn describe(record: &EventRecord) -> (String, String) {
+    const LONGEST: usize = 100;
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(&record.event) else {
+        return ("unknown".to_owned(), String::new());
+    };
+    let kind = fields.remove("type").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+    let mut parts = Vec::new();
+    for (name, value) in &fields {
+        let text = match (name.as_str(), value) {
+            ("task", task) => format!("{}.{}", task["stage"], task["index"]),
+            ("output", output) => format!("{} rows", output["metrics"]["rows_out"]),
+            ("failure", failure) => failure["message"].as_str().unwrap_or_default().to_owned(),
+            ("graph", graph) => format!("{} stages", graph["stages"].as_array().map_or(0, Vec::len)),
+            ("submission", submission) => submission["name"].as_str().unwrap_or_default().to_owned(),
+            ("tasks", tasks) => tasks.as_array().map_or(0, Vec::len).to_string(),
+            ("metrics", _) => continue,
+            (_, serde_json::Value::String(text)) => text.clone(),
+            (_, serde_json::Value::Null) => continue,
+            (_, other) => other.to_string(),
+        };
+        let text: String = if text.chars().count() > LONGEST {
+            text.chars().take(LONGEST).chain(['…']).collect()
+        } else {
+            text
+        };
+        parts.push(format!("{name}={text}"));
+    }
+    (kind, parts.join(" "))
+}
+
+/// Prints a JSON document and a line end.
+pub(crate) fn print_json(out: &mut dyn Write, value: &impl Serialize, pretty: bool) -> io::Result<()> {
+    if pretty {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+    } else {
+        serde_json::to_writer(&mut *out, value)?;
+    }
+    writeln!(out)
+}
+
+/// A table without the spaces that pad its last column.
+fn trim(table: &Table) -> String {
+    table.trim_fmt()
+}
