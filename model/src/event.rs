@@ -31,8 +31,12 @@ pub enum Event {
         /// What to run.
         submission: Box<Submission>,
     },
-    /// Another control plane owns the run now; attempts that it had not heard of are dispatched again.
-    OwnerChanged,
+    /// Another control plane owns the run now. Every attempt under way gets its full time again.
+    OwnerChanged {
+        /// Whether the messages in the queue were lost: then no attempt is under way any more.
+        #[serde(default)]
+        queue_lost: bool,
+    },
     /// The stages are known.
     Planned {
         /// The stages.
@@ -45,7 +49,8 @@ pub enum Event {
         /// Partitions of each task.
         tasks: Vec<Range<u32>>,
     },
-    /// A task message was decided; the task's epoch is `attempt` from now on.
+    /// A task message was decided; the task's epoch is `attempt` from now on. It gives up the attempt before, if that
+    /// has not failed: its message was missed, or was in a queue that was lost.
     TaskDispatched {
         /// The task.
         task: TaskId,
@@ -109,7 +114,7 @@ pub enum Event {
     StageReopened {
         /// The stage.
         stage: StageId,
-        /// Its new attempt.
+        /// Its new attempt; or the current one, when tasks join those that run again already.
         stage_attempt: u32,
         /// The tasks that run again.
         tasks: Vec<u32>,
@@ -119,7 +124,12 @@ pub enum Event {
         /// Who, for people.
         by: String,
     },
-    /// All stages are complete; from here on the run cannot be cancelled.
+    /// The run cannot succeed any more; what it staged is being deleted.
+    StopStarted {
+        /// Why.
+        reason: Reason,
+    },
+    /// All stages are complete; from here on the run cannot be cancelled. Left out when there is nothing to commit.
     CommitStarted,
     /// The outputs are visible.
     Committed {

@@ -3,19 +3,51 @@
 //! Both are pure. The control plane feeds inputs to `decide`, applies the events that come back, appends them to the
 //! run's log under its lease, and only then carries out the effects. Effects are safe to repeat: after a crash the
 //! next owner replays the log, feeds [`Input::Takeover`], and gets every effect again whose result is not in the log.
+//!
+//! **Invariants.**
+//! - The events of one decision are appended together or not at all: no state in between is ever resumed.
+//! - At most one attempt of a task is accepted per attempt of its stage, and no [`Effect::Discard`] ever names the
+//!   output of an accepted attempt.
+//! - A decision without events is right for every later state of the same log too, so an owner whose lease has run
+//!   out does no harm: what a report says of tasks, stage attempts or attempts that the state has not heard of is
+//!   left alone, since the run's next owner may know them.
+//! - A terminal state is terminal.
+//! - Tasks are deterministic up to the order of rows: when shuffle objects are lost and made again, readers that were
+//!   accepted with the old objects stay accepted.
+//!
+//! **Where each rule is.** `decide` has the life of a run, `dispatch` starts stages and sends tasks, `failures` has
+//! retries, timeouts and lost shuffles, `coalesce` sizes tasks, `reason` words what people read, `liveness` keeps the
+//! deadlines of attempts, and `state`, `apply` and `snapshot` hold, change and show the state.
 
-use crate::{
-    Event, EventRecord, Failure, OutputManifest, StageGraph, StageId, TaskMessage, TaskOutput, TaskReport, Timestamp,
-};
+mod apply;
+mod coalesce;
+mod decide;
+mod dispatch;
+mod failures;
+mod liveness;
+mod reason;
+mod snapshot;
+mod state;
+
+use crate::Timestamp;
+use crate::{Event, Failure, OutputManifest, StageGraph, StageId, Submission, TaskMessage, TaskOutput, TaskReport};
+
+pub use apply::apply;
+pub use coalesce::coalesce;
+pub use decide::decide;
+pub use state::RunState;
 
 /// Something that the control plane learned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
+    /// The run was accepted. Always the first input. Who only appends [`Event::Submitted`] and lets another control
+    /// plane find the run gets the same from [`Input::Takeover`].
+    Submit(Box<Submission>),
     /// [`Effect::Plan`] gave a graph.
     Planned(Box<StageGraph>),
     /// [`Effect::Plan`] failed.
     PlanFailed(Failure),
-    /// A worker reported.
+    /// A worker reported. Reports go to [`RunState::progress`] as well, which keeps what is not in the log.
     Report(Box<TaskReport>),
     /// [`Effect::WriteManifest`] is done.
     ManifestWritten {
@@ -40,7 +72,7 @@ pub enum Input {
         /// Whether the task messages that were sent before may be gone (an in-process queue after a restart).
         queue_lost: bool,
     },
-    /// Time has passed.
+    /// Time has passed, see [`RunState::next_wake`].
     Tick,
 }
 

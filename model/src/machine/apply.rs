@@ -1,0 +1,340 @@
+//! Folding events into the state.
+
+use std::ops::Range;
+
+use crate::{
+    Event, EventRecord, FailureKind, LogLine, Reason, RunOutcome, RunPhase, StageGraph, StageId, StagePhase,
+    Submission, TaskId, Timestamp,
+};
+
+use super::dispatch::invalid_graph;
+use super::snapshot::MAX_LOG_LINES;
+use super::state::{RunState, StageState, Stop, TaskState, TaskStatus, Totals};
+
+/// How often the patience with a message that nobody takes is doubled.
+const MAX_DOUBLINGS: u32 = 6;
+
+/// Folds an event into the state.
+///
+/// Total: an event that was applied before (by its place in the log), belongs to another run, or makes no sense in
+/// this state changes nothing.
+pub fn apply(state: &mut RunState, record: &EventRecord) {
+    if record.run != state.run || record.seq <= state.last_seq {
+        return;
+    }
+    state.last_seq = record.seq;
+    if state.is_finished() {
+        return;
+    }
+    let at = record.at;
+    match &record.event {
+        Event::Submitted { submission } => state.submitted(submission, at),
+        Event::OwnerChanged { queue_lost } => state.owner_changed(*queue_lost, at),
+        Event::Planned { graph } => state.planned_as(graph, at),
+        Event::StageStarted { stage, tasks } => state.stage_started(*stage, tasks, at),
+        Event::TaskDispatched {
+            task,
+            stage_attempt,
+            attempt,
+            not_before,
+        } => {
+            state.task_dispatched(
+                *task,
+                *stage_attempt,
+                *attempt,
+                not_before.map_or(at, |time| time.max(at)),
+            );
+        }
+        Event::AttemptStarted { .. } => state.attempt_started(&record.event, at),
+        Event::TaskAccepted { .. } => state.task_accepted(&record.event, at),
+        Event::AttemptFailed { .. } => state.attempt_failed(&record.event, at),
+        Event::StageCompleted { stage, stage_attempt } => state.stage_completed(*stage, *stage_attempt, at),
+        Event::StageReopened {
+            stage,
+            stage_attempt,
+            tasks,
+        } => state.stage_reopened(*stage, *stage_attempt, tasks),
+        Event::CancelRequested { by } => state.stopping(Stop::Cancelled { by: by.clone() }),
+        Event::StopStarted { reason } => state.stopping(Stop::Failed(reason.clone())),
+        Event::CommitStarted => state.commit_started(),
+        Event::Committed { outputs } => {
+            if state.phase == RunPhase::Committing {
+                state.outputs.clone_from(outputs);
+            }
+        }
+        Event::Finished { outcome, reason } => state.finished(*outcome, reason.clone(), at),
+    }
+}
+
+impl RunState {
+    fn submitted(&mut self, submission: &Submission, at: Timestamp) {
+        if self.submission.is_none() {
+            self.settings = submission.settings.clone();
+            self.submission = Some(Box::new(submission.clone()));
+            self.created_at = at;
+        }
+    }
+
+    fn owner_changed(&mut self, queue_lost: bool, at: Timestamp) {
+        self.live.extend(at, at.plus_ms(self.settings.attempt_timeout_ms));
+        if !queue_lost || self.phase != RunPhase::Running {
+            return;
+        }
+        for stage in &mut self.stages {
+            stage.recall_in_flight();
+        }
+        self.live.clear();
+    }
+
+    fn planned_as(&mut self, graph: &StageGraph, at: Timestamp) {
+        if self.submission.is_none() || self.phase != RunPhase::Planning || invalid_graph(graph).is_some() {
+            return;
+        }
+        self.readers = vec![Vec::new(); graph.stages.len()];
+        for stage in &graph.stages {
+            for input in &stage.inputs {
+                let readers = &mut self.readers[input.stage.0 as usize];
+                if readers.last() != Some(&stage.id) {
+                    readers.push(stage.id);
+                }
+            }
+        }
+        self.stages = graph.stages.iter().map(|_| StageState::default()).collect();
+        self.incomplete = graph.stages.len();
+        self.graph = Some(Box::new(graph.clone()));
+        self.planned_at = Some(at);
+        self.phase = RunPhase::Running;
+    }
+
+    fn stage_started(&mut self, stage: StageId, tasks: &[Range<u32>], at: Timestamp) {
+        let Some(stage) = self.stage_mut(stage).filter(|stage| stage.phase == StagePhase::Waiting) else {
+            return;
+        };
+        stage.phase = StagePhase::Running;
+        stage.tasks = tasks.iter().cloned().map(TaskState::new).collect();
+        stage.pending = (0..tasks.len() as u32).collect();
+        stage.started_at = Some(at);
+    }
+
+    fn task_dispatched(&mut self, id: TaskId, stage_attempt: u32, attempt: u32, from: Timestamp) {
+        let Some((stage, task)) = self.running_task(id, stage_attempt) else {
+            return;
+        };
+        if task.is_accepted() || attempt < task.next_attempt {
+            return;
+        }
+        task.unanswered = match task.status {
+            TaskStatus::InFlight { .. } => task.unanswered.saturating_add(1),
+            _ => 0,
+        };
+        task.status = TaskStatus::InFlight { execution: None };
+        task.next_attempt = attempt.saturating_add(1);
+        let doublings = task.unanswered.min(MAX_DOUBLINGS);
+        stage.remove(&id.index);
+        let patience = self.settings.attempt_timeout_ms.saturating_mul(1 << doublings);
+        self.live.queued(id, from.plus_ms(patience));
+    }
+
+    fn attempt_started(&mut self, event: &Event, at: Timestamp) {
+        let Event::AttemptStarted {
+            task: id,
+            attempt,
+            execution,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let Some(task) = self.task_mut(*id).filter(|task| task.is_current(*attempt)) else {
+            return;
+        };
+        task.status = TaskStatus::InFlight {
+            execution: Some(*execution),
+        };
+        task.unanswered = 0;
+        self.live
+            .running(*id, at, at.plus_ms(self.settings.attempt_timeout_ms), None);
+    }
+
+    fn task_accepted(&mut self, event: &Event, at: Timestamp) {
+        let Event::TaskAccepted {
+            task: id,
+            stage_attempt,
+            attempt,
+            execution,
+            output,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let Some((pending, task)) = self.running_task(*id, *stage_attempt) else {
+            return;
+        };
+        if task.is_accepted() || *attempt >= task.next_attempt {
+            return;
+        }
+        let mut output = output.clone();
+        let logs = std::mem::take(&mut output.metrics.logs);
+        let totals = Totals::of(&output.metrics);
+        task.status = TaskStatus::Accepted {
+            execution: *execution,
+            output,
+        };
+        pending.remove(&id.index);
+        if let Some(stage) = self.stage_mut(id.stage) {
+            stage.accepted += 1;
+            stage.totals.add(totals);
+        }
+        self.live.forget(*id);
+        self.live.heard(at);
+        self.log(logs);
+    }
+
+    fn attempt_failed(&mut self, event: &Event, at: Timestamp) {
+        let Event::AttemptFailed {
+            task: id,
+            attempt,
+            execution,
+            failure,
+            metrics,
+        } = event
+        else {
+            return;
+        };
+        let Some(stage) = self.stage_mut(id.stage) else { return };
+        stage.failed_attempts = stage.failed_attempts.saturating_add(1);
+        if let Some(task) = stage
+            .tasks
+            .get_mut(id.index as usize)
+            .filter(|task| task.is_current(*attempt))
+        {
+            let count = if failure.kind == FailureKind::ShuffleLost {
+                &mut task.losses
+            } else {
+                &mut task.failures
+            };
+            *count = count.saturating_add(1);
+            task.status = TaskStatus::Pending;
+            stage.pending.insert(id.index);
+            self.live.forget(*id);
+        }
+        if execution.is_some() {
+            self.live.heard(at);
+        }
+        self.log(metrics.logs.iter().cloned());
+    }
+
+    fn stage_completed(&mut self, stage: StageId, stage_attempt: u32, at: Timestamp) {
+        let Some(stage) = self.stage_mut(stage) else { return };
+        if stage.phase == StagePhase::Running && stage.attempt == stage_attempt && stage.all_accepted() {
+            stage.phase = StagePhase::Completed;
+            stage.finished_at = Some(at);
+            self.incomplete -= 1;
+        }
+    }
+
+    fn stage_reopened(&mut self, id: StageId, stage_attempt: u32, tasks: &[u32]) {
+        let Some(stage) = self.stages.get_mut(id.0 as usize) else {
+            return;
+        };
+        if stage.phase == StagePhase::Waiting || stage_attempt < stage.attempt {
+            return;
+        }
+        if stage.phase == StagePhase::Completed {
+            self.incomplete += 1;
+        }
+        stage.phase = StagePhase::Running;
+        stage.finished_at = None;
+        if stage_attempt > stage.attempt {
+            stage.attempt = stage_attempt;
+            for index in stage.recall_in_flight() {
+                self.live.forget(TaskId { stage: id, index });
+            }
+        }
+        for index in tasks {
+            stage.reopen_task(*index);
+        }
+    }
+
+    fn stopping(&mut self, stop: Stop) {
+        // A commit that has begun can fail, but nobody can call it off.
+        let from = match stop {
+            Stop::Failed(_) => &[RunPhase::Planning, RunPhase::Running, RunPhase::Committing][..],
+            Stop::Cancelled { .. } => &[RunPhase::Planning, RunPhase::Running],
+        };
+        if from.contains(&self.phase) {
+            self.phase = RunPhase::Stopping;
+            self.stop = Some(stop);
+            self.live.clear();
+        }
+    }
+
+    fn commit_started(&mut self) {
+        if self.phase == RunPhase::Running && self.incomplete == 0 {
+            self.phase = RunPhase::Committing;
+            self.live.clear();
+        }
+    }
+
+    fn finished(&mut self, outcome: RunOutcome, reason: Option<Reason>, at: Timestamp) {
+        self.phase = RunPhase::Finished;
+        self.outcome = Some(outcome);
+        self.reason = reason;
+        self.finished_at = Some(at);
+        self.live.clear();
+    }
+
+    fn log(&mut self, lines: impl IntoIterator<Item = LogLine>) {
+        self.logs.extend(lines);
+        let excess = self.logs.len().saturating_sub(MAX_LOG_LINES);
+        self.logs.drain(..excess);
+    }
+
+    fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskState> {
+        self.stage_mut(id.stage)?.tasks.get_mut(id.index as usize)
+    }
+
+    /// A task, and its stage's pending tasks, if that attempt of the stage is running.
+    fn running_task(
+        &mut self,
+        id: TaskId,
+        stage_attempt: u32,
+    ) -> Option<(&mut std::collections::BTreeSet<u32>, &mut TaskState)> {
+        let stage = self.stage_mut(id.stage)?;
+        if stage.phase != StagePhase::Running || stage.attempt != stage_attempt {
+            return None;
+        }
+        Some((&mut stage.pending, stage.tasks.get_mut(id.index as usize)?))
+    }
+}
+
+impl StageState {
+    /// Takes back every attempt that is under way; gives the tasks.
+    fn recall_in_flight(&mut self) -> Vec<u32> {
+        let mut recalled = Vec::new();
+        for (index, task) in (0..).zip(&mut self.tasks) {
+            if matches!(task.status, TaskStatus::InFlight { .. }) {
+                task.status = TaskStatus::Pending;
+                recalled.push(index);
+            }
+        }
+        self.pending.extend(&recalled);
+        recalled
+    }
+
+    fn reopen_task(&mut self, index: u32) {
+        let Some(task) = self.tasks.get_mut(index as usize) else {
+            return;
+        };
+        let Some(output) = task.output() else { return };
+        let totals = Totals::of(&output.metrics);
+        *task = TaskState {
+            next_attempt: task.next_attempt,
+            ..TaskState::new(task.partitions.clone())
+        };
+        self.totals.subtract(totals);
+        self.accepted -= 1;
+        self.pending.insert(index);
+    }
+}

@@ -1,0 +1,74 @@
+//! What people are shown of a run's state.
+
+use crate::{RunSnapshot, Stage, StagePhase, StageSnapshot};
+
+use super::state::{RunState, StageState};
+
+/// Log lines that a state keeps; older ones are dropped.
+pub(super) const MAX_LOG_LINES: usize = 1_000;
+
+impl RunState {
+    /// The run as people see it. Costs as much as there are stages and attempts under way, not tasks.
+    pub fn snapshot(&self) -> RunSnapshot {
+        let planned = self.graph().map_or(&[][..], |graph| &graph.stages);
+        let mut stages: Vec<_> = planned
+            .iter()
+            .zip(&self.stages)
+            .map(|(plan, state)| stage(plan, state))
+            .collect();
+        for (task, totals) in self.live.totals() {
+            let Some(stage) = stages.get_mut(task.stage.0 as usize) else {
+                continue;
+            };
+            stage.running += u32::from(self.live.is_running(task));
+            stage.rows_in = stage.rows_in.saturating_add(totals.rows_in);
+            stage.rows_out = stage.rows_out.saturating_add(totals.rows_out);
+            stage.bytes_in = stage.bytes_in.saturating_add(totals.bytes_in);
+            stage.bytes_out = stage.bytes_out.saturating_add(totals.bytes_out);
+            stage.spilled_bytes = stage.spilled_bytes.saturating_add(totals.spilled_bytes);
+        }
+        RunSnapshot {
+            run: self.run,
+            namespace: self
+                .submission()
+                .map(|submission| submission.namespace.clone())
+                .unwrap_or_default(),
+            name: self
+                .submission()
+                .map(|submission| submission.name.clone())
+                .unwrap_or_default(),
+            phase: self.phase,
+            outcome: self.outcome,
+            reason: self.reason.clone(),
+            created_at: self.created_at,
+            planned_at: self.planned_at,
+            finished_at: self.finished_at,
+            stages,
+            outputs: self.outputs.clone(),
+            logs: self.logs.iter().cloned().collect(),
+        }
+    }
+}
+
+fn stage(plan: &Stage, state: &StageState) -> StageSnapshot {
+    StageSnapshot {
+        id: plan.id,
+        name: plan.name.clone(),
+        phase: state.phase,
+        tasks: if state.phase == StagePhase::Waiting {
+            0
+        } else {
+            state.tasks.len() as u32
+        },
+        running: 0,
+        done: state.accepted,
+        failed_attempts: state.failed_attempts,
+        rows_in: state.totals.rows_in,
+        rows_out: state.totals.rows_out,
+        bytes_in: state.totals.bytes_in,
+        bytes_out: state.totals.bytes_out,
+        spilled_bytes: state.totals.spilled_bytes,
+        started_at: state.started_at,
+        finished_at: state.finished_at,
+    }
+}

@@ -1,0 +1,315 @@
+//! The state of a run: what its log says so far.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+
+use crate::{
+    ExecutionId, InputRef, LogLine, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings, Stage,
+    StageGraph, StageId, StagePhase, Submission, TaskId, TaskMetrics, TaskOutput, TaskReport, Timestamp,
+};
+
+use super::liveness::Liveness;
+
+/// The state of a run: a fold over its log by [`apply`](super::apply).
+///
+/// Two states are equal when their logs say the same; what [`progress`](Self::progress) keeps takes no part in that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    pub(super) run: RunId,
+    pub(super) last_seq: u64,
+    pub(super) submission: Option<Box<Submission>>,
+    pub(super) settings: RunSettings,
+    pub(super) graph: Option<Box<StageGraph>>,
+    /// Per stage, the stages that read it.
+    pub(super) readers: Vec<Vec<StageId>>,
+    pub(super) stages: Vec<StageState>,
+    /// Stages that are not complete.
+    pub(super) incomplete: usize,
+    pub(super) phase: RunPhase,
+    pub(super) stop: Option<Stop>,
+    pub(super) outcome: Option<RunOutcome>,
+    pub(super) reason: Option<Reason>,
+    pub(super) outputs: Vec<OutputManifest>,
+    pub(super) created_at: Timestamp,
+    pub(super) planned_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) logs: VecDeque<LogLine>,
+    pub(super) live: Liveness,
+}
+
+/// Why a run is being stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stop {
+    Failed(Reason),
+    Cancelled { by: String },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct StageState {
+    pub(super) attempt: u32,
+    pub(super) phase: StagePhase,
+    pub(super) tasks: Vec<TaskState>,
+    /// Tasks that are to be dispatched as soon as all inputs are complete.
+    pub(super) pending: BTreeSet<u32>,
+    pub(super) accepted: u32,
+    pub(super) failed_attempts: u32,
+    /// Totals over accepted attempts.
+    pub(super) totals: Totals,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TaskState {
+    pub(super) partitions: Range<u32>,
+    pub(super) status: TaskStatus,
+    /// One more than the epoch of the latest attempt.
+    pub(super) next_attempt: u32,
+    /// Attempts that failed and count against the limit.
+    pub(super) failures: u32,
+    /// Attempts that failed since an input was gone.
+    pub(super) losses: u32,
+    /// Messages in a row that nobody is known to have taken.
+    pub(super) unanswered: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum TaskStatus {
+    /// No attempt is under way.
+    Pending,
+    /// The latest attempt is under way.
+    InFlight {
+        /// Who runs it, once that is known.
+        execution: Option<ExecutionId>,
+    },
+    /// Done.
+    Accepted {
+        execution: ExecutionId,
+        output: Box<TaskOutput>,
+    },
+}
+
+/// What is added up over attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Totals {
+    pub(super) rows_in: u64,
+    pub(super) rows_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) spilled_bytes: u64,
+}
+
+impl Totals {
+    pub(super) fn of(metrics: &TaskMetrics) -> Self {
+        Self {
+            rows_in: metrics.rows_in,
+            rows_out: metrics.rows_out,
+            bytes_in: metrics.bytes_in,
+            bytes_out: metrics.bytes_out,
+            spilled_bytes: metrics.spilled_bytes,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.combine(other, u64::saturating_add);
+    }
+
+    pub(super) fn subtract(&mut self, other: Self) {
+        self.combine(other, u64::saturating_sub);
+    }
+
+    fn combine(&mut self, other: Self, op: impl Fn(u64, u64) -> u64) {
+        self.rows_in = op(self.rows_in, other.rows_in);
+        self.rows_out = op(self.rows_out, other.rows_out);
+        self.bytes_in = op(self.bytes_in, other.bytes_in);
+        self.bytes_out = op(self.bytes_out, other.bytes_out);
+        self.spilled_bytes = op(self.spilled_bytes, other.spilled_bytes);
+    }
+}
+
+impl TaskState {
+    pub(super) fn new(partitions: Range<u32>) -> Self {
+        Self {
+            partitions,
+            status: TaskStatus::Pending,
+            next_attempt: 0,
+            failures: 0,
+            losses: 0,
+            unanswered: 0,
+        }
+    }
+
+    /// Whether `attempt` is the one that is under way.
+    pub(super) fn is_current(&self, attempt: u32) -> bool {
+        matches!(self.status, TaskStatus::InFlight { .. }) && attempt.checked_add(1) == Some(self.next_attempt)
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(self.status, TaskStatus::Accepted { .. })
+    }
+
+    pub(super) fn output(&self) -> Option<&TaskOutput> {
+        match &self.status {
+            TaskStatus::Accepted { output, .. } => Some(output),
+            _ => None,
+        }
+    }
+}
+
+impl StageState {
+    pub(super) fn all_accepted(&self) -> bool {
+        self.accepted as usize == self.tasks.len()
+    }
+}
+
+impl RunState {
+    /// The state before the first event.
+    pub fn new(run: RunId) -> Self {
+        Self {
+            run,
+            last_seq: 0,
+            submission: None,
+            settings: RunSettings::default(),
+            graph: None,
+            readers: Vec::new(),
+            stages: Vec::new(),
+            incomplete: 0,
+            phase: RunPhase::Planning,
+            stop: None,
+            outcome: None,
+            reason: None,
+            outputs: Vec::new(),
+            created_at: Timestamp::default(),
+            planned_at: None,
+            finished_at: None,
+            logs: VecDeque::new(),
+            live: Liveness::default(),
+        }
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The place that the next event takes in the log.
+    pub fn next_seq(&self) -> u64 {
+        self.last_seq.saturating_add(1)
+    }
+
+    /// What to run; absent before the first event.
+    pub fn submission(&self) -> Option<&Submission> {
+        self.submission.as_deref()
+    }
+
+    /// The stages, once they are planned.
+    pub fn graph(&self) -> Option<&StageGraph> {
+        self.graph.as_deref()
+    }
+
+    /// Where the run is.
+    pub fn phase(&self) -> RunPhase {
+        self.phase
+    }
+
+    /// Whether the run is over.
+    pub fn is_finished(&self) -> bool {
+        self.phase == RunPhase::Finished
+    }
+
+    /// How the run ended, once it has.
+    pub fn outcome(&self) -> Option<RunOutcome> {
+        self.outcome
+    }
+
+    /// Why it ended so, unless it succeeded.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+
+    /// The outputs that were made visible.
+    pub fn outputs(&self) -> &[OutputManifest] {
+        &self.outputs
+    }
+
+    /// The attempt of a stage, from zero; absent while it waits for its inputs.
+    pub fn stage_attempt(&self, stage: StageId) -> Option<u32> {
+        self.stage(stage)
+            .filter(|state| state.phase != StagePhase::Waiting)
+            .map(|state| state.attempt)
+    }
+
+    /// The outputs of a stage's accepted tasks, in task order, without their log lines.
+    pub fn accepted_outputs(&self, stage: StageId) -> impl Iterator<Item = (u32, &TaskOutput)> {
+        let tasks = self.stage(stage).map_or(&[][..], |state| &state.tasks);
+        (0..)
+            .zip(tasks)
+            .filter_map(|(index, task)| Some((index, task.output()?)))
+    }
+
+    /// Keeps what a report says besides the log: that the attempt lives, and its totals so far.
+    ///
+    /// A sign of life of an older attempt counts for the task, since it may yet be the one that is accepted.
+    pub fn progress(&mut self, report: &TaskReport, now: Timestamp) {
+        let known = report.run == self.run
+            && self.phase == RunPhase::Running
+            && self
+                .stage(report.task.stage)
+                .is_some_and(|stage| stage.attempt == report.stage_attempt);
+        let Some(task) = self.task(report.task).filter(|_| known) else {
+            return;
+        };
+        if !matches!(task.status, TaskStatus::InFlight { .. }) || report.attempt >= task.next_attempt {
+            return;
+        }
+        let metrics = match &report.body {
+            crate::ReportBody::Progress { metrics } => Some(metrics),
+            _ => None,
+        };
+        let deadline = now.plus_ms(self.settings.attempt_timeout_ms);
+        self.live.running(report.task, now, deadline, metrics);
+    }
+
+    /// The earliest time, from `now` on, at which [`Input::Tick`](super::Input::Tick) leads to something.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.phase != RunPhase::Running {
+            return None;
+        }
+        Some(self.live.next(self.settings.attempt_timeout_ms)?.max(now))
+    }
+
+    pub(super) fn stage(&self, stage: StageId) -> Option<&StageState> {
+        self.stages.get(stage.0 as usize)
+    }
+
+    pub(super) fn stage_mut(&mut self, stage: StageId) -> Option<&mut StageState> {
+        self.stages.get_mut(stage.0 as usize)
+    }
+
+    pub(super) fn planned(&self, stage: StageId) -> Option<&Stage> {
+        self.graph()?.stages.get(stage.0 as usize)
+    }
+
+    pub(super) fn task(&self, task: TaskId) -> Option<&TaskState> {
+        self.stage(task.stage)?.tasks.get(task.index as usize)
+    }
+
+    /// The manifests that a task of `stage` reads, or nothing while one of them is not complete. `completed` counts as
+    /// complete already.
+    pub(super) fn inputs(&self, stage: &Stage, completed: Option<StageId>) -> Option<Vec<InputRef>> {
+        let mut inputs: Vec<InputRef> = Vec::with_capacity(stage.inputs.len());
+        for input in &stage.inputs {
+            let state = self.stage(input.stage)?;
+            if state.phase != StagePhase::Completed && completed != Some(input.stage) {
+                return None;
+            }
+            if inputs.iter().all(|known| known.stage != input.stage) {
+                inputs.push(InputRef {
+                    stage: input.stage,
+                    stage_attempt: state.attempt,
+                });
+            }
+        }
+        Some(inputs)
+    }
+}
