@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use weir_model::Digest;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Error, GuestCompiler, Origin, Result, TARGET, TARGET_FEATURES, artifact, check_component};
 
@@ -48,6 +48,18 @@ pub struct BuildOptions {
     pub output: Output,
 }
 
+impl BuildOptions {
+    /// How the repository's tests build guests: by their committed `Cargo.lock`, and into one folder, so that a
+    /// dependency that many guests share is compiled once. `target_tmpdir` is cargo's `CARGO_TARGET_TMPDIR`.
+    pub fn for_tests(target_tmpdir: impl AsRef<Path>) -> Self {
+        Self {
+            target_dir: Some(target_tmpdir.as_ref().join("guests")),
+            locked: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What happens to cargo's progress and diagnostics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
@@ -65,8 +77,8 @@ pub struct Built {
     pub component: PathBuf,
     /// The component.
     pub bytes: Vec<u8>,
-    /// Its content address.
-    pub digest: Digest,
+    /// Its content address: the SHA-256 digest as 64 lower-case hexadecimal digits.
+    pub digest: String,
     /// What compiled it.
     pub compiler: GuestCompiler,
     /// How long it took.
@@ -131,7 +143,10 @@ pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built> {
     let bytes = fs::read(&component).map_err(Error::read(&component))?;
     check_component(&component, &bytes)?;
     Ok(Built {
-        digest: Digest::of(&bytes),
+        digest: Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
         component,
         bytes,
         compiler,
@@ -139,7 +154,20 @@ pub fn build(dir: &Path, options: &BuildOptions) -> Result<Built> {
     })
 }
 
-/// The cargo command line, in an environment without [`FOREIGN_VARIABLES`].
+/// Removes the variables from a cargo command by which an outer cargo or a developer's shell would change what it makes
+/// or where: flags, wrappers, target, profile and target folder.
+pub fn isolate(cargo: &mut Command) {
+    for variable in FOREIGN_VARIABLES {
+        cargo.env_remove(variable);
+    }
+    for (variable, _) in env::vars_os() {
+        if variable.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {
+            cargo.env_remove(variable);
+        }
+    }
+}
+
+/// The cargo command line.
 fn cargo(dir: &Path, options: &BuildOptions, compiler: &GuestCompiler) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
@@ -166,14 +194,7 @@ fn cargo(dir: &Path, options: &BuildOptions, compiler: &GuestCompiler) -> Comman
         let target_dir = std::path::absolute(target_dir).unwrap_or_else(|_| target_dir.clone());
         command.arg("--target-dir").arg(target_dir);
     }
-    for variable in FOREIGN_VARIABLES {
-        command.env_remove(variable);
-    }
-    for (variable, _) in env::vars_os() {
-        if variable.to_str().is_some_and(|name| name.starts_with("CARGO_PROFILE_")) {
-            command.env_remove(variable);
-        }
-    }
+    isolate(&mut command);
     if compiler.origin != Origin::Path {
         command.env("RUSTC", &compiler.rustc);
     }

@@ -19,7 +19,7 @@ mod component;
 mod error;
 pub mod toolchain;
 
-pub use build::{BuildOptions, Built, Output, build};
+pub use build::{BuildOptions, Built, Output, build, isolate};
 pub use compiler::{GuestCompiler, Origin};
 pub use component::check_component;
 pub use error::{Error, Result};

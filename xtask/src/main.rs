@@ -1,1 +1,66 @@
-fn main() {}
+//! The repository's automation: `cargo xtask COMMAND`. Run without a command to see what there is.
+//!
+//! **Boundary.** Starts programs and looks at files; nothing that ships depends on it.
+
+mod ci;
+mod command;
+mod error;
+mod guests;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use crate::error::{Error, Result};
+use crate::toolchain::Source;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  test [ARGS...]
+      Set up what the tests need, then run all of them. With ARGS, which go to `cargo test`, only the tests of the main
+      workspace that they choose: cargo xtask test -p weir-model -- digest
+  ci
+      Everything that must hold before a change goes in: format, lints, tests, documentation, dependencies.
+  guests
+      Build every guest crate in the repository.
+  guest-toolchain [--from rustup|debian]
+      Make sure that guests can be compiled. By default tries rustup, then Debian's packages.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprint!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!();
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["test", args @ ..] => test::run(args.strip_prefix(&["--"]).unwrap_or(args)),
+        ["ci"] => ci::run(),
+        ["guests"] => guests::build_all(),
+        ["guest-toolchain"] => toolchain::ensure(None),
+        ["guest-toolchain", "--from", source] => toolchain::ensure(Some(source.parse::<Source>()?)),
+        [] | ["help" | "-h" | "--help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Error::Usage(format!(
+            "`{}` is not understood\n\n{USAGE}",
+            args.join(" ")
+        ))),
+    }
+}

@@ -26,7 +26,7 @@ fn a_crate_becomes_a_component_in_its_own_target_folder() {
     let dir = guest(CDYLIB, LIB);
     let built = build(dir.path(), &BuildOptions::default()).unwrap();
     check_component(&built.component, &built.bytes).unwrap();
-    assert_eq!(built.digest, Digest::of(&fs::read(&built.component).unwrap()));
+    assert_eq!(built.digest, Digest::of(&fs::read(&built.component).unwrap()).to_string());
     let own = dir.path().canonicalize().unwrap().join("target/wasm32-wasip2/release");
     assert_eq!(built.component, own.join("tiny_guest.wasm"));
     assert!(built.to_string().contains(&built.digest.to_string()), "{built}");
