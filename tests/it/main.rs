@@ -1,3 +1,10 @@
 //! End to end, through the `weir` command, as a user has it.
 
+mod cancel;
+mod explain;
+mod recovery;
+mod runs;
+mod sql;
 mod support;
+mod validate;
+mod wordcount;

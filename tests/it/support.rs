@@ -1,9 +1,11 @@
 //! Running the command.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The repository.
@@ -92,5 +94,77 @@ impl From<Output> for Ran {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+impl Place {
+    /// The events of the newest run; none while there is no run.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let ran = self.weir(["runs", "events", "latest", "-o", "jsonl"]);
+        if ran.code == Some(4) {
+            return Vec::new();
+        }
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("an event is JSON")).collect()
+    }
+}
+
+/// A command that goes on while the test does; killed when the test ends early.
+pub(crate) struct Started {
+    child: Child,
+}
+
+impl Started {
+    pub(crate) fn new<S: AsRef<OsStr>>(place: &Place, args: impl IntoIterator<Item = S>) -> Self {
+        let child = place
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        Self { child }
+    }
+
+    /// Waits until the newest run has an event of this type and is not over; gives its events.
+    #[track_caller]
+    pub(crate) fn wait_for_event(&mut self, place: &Place, kind: &str) -> Vec<Value> {
+        loop {
+            let ended = self.child.try_wait().expect("the command can be asked");
+            let events = place.events();
+            if events.iter().any(|event| event["event"]["type"] == kind) {
+                let over = events.iter().any(|event| event["event"]["type"] == "finished");
+                assert!(!over, "the run was over before it could be disturbed");
+                return events;
+            }
+            assert!(ended.is_none(), "the command ended without a `{kind}` event");
+        }
+    }
+
+    /// Sends a signal; after `KILL`, waits for the process to be gone.
+    pub(crate) fn kill(&mut self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+        if signal == "KILL" {
+            self.child.wait().expect("the command can be waited for");
+        }
+    }
+
+    /// Waits for the command to end.
+    pub(crate) fn end(mut self) -> Ran {
+        let mut stdout = String::new();
+        let mut stderr = String::new();
+        // Both are small: the pipes hold them until they are read.
+        self.child.stdout.take().expect("stdout is piped").read_to_string(&mut stdout).expect("stdout is text");
+        self.child.stderr.take().expect("stderr is piped").read_to_string(&mut stderr).expect("stderr is text");
+        let status = self.child.wait().expect("the command can be waited for");
+        Ran { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Fails when it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,0 +1,110 @@
+//! What `kill -9` costs.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{Place, Started};
+
+/// A first stage that is quick and a second one that takes long enough to be killed in.
+const PIPELINE: &str = r#"
+pipeline:
+  type: chain
+  transforms:
+    - type: Sql
+      config:
+        query: SELECT value % 5000 AS k, value AS v FROM generate_series(1, 50000)
+    - type: Combine
+      config:
+        group_by: k
+        combine: {total: {value: v, fn: sum}}
+    - type: MapToFields
+      config:
+        language: sql
+        fields:
+          k: k
+          total: total
+          slow: "{{ slow }}"
+    - type: WriteToCsv
+      config: {path: out/totals}
+"#;
+
+/// Nested hashes: nothing that an optimiser could fold.
+fn slow(depth: usize) -> String {
+    let mut expression = "CAST(total AS VARCHAR)".to_owned();
+    for _ in 0..depth {
+        expression = format!("encode(sha512({expression}), 'hex')");
+    }
+    expression
+}
+
+fn totals(place: &Place) -> Vec<(u64, u64)> {
+    let mut totals: Vec<(u64, u64)> = place
+        .files("out/totals-")
+        .iter()
+        .flat_map(|(_, text)| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+        .map(|line| {
+            let mut fields = line.split(',').map(|field| field.parse().unwrap_or_default());
+            (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
+        })
+        .collect();
+    totals.sort_unstable();
+    totals
+}
+
+#[test]
+fn a_killed_run_resumes_without_doing_accepted_work_again() {
+    let place = Place::new();
+    place.write("p.yaml", PIPELINE);
+    let slow = format!("slow={}", slow(60));
+    let args = ["run", "p.yaml", "--param", &slow, "--slots", "2", "--target-partitions", "8"];
+    let mut run = Started::new(&place, args);
+    let before = run.wait_for_event(&place, "stage_completed");
+    run.kill("KILL");
+    assert!(place.files("out/").is_empty(), "nothing is visible before the commit");
+    let accepted = tasks(&before, "task_accepted");
+    assert!(!accepted.is_empty());
+
+    let listed = place.ok(["runs", "list", "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed[0]["outcome"], Value::Null, "{listed}");
+
+    place.ok(["runs", "resume"]);
+    let expected: Vec<(u64, u64)> = (0..5000u64)
+        .map(|k| (k, (1..=50_000u64).filter(|v| v % 5000 == k).sum()))
+        .collect();
+    assert_eq!(totals(&place), expected);
+
+    let after = place.events();
+    assert_eq!(after[..before.len()], before[..], "the log only grows");
+    let dispatched_again: Vec<_> = tasks(&after[before.len()..], "task_dispatched")
+        .intersection(&accepted)
+        .cloned()
+        .collect();
+    assert!(dispatched_again.is_empty(), "accepted tasks ran again: {dispatched_again:?}");
+    let all_accepted = after.iter().filter(|event| event["event"]["type"] == "task_accepted").count();
+    assert_eq!(all_accepted, tasks(&after, "task_accepted").len(), "a task was accepted twice");
+    assert!(place.ok(["runs", "resume"]).is_empty(), "nothing is left to resume");
+}
+
+#[test]
+fn a_run_killed_while_planning_resumes() {
+    let place = Place::new();
+    place.write("p.yaml", PIPELINE);
+    let slow = format!("slow={}", slow(1));
+    let mut run = Started::new(&place, ["run", "p.yaml", "--param", &slow]);
+    run.wait_for_event(&place, "submitted");
+    run.kill("KILL");
+    place.ok(["runs", "resume"]);
+    assert_eq!(totals(&place).len(), 5000);
+}
+
+/// Tasks of the events of one kind.
+fn tasks(events: &[Value], kind: &str) -> BTreeSet<String> {
+    events
+        .iter()
+        .map(|record| &record["event"])
+        .filter(|event| event["type"] == kind)
+        .map(|event| format!("{}.{}", event["task"]["stage"], event["task"]["index"]))
+        .collect()
+}
