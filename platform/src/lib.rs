@@ -1,13 +1,18 @@
-//! The world outside the process, behind traits that embedded and service mode both implement: object storage, queues
-//! and telemetry.
+//! The world outside the process, behind interfaces that embedded and service mode both implement: object storage,
+//! queues, the clock, output folders and telemetry.
 //!
 //! **Invariants.** Every call has a time limit and says what it was doing when it fails. Queues deliver at least once,
 //! in no order. Nothing above this crate may know which implementation runs.
 //!
-//! **Boundary.** Knows bytes, keys and messages; does not know jobs or plans.
+//! **Boundary.** Knows bytes, keys, files and messages; does not know jobs or plans.
 
+pub mod clock;
+mod memory_queue;
+pub mod output;
 mod queue;
 mod storage;
+pub mod telemetry;
 
+pub use memory_queue::{DeadLetterHook, MemoryQueue, MemoryQueueOptions};
 pub use queue::{Delivery, Queue, QueueError, Receipt, SendMessage};
 pub use storage::{Storage, StorageError};
