@@ -25,9 +25,14 @@ pub fn cancel_key(run: RunId) -> String {
     format!("runs/{run}/cancelled")
 }
 
+/// Every shuffle object of a stage, as a prefix: for garbage collection.
+pub fn shuffle_prefix(run: RunId, stage: StageId) -> String {
+    format!("runs/{run}/shuffle/{stage}")
+}
+
 /// The shuffle object of one execution of a task.
 pub fn shuffle_key(run: RunId, task: TaskId, execution: ExecutionId) -> String {
-    format!("runs/{run}/shuffle/{}/{}-{execution}", task.stage, task.index)
+    format!("{}/{}-{execution}", shuffle_prefix(run, task.stage), task.index)
 }
 
 /// The [`StageManifest`](crate::StageManifest) of one attempt of a stage.

@@ -34,6 +34,13 @@ fn tree(root: &Path) -> Tree {
     tree
 }
 
+/// A folder in memory where there is one: these tests flush a lot, and do not cut the power.
+fn temp_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::tempdir_in(dir).unwrap()
+}
+
 fn run(n: u64) -> RunId {
     RunId::from_parts(Timestamp(n), 0)
 }
@@ -96,7 +103,7 @@ fn commit_until(run: RunId, outputs: &[SinkOutput], steps: usize) -> bool {
 
 #[tokio::test]
 async fn an_output_is_its_files_and_a_manifest() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let outputs = stage(
         dir.path(),
         run(1),
@@ -127,7 +134,7 @@ async fn an_output_is_its_files_and_a_manifest() {
 
 #[tokio::test]
 async fn an_abort_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let outputs = stage(dir.path(), run(1), &[("out", &["part-0"])]);
     abort(sinks(&outputs)).await.unwrap();
     abort(sinks(&outputs)).await.unwrap();
@@ -136,7 +143,7 @@ async fn an_abort_leaves_nothing() {
 
 #[tokio::test]
 async fn an_abort_leaves_the_staged_files_of_other_runs() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let ours = stage(dir.path(), run(1), &[("out", &["part-0"])]);
     let theirs = stage(dir.path(), run(2), &[("out", &["part-0"])]);
     abort(sinks(&ours)).await.unwrap();
@@ -148,7 +155,7 @@ async fn an_abort_leaves_the_staged_files_of_other_runs() {
 
 #[tokio::test]
 async fn discarding_deletes_what_was_staged() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let outputs = stage(dir.path(), run(1), &[("out", &["part-0", "part-1"])]);
     discard(outputs[0].files[..1].to_vec()).await.unwrap();
     discard(outputs[0].files[..1].to_vec()).await.unwrap();
@@ -160,7 +167,7 @@ async fn discarding_deletes_what_was_staged() {
 
 #[tokio::test]
 async fn files_must_stay_in_the_output_folder_and_apart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     for files in [["part-0", "../other/part"], ["part-0", "part-0"]] {
         let outputs = stage(dir.path(), run(1), &[("out", &files)]);
         let error = commit(run(1), outputs).await.unwrap_err();
@@ -170,7 +177,7 @@ async fn files_must_stay_in_the_output_folder_and_apart() {
 
 #[tokio::test]
 async fn a_target_that_cannot_be_written_is_the_users_error() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     fs::write(dir.path().join("out"), "a file where the folder should be").unwrap();
     let outputs = vec![SinkOutput {
         sink: sink(dir.path(), "out", run(1)),
@@ -198,7 +205,7 @@ fn file_set() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Whatever was there before, a commit that crashes after any step and is done again gives what it would have
     /// given without the crash.
@@ -210,7 +217,7 @@ proptest! {
         again in 0..6usize,
     ) {
         let set_up = || {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = temp_dir();
             if let Some(old) = &old {
                 assert!(commit_until(run(1), &stage(dir.path(), run(1), &[("a", old)]), usize::MAX));
             }
@@ -240,7 +247,7 @@ proptest! {
     #[test]
     fn an_abort_undoes_a_commit_after_every_step(old in file_set(), new in file_set()) {
         for steps in 0.. {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = temp_dir();
             prop_assert!(commit_until(run(1), &stage(dir.path(), run(1), &[("a", &old)]), usize::MAX));
             let before = tree(dir.path());
             let outputs = stage(dir.path(), run(2), &[("a", &new)]);

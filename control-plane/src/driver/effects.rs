@@ -1,0 +1,300 @@
+//! Carrying effects out. Each is a task of its own, safe to repeat, whose answer is an input.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, TryFutureExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinError;
+use weir_model::machine::{Effect, Input};
+use weir_model::{
+    Failure, FailureKind, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp, layout,
+};
+use weir_platform::output::{self, SinkOutput};
+use weir_platform::{QueueError, SendMessage, StorageError, clock};
+
+use super::Driver;
+use super::retry::{Backoff, retry};
+use crate::shared::Shared;
+
+/// Task messages in one call of the queue.
+const SEND_BATCH: usize = 1_000;
+/// The longest delay that queues accept.
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// What came of an effect.
+pub(super) enum Outcome {
+    /// Nothing that the machine has to know.
+    Done,
+    /// An answer.
+    Input(Box<Input>),
+    /// The objects of the finished run are deleted, and the store knows.
+    Cleaned,
+}
+
+impl Outcome {
+    fn input(input: Input) -> Self {
+        Self::Input(Box::new(input))
+    }
+}
+
+/// The outcome of an effect's task.
+pub(super) fn joined(result: Result<Outcome, JoinError>) -> Outcome {
+    match result {
+        Ok(outcome) => outcome,
+        // Effects catch their panics, so that this is the abort of one that nobody waits for.
+        Err(_) => Outcome::Done,
+    }
+}
+
+type Dispatch = (Box<TaskMessage>, Option<Timestamp>);
+
+impl Driver {
+    /// Starts effects.
+    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        let mut dispatches = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Plan => self.plan(),
+                Effect::Dispatch { message, not_before } => dispatches.push((message, not_before)),
+                Effect::WriteManifest { stage, stage_attempt } => self.write_manifest(stage, stage_attempt),
+                Effect::Commit => self.commit(),
+                Effect::Abort => self.abort(),
+                Effect::Discard(output) => self.discard(*output),
+                Effect::Cleanup => self.clean_up(),
+            }
+        }
+        if !dispatches.is_empty() {
+            let shared = self.shared.clone();
+            self.start(|_| Outcome::Done, send(shared, dispatches));
+        }
+    }
+
+    /// Runs an effect; a panic becomes what `failed` makes of it.
+    fn start(
+        &mut self,
+        failed: impl FnOnce(Failure) -> Outcome + Send + 'static,
+        effect: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        let run = self.run;
+        self.effects.spawn(async move {
+            match AssertUnwindSafe(effect).catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    tracing::error!(%run, "an effect panicked; the panic is above");
+                    failed(Failure::new(
+                        FailureKind::Platform,
+                        "internal_error",
+                        "weir has a bug: the control plane panicked; its log says where",
+                    ))
+                }
+            }
+        });
+    }
+
+    /// As [`start`](Self::start), within the bound on effects that are under way.
+    fn start_bounded(
+        &mut self,
+        failed: impl FnOnce(Failure) -> Outcome + Send + 'static,
+        effect: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        let shared = self.shared.clone();
+        self.start(failed, async move {
+            // The semaphore is never closed.
+            let _permit = shared.effects.acquire().await;
+            effect.await
+        });
+    }
+
+    fn plan(&mut self) {
+        let Some(submission) = self.state.submission().cloned() else {
+            return;
+        };
+        let (shared, run) = (self.shared.clone(), self.run);
+        let failed = |failure| Outcome::input(Input::PlanFailed(failure));
+        self.start(failed, async move {
+            let passing = |failed: &Failed| failed.0.kind == FailureKind::Platform;
+            let plan = || shared.planner.plan(run, &submission).map_err(Failed);
+            match retry!("plan the run", passing, plan()) {
+                Ok(graph) => Outcome::input(Input::Planned(Box::new(graph))),
+                Err(Failed(failure)) => Outcome::input(Input::PlanFailed(failure)),
+            }
+        });
+    }
+
+    fn write_manifest(&mut self, stage: StageId, stage_attempt: u32) {
+        let outputs = self.state.accepted_outputs(stage);
+        let manifest = StageManifest::new(outputs.filter_map(|(_, output)| output.shuffle.as_ref()));
+        let bytes = bytes::Bytes::from(manifest.to_bytes());
+        let key = layout::manifest_key(self.run, stage, stage_attempt);
+        let shared = self.shared.clone();
+        let failed = |failure| Outcome::input(Input::CommitFailed(failure));
+        self.start_bounded(failed, async move {
+            let put = || shared.storage.put(&key, bytes.clone());
+            match retry!("write a stage manifest", StorageError::is_transient, put()) {
+                Ok(()) => Outcome::input(Input::ManifestWritten { stage, stage_attempt }),
+                Err(error) => Outcome::input(Input::CommitFailed(storage_failure(&error))),
+            }
+        });
+    }
+
+    /// The sinks of the run, and what the accepted attempts staged for each.
+    fn sink_outputs(&self) -> Vec<SinkOutput> {
+        let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
+        let output = |stage: &weir_model::Stage| {
+            let StageOutput::Sink(sink) = &stage.output else {
+                return None;
+            };
+            let accepted = self.state.accepted_outputs(stage.id);
+            Some(SinkOutput {
+                sink: sink.clone(),
+                files: accepted.flat_map(|(_, output)| output.files.iter().cloned()).collect(),
+            })
+        };
+        stages.iter().filter_map(output).collect()
+    }
+
+    fn commit(&mut self) {
+        let (run, outputs) = (self.run, self.sink_outputs());
+        let failed = |failure| Outcome::input(Input::CommitFailed(failure));
+        self.start_bounded(failed, async move {
+            let commit = || output::commit(run, outputs.clone());
+            match retry!("commit the outputs", output::Error::is_transient, commit()) {
+                Ok(manifests) => Outcome::input(Input::Committed(manifests)),
+                Err(error) => Outcome::input(Input::CommitFailed(error.to_failure())),
+            }
+        });
+    }
+
+    fn abort(&mut self) {
+        let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
+        let (shared, run) = (self.shared.clone(), self.run);
+        let ended = self.executions_end();
+        let aborted = |_| Outcome::input(Input::Aborted);
+        self.start(aborted, async move {
+            let key = layout::cancel_key(run);
+            let mark = || shared.storage.put(&key, bytes::Bytes::new());
+            if let Err(error) = retry!("tell workers to stop", StorageError::is_transient, mark()) {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "workers were not told to stop");
+            }
+            ended.await;
+            let abort = || output::abort(sinks.clone());
+            if let Err(error) = retry!("delete staged outputs", output::Error::is_transient, abort()) {
+                // The run must end nevertheless; what is left is not visible to readers.
+                tracing::error!(%run, error = &error as &dyn std::error::Error, "staged outputs are left behind");
+            }
+            Outcome::input(Input::Aborted)
+        });
+    }
+
+    /// Waits, within bounds, until all executions that were heard of have ended: they write no more then.
+    fn executions_end(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut left: watch::Receiver<usize> = self.executions_left.subscribe();
+        let grace = self.shared.options.grace();
+        async move {
+            // Executions of workers that have died never end: whatever they left is deleted all the same.
+            let _ = tokio::time::timeout(grace, left.wait_for(|left| *left == 0)).await;
+        }
+    }
+
+    fn discard(&mut self, output: TaskOutput) {
+        let (shared, run) = (self.shared.clone(), self.run);
+        self.start_bounded(|_| Outcome::Done, async move {
+            let keys: Vec<_> = output.shuffle.into_iter().map(|shuffle| shuffle.key).collect();
+            let delete = || shared.storage.delete(keys.clone());
+            if let Err(error) = retry!("discard an output", StorageError::is_transient, delete()) {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "left an object behind");
+            }
+            let files = output.files;
+            let delete = || output::discard(files.clone());
+            if let Err(error) = retry!("discard an output", output::Error::is_transient, delete()) {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "left a file behind");
+            }
+            Outcome::Done
+        });
+    }
+
+    /// Deletes the objects of the run by prefix, since executions that crashed told nobody what they wrote.
+    fn clean_up(&mut self) {
+        let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
+        let ended = self.executions_end();
+        let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
+        let (mut prefixes, mut keys) = (Vec::new(), Vec::new());
+        for stage in self.state.graph().map_or(&[][..], |graph| &graph.stages) {
+            if kept && stage.output == StageOutput::Result {
+                continue;
+            }
+            prefixes.push(layout::shuffle_prefix(run, stage.id));
+            let attempts = self
+                .state
+                .stage_attempt(stage.id)
+                .map_or(0..0, |latest| 0..latest.saturating_add(1));
+            keys.extend(attempts.map(|attempt| layout::manifest_key(run, stage.id, attempt)));
+        }
+        self.start(|_| Outcome::Done, async move {
+            ended.await;
+            let delete = || async {
+                for prefix in &prefixes {
+                    shared.storage.delete_prefix(prefix).await?;
+                }
+                shared.storage.delete(keys.clone()).await
+            };
+            if let Err(error) = retry!("delete objects", StorageError::is_transient, delete()) {
+                tracing::error!(%run, error = &error as &dyn std::error::Error, "objects are left behind");
+            }
+            if let Err(error) = shared.store.run_cleaned(&lease).await {
+                // The run is over; whoever resumes it will delete what is left, which is nothing.
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot note the clean-up");
+            }
+            Outcome::Cleaned
+        });
+    }
+}
+
+/// Sends task messages, waiting for room as long as the run is driven. What cannot be sent for another reason is
+/// missed and sent again by the machine.
+async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) -> Outcome {
+    let passing = |error: &QueueError| !matches!(error, QueueError::Full { .. });
+    for batch in dispatches.chunks(SEND_BATCH) {
+        let mut room = Backoff::new();
+        let send = || shared.tasks.send(batch.iter().map(message).collect());
+        loop {
+            match retry!("send task messages", passing, send()) {
+                Ok(()) => break,
+                Err(QueueError::Full { .. }) => room.wait().await,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "task messages were not sent");
+                    break;
+                }
+            }
+        }
+    }
+    Outcome::Done
+}
+
+fn message((message, not_before): &Dispatch) -> SendMessage {
+    let delay = not_before.map_or(0, |time| time.ms_since(clock::now()));
+    SendMessage {
+        body: serde_json::to_string(message).expect("a task message is made of numbers and words"),
+        group: message.namespace.to_string(),
+        delay: Duration::from_millis(delay).min(MAX_DELAY),
+    }
+}
+
+fn storage_failure(error: &StorageError) -> Failure {
+    let source = &error.source;
+    Failure::new(FailureKind::Platform, "storage_failed", format!("{error}: {source}"))
+}
+
+/// A failure as an error, for [`retry`].
+#[derive(Debug)]
+struct Failed(Failure);
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Failed {}

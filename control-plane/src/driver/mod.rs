@@ -1,0 +1,393 @@
+//! The actor that drives one run.
+
+mod effects;
+mod retry;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_model::machine::{Effect, Input, RunState, apply, decide};
+use weir_model::{Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp};
+use weir_platform::{Receipt, clock};
+
+use crate::reports;
+use crate::shared::{Driven, Mail, Shared};
+use crate::store::{self, Lease, RunSummary};
+use effects::Outcome;
+
+/// Reports that wait for a driver; more are given back to the queue.
+const MAILBOX: usize = 8_192;
+/// Inputs that share a transaction.
+const BATCH: usize = 1_024;
+/// Executions that are remembered as running, for the grace of a stop.
+const MAX_EXECUTIONS: usize = 100_000;
+/// The shortest time between two ticks.
+const MIN_TICK: Duration = Duration::from_millis(10);
+/// The longest sleep: timers are looked at again after a change of the wall clock.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
+/// The shortest time between two updates of the run's row that show progress only.
+const SUMMARY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where a driver begins.
+pub(crate) struct Start {
+    pub(crate) state: RunState,
+    pub(crate) lease: Lease,
+    /// A moment before the lease was granted.
+    pub(crate) owned_since: Instant,
+    /// To be decided on first.
+    pub(crate) inputs: Vec<Input>,
+    /// To be carried out first: they follow from what is in the log already.
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Gives events their places in the log and folds them into the state.
+pub(crate) fn fold(state: &mut RunState, events: Vec<Event>, at: Timestamp) -> Vec<EventRecord> {
+    let mut records = Vec::with_capacity(events.len());
+    fold_into(&mut records, state, events, at);
+    records
+}
+
+fn fold_into(records: &mut Vec<EventRecord>, state: &mut RunState, events: Vec<Event>, at: Timestamp) {
+    for event in events {
+        let record = EventRecord {
+            run: state.run(),
+            seq: state.next_seq(),
+            at,
+            event,
+        };
+        apply(state, &record);
+        records.push(record);
+    }
+}
+
+/// Begins to drive a run.
+pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
+    let (mailbox, mail) = mpsc::channel(MAILBOX);
+    let snapshot = Arc::new(start.state.snapshot());
+    let phase = snapshot.phase;
+    let (publish, published) = watch::channel(snapshot);
+    let lost = CancellationToken::new();
+    let run = start.state.run();
+    shared.runs().insert(
+        run,
+        Driven {
+            lease: start.lease.clone(),
+            renewed: start.owned_since,
+            lost: lost.clone(),
+            mailbox,
+            snapshot: published,
+        },
+    );
+    let driver = Driver {
+        shared: shared.clone(),
+        run,
+        state: start.state,
+        lease: start.lease,
+        lost,
+        mail,
+        receipts: Vec::new(),
+        effects: JoinSet::new(),
+        executions: HashSet::new(),
+        executions_left: watch::Sender::new(0),
+        last_tick: None,
+        cleaned: false,
+        view: View {
+            publish,
+            published_at: Instant::now(),
+            phase,
+            stale: false,
+            row_written_at: Instant::now(),
+            row_stale: false,
+        },
+    };
+    let registration = Registration {
+        shared: shared.clone(),
+        run,
+    };
+    shared.spawn(async move {
+        driver.run(start.inputs, start.effects, registration).await;
+    });
+}
+
+/// Takes a run off the list when its driver is dropped, however that ends.
+struct Registration {
+    shared: Arc<Shared>,
+    run: RunId,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.runs().remove(&self.run);
+    }
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    run: RunId,
+    state: RunState,
+    lease: Lease,
+    lost: CancellationToken,
+    mail: mpsc::Receiver<Mail>,
+    /// Of the reports whose consequences are not in the log yet.
+    receipts: Vec<Receipt>,
+    /// Effects that are under way; dropped with the driver, which aborts them.
+    effects: JoinSet<Outcome>,
+    /// Executions that were heard of and have not ended.
+    executions: HashSet<ExecutionId>,
+    executions_left: watch::Sender<usize>,
+    last_tick: Option<Instant>,
+    /// Whether the run is over and its objects are deleted.
+    cleaned: bool,
+    view: View,
+}
+
+/// What others see of the run.
+struct View {
+    publish: watch::Sender<Arc<RunSnapshot>>,
+    published_at: Instant,
+    phase: RunPhase,
+    stale: bool,
+    row_written_at: Instant,
+    row_stale: bool,
+}
+
+/// Why a driver stops.
+enum Exit {
+    /// Nothing is left to do.
+    Done,
+    /// The run belongs to somebody else, or may.
+    Lost,
+    /// The control plane shuts down.
+    Stopped,
+}
+
+/// What a driver has to do next.
+enum Wake {
+    Mail,
+    Effect(Outcome),
+    Timer,
+    Exit(Exit),
+}
+
+impl Driver {
+    async fn run(mut self, inputs: Vec<Input>, effects: Vec<Effect>, _registration: Registration) {
+        tracing::debug!(run = %self.run, epoch = self.lease.epoch, "driving");
+        self.perform(effects);
+        let exit = match self.step(inputs).await {
+            Ok(()) => self.drive().await,
+            Err(exit) => exit,
+        };
+        let exit = match exit {
+            Exit::Stopped if self.state.is_finished() => self.finish_cleaning().await,
+            exit => exit,
+        };
+        self.give_reports_back().await;
+        match exit {
+            Exit::Done => tracing::debug!(run = %self.run, "done"),
+            Exit::Lost => tracing::warn!(run = %self.run, "lost the lease: another control plane goes on"),
+            Exit::Stopped => {
+                if let Err(error) = self.shared.store.lease_release(&self.lease).await {
+                    tracing::warn!(run = %self.run, error = &error as &dyn std::error::Error, "cannot give a run back");
+                }
+            }
+        }
+    }
+
+    async fn drive(&mut self) -> Exit {
+        let mut mail = Vec::new();
+        while !(self.cleaned && self.effects.is_empty()) {
+            let mut inputs = Vec::new();
+            match self.next_wake(&mut mail).await {
+                Wake::Exit(exit) => return exit,
+                Wake::Timer => {}
+                Wake::Effect(outcome) => self.take_outcome(outcome, &mut inputs),
+                Wake::Mail => {
+                    for mail in mail.drain(..) {
+                        match mail {
+                            Mail::Input(input) => inputs.push(input),
+                            Mail::Report { report, receipt } => {
+                                inputs.push(Input::Report(report));
+                                self.receipts.push(receipt);
+                            }
+                        }
+                    }
+                }
+            }
+            while let Some(outcome) = self.effects.try_join_next() {
+                self.take_outcome(effects::joined(outcome), &mut inputs);
+            }
+            if self.tick_in().is_some_and(|left| left.is_zero()) {
+                self.last_tick = Some(Instant::now());
+                inputs.push(Input::Tick);
+            }
+            if let Err(exit) = self.step(inputs).await {
+                return exit;
+            }
+        }
+        Exit::Done
+    }
+
+    async fn next_wake(&mut self, mail: &mut Vec<Mail>) -> Wake {
+        let timers = [self.tick_in(), self.view.publish_in(&self.shared), self.view.row_in()];
+        let sleep = timers.into_iter().flatten().min().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
+        tokio::select! {
+            biased;
+            () = self.lost.cancelled() => Wake::Exit(Exit::Lost),
+            () = self.shared.stop.cancelled() => Wake::Exit(Exit::Stopped),
+            Some(outcome) = self.effects.join_next() => Wake::Effect(effects::joined(outcome)),
+            // The other end is in the list of runs for as long as this actor lives.
+            _ = self.mail.recv_many(mail, BATCH) => Wake::Mail,
+            () = tokio::time::sleep(sleep) => Wake::Timer,
+        }
+    }
+
+    /// Decides on inputs, appends what follows in one transaction, and only then starts the effects.
+    async fn step(&mut self, inputs: Vec<Input>) -> Result<(), Exit> {
+        let now = clock::now();
+        let (mut records, mut effects) = (Vec::new(), Vec::new());
+        for input in inputs {
+            let decision = decide(&self.state, &input, now);
+            fold_into(&mut records, &mut self.state, decision.events, now);
+            effects.extend(decision.effects);
+            if let Input::Report(report) = &input {
+                self.state.progress(report, now);
+                self.note_execution(report);
+                self.view.stale = true;
+            }
+        }
+        self.view.stale |= !records.is_empty();
+        self.view.row_stale |= !records.is_empty();
+        let phase_changed = self.view.phase != self.state.phase();
+        let snapshot = (phase_changed || self.view.is_due(&self.shared)).then(|| Arc::new(self.state.snapshot()));
+        let summary = snapshot.as_ref().filter(|_| phase_changed || self.view.row_is_due());
+        let summary = summary.map(|snapshot| RunSummary::of(snapshot));
+        if !records.is_empty() || summary.is_some() {
+            self.append(&records, summary.as_ref()).await?;
+            if summary.is_some() {
+                self.view.row_stale = false;
+                self.view.row_written_at = Instant::now();
+            }
+        }
+        self.perform(effects);
+        if let Some(snapshot) = snapshot {
+            self.view.show(snapshot);
+        }
+        reports::delete(&self.shared, std::mem::take(&mut self.receipts)).await;
+        Ok(())
+    }
+
+    /// Appends to the log. The state is ahead of the log until it succeeds, so there is no way back: it is tried until
+    /// the lease may have run out.
+    async fn append(&mut self, records: &[EventRecord], summary: Option<&RunSummary>) -> Result<(), Exit> {
+        let mut backoff = retry::Backoff::new();
+        loop {
+            let call = self.shared.store.run_append(&self.lease, records, summary);
+            match self.lost.run_until_cancelled(call).await {
+                None => return Err(Exit::Lost),
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error @ store::Error::Database { .. })) => {
+                    tracing::warn!(run = %self.run, error = &error as &dyn std::error::Error, "cannot append events");
+                    if self.lost.run_until_cancelled(backoff.wait()).await.is_none() {
+                        return Err(Exit::Lost);
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(run = %self.run, error = &error as &dyn std::error::Error, "cannot append events");
+                    return Err(Exit::Lost);
+                }
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, outcome: Outcome, inputs: &mut Vec<Input>) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Input(input) => inputs.push(*input),
+            Outcome::Cleaned => self.cleaned = true,
+        }
+    }
+
+    /// Lets the clean-up of a finished run end, within bounds.
+    async fn finish_cleaning(&mut self) -> Exit {
+        let grace = self.shared.options.grace();
+        let cleaning = async {
+            while let Some(outcome) = self.effects.join_next().await {
+                if matches!(outcome, Ok(Outcome::Cleaned)) {
+                    return Exit::Done;
+                }
+            }
+            Exit::Stopped
+        };
+        tokio::time::timeout(grace, cleaning).await.unwrap_or(Exit::Stopped)
+    }
+
+    /// Leaves the reports that were not handled to the next owner.
+    async fn give_reports_back(&mut self) {
+        self.mail.close();
+        let mut receipts = std::mem::take(&mut self.receipts);
+        while let Ok(mail) = self.mail.try_recv() {
+            if let Mail::Report { receipt, .. } = mail {
+                receipts.push(receipt);
+            }
+        }
+        if let Err(error) = self.shared.reports.extend(receipts, Duration::ZERO).await {
+            tracing::debug!(run = %self.run, error = &error as &dyn std::error::Error, "cannot give reports back");
+        }
+    }
+
+    fn note_execution(&mut self, report: &TaskReport) {
+        match report.body {
+            ReportBody::Started | ReportBody::Progress { .. } => {
+                if self.executions.len() < MAX_EXECUTIONS {
+                    self.executions.insert(report.execution);
+                }
+            }
+            ReportBody::Succeeded { .. } | ReportBody::Failed { .. } => {
+                self.executions.remove(&report.execution);
+            }
+        }
+        self.executions_left.send_replace(self.executions.len());
+    }
+
+    /// How long until time itself leads to something.
+    fn tick_in(&self) -> Option<Duration> {
+        let now = clock::now();
+        let due = Duration::from_millis(self.state.next_wake(now)?.ms_since(now));
+        let rest = self
+            .last_tick
+            .map_or(Duration::ZERO, |at| MIN_TICK.saturating_sub(at.elapsed()));
+        Some(due.max(rest))
+    }
+}
+
+impl View {
+    fn show(&mut self, snapshot: Arc<RunSnapshot>) {
+        self.phase = snapshot.phase;
+        self.stale = false;
+        self.published_at = Instant::now();
+        self.publish.send_replace(snapshot);
+    }
+
+    fn publish_in(&self, shared: &Shared) -> Option<Duration> {
+        let interval = Duration::from_millis(shared.options.snapshot_ms);
+        self.stale.then(|| interval.saturating_sub(self.published_at.elapsed()))
+    }
+
+    fn row_in(&self) -> Option<Duration> {
+        self.row_stale
+            .then(|| SUMMARY_INTERVAL.saturating_sub(self.row_written_at.elapsed()))
+    }
+
+    fn row_is_due(&self) -> bool {
+        self.row_in().is_some_and(|left| left.is_zero())
+    }
+
+    /// Whether somebody is to see the state as it is now.
+    fn is_due(&self, shared: &Shared) -> bool {
+        self.publish_in(shared).is_some_and(|left| left.is_zero()) || self.row_is_due()
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a request was refused.
+
+use weir_model::{RunId, Timestamp};
+
+use crate::store;
+
+/// A request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The submission makes no sense.
+    #[error("the submission is not valid: {message}")]
+    Invalid {
+        /// What is wrong, and what to do about it.
+        message: String,
+    },
+    /// There are too many runs under way.
+    #[error("{limit} runs are under way already; try again when some of them are over")]
+    Busy {
+        /// The bound.
+        limit: usize,
+    },
+    /// There is no such run.
+    #[error("there is no run {run}")]
+    NotFound {
+        /// The run.
+        run: RunId,
+    },
+    /// The run is over.
+    #[error("run {run} is over already")]
+    Finished {
+        /// The run.
+        run: RunId,
+    },
+    /// Another control plane drives the run.
+    #[error("run {run} is driven by {owner}; it can be taken over when that has ended")]
+    Owned {
+        /// The run.
+        run: RunId,
+        /// Who drives it.
+        owner: String,
+        /// When its lease runs out if it is not renewed.
+        until: Timestamp,
+    },
+    /// This control plane is shutting down.
+    #[error("the control plane is shutting down")]
+    ShuttingDown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}

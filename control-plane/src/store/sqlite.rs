@@ -1,0 +1,316 @@
+//! Runs in an SQLite file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
+use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
+
+use super::writer::{NewRun, Op, Reply, Writer};
+use super::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, Store};
+
+/// How long a call waits for another process that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections for reading.
+const READERS: u32 = 2;
+/// Tries of the migrations, which another process may be running at the same moment.
+const MIGRATION_TRIES: u32 = 5;
+
+const RUN_COLUMNS: &str = "SELECT id, namespace, name, phase, outcome, reason, created_at, finished_at, stages, \
+    stages_done, tasks, tasks_done, last_seq, cancel_requested_by, cleaned, lease_owner, lease_until FROM runs";
+
+/// What an answered write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process by any means, `kill -9` included: what was written is with the operating system. A power
+    /// cut or a crash of the system may take the last moments of the log away, never its middle. Runs then go on from
+    /// where the log ends: some tasks run again, and a commit is done again.
+    #[default]
+    Process,
+    /// A power cut as well: every commit waits for the disk, which takes about a millisecond on a fast one.
+    Power,
+}
+
+/// Runs in an SQLite file, in WAL mode; several processes may use one file. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: Arc<Writer>,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it and bringing its tables up to date as needed.
+    pub async fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .synchronous(match durability {
+                Durability::Process => SqliteSynchronous::Normal,
+                Durability::Power => SqliteSynchronous::Full,
+            })
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(database("open the database"))?;
+        migrate(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await
+            .map_err(database("open the database"))?;
+        Ok(Self {
+            readers,
+            writer: Arc::new(Writer::start(connection)),
+        })
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
+    static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+    for tried in 1.. {
+        match MIGRATIONS.run(&mut *connection).await {
+            Ok(()) => break,
+            Err(_) if tried < MIGRATION_TRIES => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(e) => return Err(database("bring the database up to date")(e)),
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn run_create(
+        &self,
+        run: RunId,
+        submission: &Submission,
+        events: &[EventRecord],
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        let new = NewRun {
+            run,
+            namespace: submission.namespace.to_string(),
+            name: submission.name.clone(),
+            created_at: events.first().map_or(Timestamp(0), |event| event.at),
+            owner: owner.to_owned(),
+            ttl,
+        };
+        let events = encode_events(events)?;
+        match self.writer.submit(Op::Create { new, events }).await? {
+            Reply::Lease(lease) => Ok(lease),
+            _ => unreachable!("a create is answered by a lease"),
+        }
+    }
+
+    async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE id = ").push_bind(run.to_string());
+        let row = query.build().fetch_optional(&self.readers).await;
+        row.map_err(database("read a run"))?.as_ref().map(run_row).transpose()
+    }
+
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE 1 = 1");
+        if let Some(namespace) = &filter.namespace {
+            query.push(" AND namespace = ").push_bind(namespace.to_string());
+        }
+        if let Some(name) = &filter.name {
+            query.push(" AND name = ").push_bind(name.clone());
+        }
+        if let Some(phase) = &filter.phase {
+            query.push(" AND phase = ").push_bind(word(phase));
+        }
+        if let Some(outcome) = &filter.outcome {
+            query.push(" AND outcome = ").push_bind(word(outcome));
+        }
+        if let Some(before) = before {
+            query.push(" AND id < ").push_bind(before.to_string());
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await;
+        rows.map_err(database("list runs"))?.iter().map(run_row).collect()
+    }
+
+    async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
+        let rows =
+            sqlx::query("SELECT seq, at, payload FROM run_events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")
+                .bind(run.to_string())
+                .bind(to_i64(after_seq))
+                .bind(i64::from(limit))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(database("read the events of a run"))?;
+        rows.iter()
+            .map(|row| {
+                let unreadable = |source| unreadable(run.to_string(), source);
+                let payload = row.try_get("payload").map_err(|e| unreadable(e.into()))?;
+                Ok(EventRecord {
+                    run,
+                    seq: to_u64(row.try_get("seq").map_err(|e| unreadable(e.into()))?),
+                    at: Timestamp(to_u64(row.try_get("at").map_err(|e| unreadable(e.into()))?)),
+                    event: serde_json::from_str(payload).map_err(|e| unreadable(e.into()))?,
+                })
+            })
+            .collect()
+    }
+
+    async fn run_append(
+        &self,
+        lease: &Lease,
+        events: &[EventRecord],
+        summary: Option<&RunSummary>,
+    ) -> Result<(), Error> {
+        let (lease, summary) = (lease.clone(), summary.cloned());
+        let events = encode_events(events)?;
+        let op = Op::Append { lease, events, summary };
+        self.writer.submit(op).await.map(drop)
+    }
+
+    async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
+        let by = by.to_owned();
+        match self.writer.submit(Op::RequestCancel { run, by }).await? {
+            Reply::Found(found) => Ok(found),
+            _ => unreachable!("a request is answered by whether there is such a run"),
+        }
+    }
+
+    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.writer.submit(Op::Cleaned { lease }).await.map(drop)
+    }
+
+    async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE cleaned = 0");
+        if let Some(after) = after {
+            query.push(" AND id > ").push_bind(after.to_string());
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await;
+        rows.map_err(database("list unfinished runs"))?
+            .iter()
+            .map(run_row)
+            .collect()
+    }
+
+    async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
+        let owner = owner.to_owned();
+        match self.writer.submit(Op::Acquire { run, owner, ttl }).await? {
+            Reply::Acquired(acquired) => Ok(acquired),
+            _ => unreachable!("an acquire is answered by what came of it"),
+        }
+    }
+
+    async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
+        let leases = leases.to_vec();
+        match self.writer.submit(Op::Renew { leases, ttl }).await? {
+            Reply::Renewed(renewed) => Ok(renewed),
+            _ => unreachable!("a renewal is answered by what came of it"),
+        }
+    }
+
+    async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.writer.submit(Op::Release { lease }).await.map(drop)
+    }
+}
+
+/// An event as it is written.
+pub(super) struct EncodedEvent {
+    pub(super) seq: u64,
+    pub(super) at: Timestamp,
+    pub(super) payload: String,
+}
+
+fn encode_events(events: &[EventRecord]) -> Result<Vec<EncodedEvent>, Error> {
+    let encode = |record: &EventRecord| {
+        let payload = serde_json::to_string(&record.event).map_err(|e| unreadable(record.run.to_string(), e.into()))?;
+        Ok(EncodedEvent {
+            seq: record.seq,
+            at: record.at,
+            payload,
+        })
+    };
+    events.iter().map(encode).collect()
+}
+
+fn run_row(row: &SqliteRow) -> Result<RunRow, Error> {
+    let id: String = row.try_get("id").map_err(|e| unreadable(String::new(), e.into()))?;
+    read_run_row(row).map_err(|source| unreadable(id, source))
+}
+
+fn read_run_row(row: &SqliteRow) -> Result<RunRow, Box<dyn std::error::Error + Send + Sync>> {
+    let number = |column: &str| row.try_get::<i64, _>(column).map(to_u64);
+    let count = |column: &str| number(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let text = |column: &str| row.try_get::<Option<String>, _>(column);
+    let reason = text("reason")?.as_deref().map(serde_json::from_str).transpose()?;
+    let finished_at = row
+        .try_get::<Option<i64>, _>("finished_at")?
+        .map(|at| Timestamp(to_u64(at)));
+    Ok(RunRow {
+        run: row.try_get::<String, _>("id")?.parse()?,
+        namespace: row.try_get::<String, _>("namespace")?.parse()?,
+        name: row.try_get("name")?,
+        created_at: Timestamp(number("created_at")?),
+        summary: RunSummary {
+            phase: from_word(text("phase")?)?.unwrap_or(RunPhase::Planning),
+            outcome: from_word(text("outcome")?)?,
+            reason,
+            finished_at,
+            stages: count("stages")?,
+            stages_done: count("stages_done")?,
+            tasks: count("tasks")?,
+            tasks_done: count("tasks_done")?,
+        },
+        last_seq: number("last_seq")?,
+        cancel_requested_by: text("cancel_requested_by")?,
+        cleaned: row.try_get("cleaned")?,
+        owner: text("lease_owner")?,
+        owned_until: Timestamp(number("lease_until")?),
+    })
+}
+
+/// An enumeration as it is written: by serde's name of it.
+pub(super) fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("states are words, not {other:?}"),
+    }
+}
+
+fn from_word<T: DeserializeOwned>(word: Option<String>) -> serde_json::Result<Option<T>> {
+    word.map(|word| serde_json::from_value(serde_json::Value::String(word)))
+        .transpose()
+}
+
+pub(super) fn to_i64(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(super) fn to_u64(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+fn unreadable(run: String, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Unreadable { run, source }
+}
+
+pub(super) fn database<E>(action: &'static str) -> impl FnOnce(E) -> Error
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| Error::Database {
+        action,
+        source: source.into(),
+    }
+}
