@@ -1,0 +1,185 @@
+//! One file of a sink, while it is written.
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryReservation;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use weir_model::{ExecutionId, OutputFile, Staged};
+
+use super::csv::CsvEncoder;
+use super::parquet::ParquetEncoder;
+use super::text::{write_json, write_lines};
+use super::{SinkFormat, SinkPlace, SinkSpec};
+
+/// Encoded bytes that are collected before they go to the file.
+const FLUSH_BYTES: usize = 1 << 20;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The rows cannot be written in this format.
+    #[error("the rows cannot be written as {format}")]
+    Rows {
+        /// The format.
+        format: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file cannot be written.
+    #[error("cannot write `{path}`")]
+    File {
+        /// The staged file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The task's memory is used up.
+    #[error("not enough memory to write the output")]
+    Memory(#[source] Box<DataFusionError>),
+}
+
+/// Writes one file, staged. Dropped before [`finish`](Self::finish) it leaves nothing.
+pub struct FileWriter {
+    encoder: Encoder,
+    file: File,
+    target: String,
+    staged: StagedPath,
+    buffer: Vec<u8>,
+    memory: MemoryReservation,
+    rows: u64,
+    bytes: u64,
+}
+
+enum Encoder {
+    Text { line: String },
+    Csv(CsvEncoder),
+    Json,
+    Parquet(Box<ParquetEncoder>),
+}
+
+/// Removes the file unless it is kept.
+struct StagedPath {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for StagedPath {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl FileWriter {
+    /// Starts a file. `memory` is charged with what is not in the file yet.
+    pub async fn create(
+        sink: &SinkSpec,
+        schema: &SchemaRef,
+        place: SinkPlace,
+        execution: ExecutionId,
+        memory: MemoryReservation,
+    ) -> Result<Self, WriteError> {
+        let target = sink.file_target(place);
+        let path = Path::new(&sink.info.staging).join(format!("{}-{execution}", place.index));
+        let failed = |source| WriteError::File { path: path.display().to_string(), source };
+        tokio::fs::create_dir_all(&sink.info.staging).await.map_err(failed)?;
+        let file = File::create_new(&path).await.map_err(failed)?;
+        let staged = StagedPath { path, keep: false };
+        let mut buffer = Vec::new();
+        let encoder = match &sink.format {
+            SinkFormat::Text => Encoder::Text { line: String::new() },
+            SinkFormat::Csv { delimiter, quote, header, null } => {
+                let encoder = CsvEncoder::new(*delimiter, *quote, null.clone());
+                if *header {
+                    encoder.header(&mut buffer, schema);
+                }
+                Encoder::Csv(encoder)
+            }
+            SinkFormat::Json => Encoder::Json,
+            SinkFormat::Parquet { codec } => {
+                let encoder = ParquetEncoder::new(schema.clone(), *codec).map_err(rows_error("parquet"))?;
+                Encoder::Parquet(Box::new(encoder))
+            }
+        };
+        Ok(Self { encoder, file, target, staged, buffer, memory, rows: 0, bytes: 0 })
+    }
+
+    /// Adds rows.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
+        let pending = match &mut self.encoder {
+            Encoder::Text { line } => {
+                write_lines(&mut self.buffer, line, batch).map_err(rows_error("text"))?;
+                0
+            }
+            Encoder::Csv(encoder) => {
+                encoder.rows(&mut self.buffer, batch).map_err(rows_error("csv"))?;
+                0
+            }
+            Encoder::Json => {
+                write_json(&mut self.buffer, batch).map_err(rows_error::<ArrowError>("json"))?;
+                0
+            }
+            Encoder::Parquet(encoder) => {
+                encoder.rows(&mut self.buffer, batch).map_err(rows_error("parquet"))?;
+                encoder.memory()
+            }
+        };
+        self.rows += batch.num_rows() as u64;
+        if self.buffer.len() >= FLUSH_BYTES {
+            self.flush().await?;
+        }
+        self.memory
+            .try_resize(pending + self.buffer.capacity())
+            .map_err(|error| WriteError::Memory(Box::new(error)))
+    }
+
+    /// Bytes that were written so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.buffer.len() as u64
+    }
+
+    /// Ends the file. It is on disk when this returns.
+    pub async fn finish(mut self) -> Result<OutputFile, WriteError> {
+        let encoder = std::mem::replace(&mut self.encoder, Encoder::Json);
+        if let Encoder::Parquet(encoder) = encoder {
+            encoder.finish(&mut self.buffer).map_err(rows_error("parquet"))?;
+        }
+        self.flush().await?;
+        self.file.sync_all().await.map_err(|source| self.file_error(source))?;
+        self.staged.keep = true;
+        Ok(OutputFile {
+            target: self.target.clone(),
+            staged: Staged::File { path: self.staged.path.to_string_lossy().into_owned() },
+            rows: self.rows,
+            bytes: self.bytes,
+        })
+    }
+
+    async fn flush(&mut self) -> Result<(), WriteError> {
+        let written = self.file.write_all(&self.buffer).await;
+        written.map_err(|source| self.file_error(source))?;
+        self.file.flush().await.map_err(|source| self.file_error(source))?;
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn file_error(&self, source: std::io::Error) -> WriteError {
+        WriteError::File { path: self.staged.path.display().to_string(), source }
+    }
+}
+
+fn rows_error<E>(format: &'static str) -> impl FnOnce(E) -> WriteError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |error| WriteError::Rows { format, source: Box::new(error) }
+}
