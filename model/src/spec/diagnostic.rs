@@ -101,13 +101,16 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;
-        if self.line > 0 {
+        if self.rendered {
+            write!(
+                f,
+                " line {}, column {} after parameters are put in:",
+                self.line, self.column
+            )?;
+        } else if self.line > 0 {
             write!(f, "{}:", self.line)?;
             if self.column > 0 {
                 write!(f, "{}:", self.column)?;
-            }
-            if self.rendered {
-                write!(f, " (line {} after parameters are put in)", self.line)?;
             }
         }
         if let Some(transform) = &self.transform {
@@ -146,25 +149,54 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 /// Where lines of the rendered text are in the file.
+///
+/// Exact as long as rendering keeps the number of lines. Otherwise only the lines before and after everything that
+/// moved are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LineMap {
     /// Leading lines that are where they were.
-    unmoved: u32,
-    /// The first line of the rendered text after which lines correspond again.
-    tail: u32,
-    /// What to add to the number of such a line.
+    head: usize,
+    /// The first line, from one, of those at the end that correspond again.
+    tail: usize,
+    /// What to add to the numbers of these.
     shift: i64,
 }
 
 impl LineMap {
+    /// The map from `rendered`, which was made from `source`. The default is that of equal texts.
+    pub(super) fn between(source: &str, rendered: &str) -> Self {
+        let source: Vec<&str> = source.lines().collect();
+        let rendered: Vec<&str> = rendered.lines().collect();
+        if source.len() == rendered.len() {
+            return Self::default();
+        }
+        let corresponds = |(source, rendered): &(&&str, &&str)| {
+            source == rendered || (source.contains("{{") && !source.contains("{%") && !source.contains("{#"))
+        };
+        let head = source.iter().zip(&rendered).take_while(corresponds).count();
+        let tail = source
+            .iter()
+            .rev()
+            .zip(rendered.iter().rev())
+            .take_while(corresponds)
+            .count();
+        let tail = tail.min(source.len().min(rendered.len()) - head);
+        Self {
+            head,
+            tail: rendered.len() - tail + 1,
+            shift: source.len() as i64 - rendered.len() as i64,
+        }
+    }
+
     /// Puts the position `span` of the rendered text into `diagnostic`.
     pub(super) fn locate(&self, span: Span, diagnostic: &mut Diagnostic) {
         diagnostic.column = span.column;
         diagnostic.line = span.line;
-        if span.line >= self.tail {
+        let line = span.line as usize;
+        if line >= self.tail {
             diagnostic.line = u32::try_from(i64::from(span.line) + self.shift).unwrap_or(span.line);
         } else {
-            diagnostic.rendered = span.line > self.unmoved;
+            diagnostic.rendered = line > self.head;
         }
     }
 }

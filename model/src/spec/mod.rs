@@ -12,12 +12,20 @@
 //! **Boundary.** Column names and types are unknown here: expressions are checked for shape only. The engine reports
 //! what it finds later through [`Pipeline::diagnostic`], so that all errors look the same.
 
+mod blocks;
+mod config;
 mod diagnostic;
 mod generic;
 mod pipeline;
+mod reader;
+mod report;
+mod resolve;
+mod scalar;
 mod suggest;
+mod template;
 mod transforms;
 mod value;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Span, Spanned};
 pub use generic::{Comparison, GenericExpression};
@@ -32,6 +40,14 @@ pub use value::Value;
 
 use std::collections::BTreeMap;
 
+use reader::Fields;
+use report::Report;
+
+/// Bytes of a pipeline file.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+/// Bytes of a pipeline after parameters are put in.
+pub const MAX_RENDERED_BYTES: usize = 4 << 20;
+
 /// Reads a pipeline. `file` is only used in messages; `params` are the values of the template's parameters.
 ///
 /// A parameter's value is a string, except that one which is a JSON list or object can also be iterated and indexed
@@ -40,6 +56,48 @@ use std::collections::BTreeMap;
 /// # Errors
 /// Everything that is wrong with the pipeline, as far as it could be read, in the order of the file.
 pub fn parse(file: &str, text: &str, params: &BTreeMap<String, String>) -> Result<Pipeline, Diagnostics> {
-    let _ = (text, params);
-    Err(Diagnostics::from(Diagnostic::new(file, "pipelines cannot be read yet")))
+    if text.len() > MAX_FILE_BYTES {
+        let message = format!("the pipeline is larger than {MAX_FILE_BYTES} bytes");
+        return Err(Diagnostic::new(file, message)
+            .with_help("keep data in files and read them")
+            .into());
+    }
+    let rendered = template::render(file, text, params, MAX_RENDERED_BYTES)?;
+    let mut report = Report::new(file, diagnostic::LineMap::between(text, &rendered));
+    let (transforms, providers, options) = match yaml::parse(&rendered, &mut report) {
+        Some(root) => document(&root, &mut report),
+        None => Default::default(),
+    };
+    let lines = report.finish()?;
+    Ok(Pipeline {
+        file: file.to_owned(),
+        transforms,
+        providers: providers.list,
+        options,
+        lines,
+    })
+}
+
+/// Reads the document's top level.
+fn document(root: &yaml::Node, report: &mut Report) -> (Vec<Transform>, config::Providers, Value) {
+    let mut fields = Fields::new(root, "a pipeline file", report);
+    let pipeline = fields.require("pipeline", report);
+    let providers = fields
+        .get("providers")
+        .map_or_else(Default::default, |node| config::parse_providers(node, report));
+    let options = match fields.get("options") {
+        Some(node) => {
+            reader::entries(node, "options", report);
+            node.to_value()
+        }
+        None => Value::Map(Vec::new()),
+    };
+    // Tests of the pipeline are for Beam's own test runner.
+    fields.ignore(&["tests"]);
+    fields.finish("a pipeline file", report);
+    let transforms = pipeline.map(|node| {
+        let blocks = blocks::parse(node, report);
+        resolve::resolve(blocks, &providers, report)
+    });
+    (transforms.unwrap_or_default(), providers, options)
 }
