@@ -225,12 +225,22 @@ impl RunState {
         self.log(metrics.logs.iter().cloned());
     }
 
-    fn stage_completed(&mut self, stage: StageId, stage_attempt: u32, at: Timestamp) {
-        let Some(stage) = self.stage_mut(stage) else { return };
-        if stage.phase == StagePhase::Running && stage.attempt == stage_attempt && stage.all_accepted() {
-            stage.phase = StagePhase::Completed;
-            stage.finished_at = Some(at);
-            self.incomplete -= 1;
+    fn stage_completed(&mut self, id: StageId, stage_attempt: u32, at: Timestamp) {
+        let Some(stage) = self.stage_mut(id) else { return };
+        if stage.phase != StagePhase::Running || stage.attempt != stage_attempt || !stage.all_accepted() {
+            return;
+        }
+        stage.phase = StagePhase::Completed;
+        stage.finished_at = Some(at);
+        self.incomplete -= 1;
+        let deadline = at.plus_ms(self.settings.attempt_timeout_ms);
+        for reader in self.readers[id.0 as usize].clone() {
+            if self
+                .planned(reader)
+                .is_some_and(|plan| self.inputs(plan, None).is_some())
+            {
+                self.live.release(reader, deadline);
+            }
         }
     }
 
@@ -254,6 +264,9 @@ impl RunState {
         }
         for index in tasks {
             stage.reopen_task(*index);
+        }
+        for reader in &self.readers[id.0 as usize] {
+            self.live.hold(*reader);
         }
     }
 

@@ -22,13 +22,11 @@ pub fn decide(state: &RunState, input: &Input, now: Timestamp) -> Decision {
     match (state.phase, input) {
         (_, Input::Report(report)) => step.report(report),
         (RunPhase::Finished, _) => {}
-        (_, Input::Submit(submission)) => {
-            if state.submission.is_none() {
-                step.event(Event::Submitted {
-                    submission: submission.clone(),
-                });
-                step.effect(Effect::Plan);
-            }
+        (_, Input::Submit(submission)) if state.submission.is_none() => {
+            step.event(Event::Submitted {
+                submission: submission.clone(),
+            });
+            step.effect(Effect::Plan);
         }
         // Nothing but `Submit` makes sense before the run exists.
         _ if state.submission.is_none() => {}
@@ -113,13 +111,12 @@ impl Step<'_> {
     }
 
     fn alive(&mut self, report: &TaskReport) {
-        let Some(task) = self
-            .state
-            .task(report.task)
-            .filter(|task| task.is_current(report.attempt))
-        else {
+        let (Some(stage), Some(task)) = (self.state.stage(report.task.stage), self.state.task(report.task)) else {
             return;
         };
+        if report.stage_attempt != stage.attempt || !task.is_current(report.attempt) {
+            return;
+        }
         let news = match (&task.status, &report.body) {
             (TaskStatus::InFlight { execution: None }, _) => true,
             // The message was delivered twice: show where it runs now.

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{TaskId, TaskMetrics, Timestamp};
+use crate::{StageId, TaskId, TaskMetrics, Timestamp};
 
 use super::state::Totals;
+
+const NEVER: Timestamp = Timestamp(u64::MAX);
 
 /// Deadlines and latest totals of the tasks with an attempt under way.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +105,25 @@ impl Liveness {
         }
     }
 
+    /// Messages of a stage that nobody has taken are not missed until [`release`](Self::release): they could not be
+    /// sent again now.
+    pub(super) fn hold(&mut self, stage: StageId) {
+        self.postpone(stage, NEVER);
+    }
+
+    /// What was on hold is missed after `deadline`.
+    pub(super) fn release(&mut self, stage: StageId, deadline: Timestamp) {
+        self.postpone(stage, deadline);
+    }
+
+    fn postpone(&mut self, stage: StageId, deadline: Timestamp) {
+        let of_stage = self.queued.iter().filter(|(_, task)| task.stage == stage);
+        let tasks: Vec<_> = of_stage.map(|(_, task)| *task).collect();
+        for task in tasks {
+            self.queued(task, deadline);
+        }
+    }
+
     /// Whether an attempt is known to be run by somebody.
     pub(super) fn is_running(&self, task: TaskId) -> bool {
         self.watches.get(&task).is_some_and(|watch| watch.running)
@@ -133,7 +154,11 @@ impl Liveness {
             .queued
             .first()
             .map(|(deadline, _)| (*deadline).max(self.heard.plus_ms(timeout_ms)));
-        running.into_iter().chain(queued).min()
+        running
+            .into_iter()
+            .chain(queued)
+            .min()
+            .filter(|deadline| *deadline < NEVER)
     }
 
     /// The latest totals of each task with an attempt under way.

@@ -88,7 +88,8 @@ pub enum Effect {
         /// The end of the backoff, if there is one.
         not_before: Option<Timestamp>,
     },
-    /// Write the manifest of a stage from [`RunState::accepted_outputs`]; answer with [`Input::ManifestWritten`].
+    /// Write the manifest of a stage from [`RunState::accepted_outputs`], taken before the next input is decided: the
+    /// stage may be reopened by then. Answer with [`Input::ManifestWritten`].
     WriteManifest {
         /// The stage.
         stage: StageId,
