@@ -52,9 +52,11 @@ fn base(name: &str) -> Option<&str> {
 struct InputStream;
 struct OutputStream;
 struct StreamFailure;
+struct Pollable;
 struct TerminalInput;
 struct TerminalOutput;
 struct Descriptor;
+struct DirectoryEntryStream;
 
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
@@ -72,7 +74,8 @@ struct Datetime {
     nanoseconds: u32,
 }
 
-/// Defines the interface `name`, as far as it needs more than a trap.
+/// Defines the interface `name`, as far as it needs more than a trap. Where it uses a resource of another interface,
+/// it has to say that this is the same one.
 pub(crate) fn define(linker: &mut Linker<State>, name: &str) -> wasmtime::Result<()> {
     let Some(base) = base(name).filter(|_| is_inert(name)) else {
         return Ok(());
@@ -91,19 +94,34 @@ pub(crate) fn define(linker: &mut Linker<State>, name: &str) -> wasmtime::Result
                 if status.is_ok() { "success" } else { "failure" }
             )
         }),
-        "wasi:cli/stdin" => at.func_wrap("get-stdin", |_, ()| Ok((Resource::<InputStream>::new_own(0),))),
-        "wasi:cli/stdout" => at.func_wrap("get-stdout", |_, ()| Ok((Resource::<OutputStream>::new_own(STDOUT),))),
-        "wasi:cli/stderr" => at.func_wrap("get-stderr", |_, ()| Ok((Resource::<OutputStream>::new_own(STDERR),))),
+        "wasi:cli/stdin" => {
+            resource::<InputStream>(at, "input-stream")?;
+            at.func_wrap("get-stdin", |_, ()| Ok((Resource::<InputStream>::new_own(0),)))
+        }
+        "wasi:cli/stdout" => {
+            resource::<OutputStream>(at, "output-stream")?;
+            at.func_wrap("get-stdout", |_, ()| Ok((Resource::<OutputStream>::new_own(STDOUT),)))
+        }
+        "wasi:cli/stderr" => {
+            resource::<OutputStream>(at, "output-stream")?;
+            at.func_wrap("get-stderr", |_, ()| Ok((Resource::<OutputStream>::new_own(STDERR),)))
+        }
         "wasi:cli/terminal-input" => resource::<TerminalInput>(at, "terminal-input"),
         "wasi:cli/terminal-output" => resource::<TerminalOutput>(at, "terminal-output"),
-        "wasi:cli/terminal-stdin" => at.func_wrap("get-terminal-stdin", |_, ()| Ok((None::<Resource<TerminalInput>>,))),
+        "wasi:cli/terminal-stdin" => {
+            resource::<TerminalInput>(at, "terminal-input")?;
+            at.func_wrap("get-terminal-stdin", |_, ()| Ok((None::<Resource<TerminalInput>>,)))
+        }
         "wasi:cli/terminal-stdout" => {
+            resource::<TerminalOutput>(at, "terminal-output")?;
             at.func_wrap("get-terminal-stdout", |_, ()| Ok((None::<Resource<TerminalOutput>>,)))
         }
         "wasi:cli/terminal-stderr" => {
+            resource::<TerminalOutput>(at, "terminal-output")?;
             at.func_wrap("get-terminal-stderr", |_, ()| Ok((None::<Resource<TerminalOutput>>,)))
         }
         "wasi:clocks/monotonic-clock" => {
+            resource::<Pollable>(at, "pollable")?;
             at.func_wrap("now", |_, ()| Ok((0u64,)))?;
             at.func_wrap("resolution", |_, ()| Ok((1_000_000_000u64,)))
         }
@@ -115,11 +133,19 @@ pub(crate) fn define(linker: &mut Linker<State>, name: &str) -> wasmtime::Result
             at.func_wrap("now", move |_, ()| Ok((datetime(0),)))?;
             at.func_wrap("resolution", move |_, ()| Ok((datetime(1),)))
         }
-        "wasi:filesystem/preopens" => at.func_wrap("get-directories", |_, ()| {
-            Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
-        }),
-        "wasi:filesystem/types" => resource::<Descriptor>(at, "descriptor"),
+        "wasi:filesystem/preopens" => {
+            resource::<Descriptor>(at, "descriptor")?;
+            at.func_wrap("get-directories", |_, ()| Ok((Vec::<(Resource<Descriptor>, String)>::new(),)))
+        }
+        "wasi:filesystem/types" => {
+            resource::<InputStream>(at, "input-stream")?;
+            resource::<OutputStream>(at, "output-stream")?;
+            resource::<StreamFailure>(at, "error")?;
+            resource::<DirectoryEntryStream>(at, "directory-entry-stream")?;
+            resource::<Descriptor>(at, "descriptor")
+        }
         "wasi:io/error" => resource::<StreamFailure>(at, "error"),
+        "wasi:io/poll" => resource::<Pollable>(at, "pollable"),
         "wasi:io/streams" => streams(at),
         "wasi:random/random" => {
             random_bytes(at, "get-random-bytes")?;
@@ -157,6 +183,8 @@ fn random_bytes(at: &mut LinkerInstance<'_, State>, name: &str) -> wasmtime::Res
 }
 
 fn streams(at: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    resource::<StreamFailure>(at, "error")?;
+    resource::<Pollable>(at, "pollable")?;
     resource::<InputStream>(at, "input-stream")?;
     resource::<OutputStream>(at, "output-stream")?;
     for name in ["read", "blocking-read"] {
