@@ -113,6 +113,7 @@ pub(crate) struct GuestError {
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "lifting makes them")]
 pub(crate) enum Kind {
     #[component(name = "scalar")]
     Scalar,
@@ -125,6 +126,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "lifting makes them")]
 pub(crate) enum Volatility {
     #[component(name = "immutable")]
     Immutable,
@@ -177,6 +179,7 @@ pub(crate) struct Mapped {
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "lifting makes them")]
 pub(crate) enum LogLevel {
     #[component(name = "debug")]
     Debug,
@@ -190,7 +193,7 @@ pub(crate) enum LogLevel {
 
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(record)]
-pub(crate) struct Distribution {
+pub(crate) struct Samples {
     pub(crate) count: u64,
     pub(crate) sum: i64,
     pub(crate) min: i64,

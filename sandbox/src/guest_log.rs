@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_model::{LogLevel, LogLine, MetricValue};
 
-/// Bytes of one log message; the rest is cut off.
-const MAX_LINE: usize = 4 << 10;
+use crate::words::{self, MAX_MESSAGE, presentable};
+
 /// Bytes of a metric's name.
 const MAX_METRIC_NAME: usize = 128;
 /// Bytes of standard error that are kept as the last words of a guest that crashes.
@@ -56,12 +56,9 @@ impl GuestLog {
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) {
-        let mut end = message.len().min(MAX_LINE);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
+        let message = presentable(message);
         // An empty line costs something, too.
-        let cost = end + 16;
+        let cost = message.len() + 16;
         if cost > self.log_bytes_left {
             self.drained.dropped_log_lines += 1;
             return;
@@ -70,7 +67,7 @@ impl GuestLog {
         self.drained.logs.push(LogLine {
             level,
             source: self.function.clone(),
-            message: message[..end].to_owned(),
+            message: message.into_owned(),
         });
     }
 
@@ -87,7 +84,7 @@ impl GuestLog {
         };
         let mut partial = std::mem::take(&mut self.partial[index]);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = MAX_LINE.saturating_sub(partial.len());
+            let room = MAX_MESSAGE.saturating_sub(partial.len());
             partial.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 self.log(level, String::from_utf8_lossy(&partial).trim_end());
@@ -99,7 +96,7 @@ impl GuestLog {
 
     /// What a guest that crashed wrote to standard error last.
     pub(crate) fn last_words(&self) -> String {
-        String::from_utf8_lossy(&self.last_words).trim().to_owned()
+        presentable(String::from_utf8_lossy(&self.last_words).trim()).into_owned()
     }
 
     /// Forgets what was written before a call.
@@ -187,8 +184,8 @@ mod tests {
     #[test]
     fn long_messages_are_cut_at_a_character() {
         let mut log = GuestLog::new("f", 100_000, 10);
-        log.log(LogLevel::Info, &"é".repeat(MAX_LINE));
-        assert_eq!(lines(&mut log), ["é".repeat(MAX_LINE / 2)]);
+        log.log(LogLevel::Info, &"é".repeat(MAX_MESSAGE));
+        assert_eq!(lines(&mut log), ["é".repeat(MAX_MESSAGE / 2)]);
     }
 
     #[test]

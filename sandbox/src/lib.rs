@@ -45,6 +45,7 @@ mod sandbox;
 mod scalar;
 mod schema;
 mod wasi;
+mod words;
 
 pub use aggregate::{AggregateInstance, Emit};
 pub use error::{Error, Limit, RowError};

@@ -84,8 +84,8 @@ fn define_metrics(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     metrics.func_wrap(
         "distribution",
-        |mut store: StoreContextMut<'_, State>, (name, samples): (String, abi::Distribution)| {
-            let abi::Distribution { count, sum, min, max } = samples;
+        |mut store: StoreContextMut<'_, State>, (name, samples): (String, abi::Samples)| {
+            let abi::Samples { count, sum, min, max } = samples;
             if count > 0 {
                 store
                     .data_mut()
