@@ -10,8 +10,8 @@ use weir_model::RunId;
 #[command(name = "weir", version, about, propagate_version = true)]
 pub(crate) struct Args {
     /// Write log lines of this level to stderr: error, warn, info, debug, trace, or a filter such as
-    /// `weir_engine=debug`
-    #[arg(long, global = true, env = "WEIR_LOG", default_value = "warn", value_name = "FILTER")]
+    /// `weir_engine=debug`; the variable WEIR_LOG goes before it
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
 
     #[command(subcommand)]
@@ -225,7 +225,11 @@ impl std::str::FromStr for RunRef {
     type Err = weir_model::InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "latest" { Ok(Self::Latest) } else { text.parse().map(Self::Id) }
+        if text == "latest" {
+            Ok(Self::Latest)
+        } else {
+            text.parse().map(Self::Id)
+        }
     }
 }
 

@@ -12,7 +12,11 @@ use crate::progress::Progress;
 /// Shows progress until the run is over. The first Ctrl-C cancels the run and waits for it to clean up, the second
 /// leaves at once.
 pub(crate) async fn to_end(service: &Embedded, run: RunId) -> Result<Arc<RunSnapshot>, Error> {
-    let mut watch = service.control_plane.watch(run).await.map_err(Error::platform("watch the run"))?;
+    let mut watch = service
+        .control_plane
+        .watch(run)
+        .await
+        .map_err(Error::platform("watch the run"))?;
     let mut progress = Progress::start();
     let mut logs = Logs::default();
     let mut interrupted = false;
@@ -26,7 +30,8 @@ pub(crate) async fn to_end(service: &Embedded, run: RunId) -> Result<Arc<RunSnap
         }
         tokio::select! {
             changed = watch.changed() => {
-                if changed.is_err() {
+                // The last snapshot is worth a look even when the sender is gone.
+                if changed.is_err() && watch.borrow().phase != RunPhase::Finished {
                     progress.clear();
                     return Err(Error::Conflict(format!(
                         "this process no longer owns run {run}; see `weir runs get {run}`"
@@ -68,7 +73,12 @@ impl Logs {
         let known = self.printed.len();
         let overlap = (0..=known.min(snapshot.logs.len()))
             .rev()
-            .find(|&length| self.printed.iter().skip(known - length).eq(snapshot.logs.iter().take(length)))
+            .find(|&length| {
+                self.printed
+                    .iter()
+                    .skip(known - length)
+                    .eq(snapshot.logs.iter().take(length))
+            })
             .unwrap_or(0);
         for line in &snapshot.logs[overlap..] {
             eprintln!("{:?} {}: {}", line.level, line.source, line.message);

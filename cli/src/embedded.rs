@@ -1,29 +1,37 @@
 //! The whole service in this process: SQLite, a queue in memory, a folder, workers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weir_control_plane::{ControlPlane, Planner, SqliteStore, Store};
+use weir_control_plane::store::{Durability, SqliteStore, Store};
+use weir_control_plane::{self as control_plane, ControlPlane, Planner};
 use weir_engine::{Engine, EngineOptions};
 use weir_model::{Failure, RunId, StageGraph, Submission};
 use weir_platform::{MemoryQueue, Queue, Storage};
-use weir_sandbox::{Sandbox, SandboxOptions};
-use weir_worker::{Worker, WorkerOptions};
+use weir_sandbox::{CacheOptions, Sandbox, SandboxOptions};
+use weir_worker::{self as worker, Worker, WorkerOptions};
 
 use crate::args::{DataArgs, EmbeddedArgs};
 use crate::error::Error;
 use crate::submission;
+
+/// How often running attempts show what they have done, in milliseconds: a person watches, and nothing is paid for it.
+const HEARTBEAT_MS: u64 = 200;
+
+/// Compiled components that are kept on disk.
+const CACHE_BYTES: u64 = 1 << 30;
 
 /// A running control plane with its workers.
 pub(crate) struct Embedded {
     pub(crate) control_plane: ControlPlane,
     pub(crate) engine: Engine,
     pub(crate) storage: Storage,
+    pub(crate) store: Arc<dyn Store>,
     stop: CancellationToken,
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 /// The data folder's parts.
@@ -39,13 +47,17 @@ impl DataFolder {
             None => default_data_dir()?,
         };
         std::fs::create_dir_all(&root).map_err(Error::io(format!("create the data folder {}", root.display())))?;
-        let root = root.canonicalize().map_err(Error::io(format!("use the data folder {}", root.display())))?;
+        let root = root
+            .canonicalize()
+            .map_err(Error::io(format!("use the data folder {}", root.display())))?;
         Ok(Self { root })
     }
 
     /// The run history.
     pub(crate) async fn store(&self) -> Result<SqliteStore, Error> {
-        SqliteStore::open(&self.root.join("weir.db")).await.map_err(Error::platform("open the run history"))
+        SqliteStore::open(&self.root.join("weir.db"), Durability::default())
+            .await
+            .map_err(Error::platform("open the run history"))
     }
 
     /// Plans, modules and shuffle objects.
@@ -55,8 +67,12 @@ impl DataFolder {
     }
 
     /// Compiled Wasm components.
-    fn cache(&self) -> PathBuf {
-        self.root.join("cache")
+    fn cache(&self) -> CacheOptions {
+        CacheOptions {
+            dir: self.root.join("cache"),
+            key_file: self.root.join("cache.key"),
+            max_bytes: CACHE_BYTES,
+        }
     }
 
     /// What operators spill.
@@ -66,7 +82,11 @@ impl DataFolder {
 }
 
 fn default_data_dir() -> Result<PathBuf, Error> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|folder| folder.join("weir"))
@@ -76,10 +96,16 @@ fn default_data_dir() -> Result<PathBuf, Error> {
 /// The engine alone, for what needs no run.
 pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine, Storage), Error> {
     let storage = folder.storage()?;
-    let sandbox = Sandbox::new(SandboxOptions { cache_dir: Some(folder.cache()), ..Default::default() })
-        .map_err(Error::platform("start the Wasm sandbox"))?;
+    let sandbox = Sandbox::new(SandboxOptions {
+        cache: Some(folder.cache()),
+        ..Default::default()
+    })
+    .map_err(Error::platform("start the Wasm sandbox"))?;
     let memory = memory.unwrap_or_else(default_memory);
-    let options = EngineOptions { memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX), spill_dir: folder.spill() };
+    let options = EngineOptions {
+        memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
+        spill_dir: folder.spill(),
+    };
     let engine =
         Engine::new(options, storage.clone(), Arc::new(sandbox)).map_err(Error::platform("start the engine"))?;
     Ok((engine, storage))
@@ -90,7 +116,11 @@ fn default_memory() -> u64 {
     const UNKNOWN: u64 = 8 << 30;
     let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+        line.split_ascii_whitespace()
+            .nth(1)?
+            .parse::<u64>()
+            .ok()
+            .map(|kib| kib * 1024)
     });
     total.unwrap_or(UNKNOWN) / 2
 }
@@ -110,33 +140,42 @@ impl Embedded {
         let folder = DataFolder::open(&args.data)?;
         let (engine, storage) = engine(&folder, args.memory)?;
         let store: Arc<dyn Store> = Arc::new(folder.store().await?);
-        let task_queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
-        let report_queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
+        let tasks: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
+        let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
         let stop = CancellationToken::new();
+        let slots = submission::slots(args) as usize;
         let mut workers = Vec::new();
         for _ in 0..args.workers {
-            let options = WorkerOptions { slots: submission::slots(args) as usize, ..Default::default() };
-            let worker = Worker::new(
-                options,
-                Arc::clone(&task_queue),
-                Arc::clone(&report_queue),
-                storage.clone(),
-                Arc::new(engine.clone()),
-            );
-            let stop = stop.clone();
-            workers.push(tokio::spawn(async move { worker.run(stop).await }));
+            let options = WorkerOptions {
+                slots,
+                task_threads: slots,
+                heartbeat_ms: HEARTBEAT_MS,
+                ..Default::default()
+            };
+            let environment = worker::Environment {
+                tasks: Arc::clone(&tasks),
+                reports: Arc::clone(&reports),
+                storage: storage.clone(),
+                runner: Arc::new(engine.clone()),
+            };
+            workers.push(tokio::spawn(Worker::new(options, environment).run(stop.clone())));
         }
-        let control_plane = ControlPlane::start(
-            Default::default(),
+        let environment = control_plane::Environment {
+            store: Arc::clone(&store),
+            tasks,
+            reports,
+            storage: storage.clone(),
+            planner: Arc::new(EnginePlanner(engine.clone())),
+        };
+        let control_plane = ControlPlane::start(Default::default(), environment);
+        Ok(Self {
+            control_plane,
+            engine,
+            storage,
             store,
-            task_queue,
-            report_queue,
-            storage.clone(),
-            Arc::new(EnginePlanner(engine.clone())),
-        )
-        .await
-        .map_err(Error::platform("start the control plane"))?;
-        Ok(Self { control_plane, engine, storage, stop, workers })
+            stop,
+            workers,
+        })
     }
 
     /// Stops everything; runs that are not over can be resumed.
@@ -144,13 +183,11 @@ impl Embedded {
         self.control_plane.shutdown().await;
         self.stop.cancel();
         for worker in self.workers {
-            // A worker that panicked has logged it, and there is nothing left to save.
-            let _ = worker.await;
+            match worker.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "a worker failed"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a worker panicked"),
+            }
         }
     }
-}
-
-/// Whether the data folder has a history at all.
-pub(crate) fn has_history(folder: &DataFolder) -> bool {
-    Path::new(&folder.root).join("weir.db").exists()
 }

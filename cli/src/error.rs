@@ -50,7 +50,10 @@ impl Error {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        move |source| Self::Platform { action, source: source.into() }
+        move |source| Self::Platform {
+            action,
+            source: source.into(),
+        }
     }
 
     /// Wraps an IO error.
@@ -62,7 +65,11 @@ impl Error {
     /// 1 run failed, 2 usage, 4 not found, 5 conflict, 130 interrupted; 0 is left to success.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Run { outcome: RunOutcome::Cancelled, .. } | Self::Interrupted => 130,
+            Self::Run {
+                outcome: RunOutcome::Cancelled,
+                ..
+            }
+            | Self::Interrupted => 130,
             Self::Run { .. } | Self::Io { .. } | Self::Platform { .. } => 1,
             Self::Pipeline(_) | Self::Usage(_) => 2,
             Self::NotFound(_) => 4,

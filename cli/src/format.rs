@@ -3,7 +3,9 @@
 /// Reads `512`, `64KiB`, `1.5 GiB`, `2GB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
@@ -17,9 +19,15 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "ti" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
         other => return Err(format!("unknown unit `{other}`; use B, KiB, MiB, GiB or TiB")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a size such as 512MiB"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a size such as 512MiB"))?;
     let bytes = number * factor;
-    if bytes >= 1.0 && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(format!("`{text}` is out of range")) }
+    if bytes >= 1.0 && bytes < u64::MAX as f64 {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("`{text}` is out of range"))
+    }
 }
 
 /// `1.4 MiB`.
@@ -31,7 +39,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// `1,234,567`.
@@ -59,7 +71,10 @@ pub(crate) fn duration(ms: u64) -> String {
 
 /// `2026-01-02 03:04:05Z`.
 pub(crate) fn time(at: weir_model::Timestamp) -> String {
-    match i64::try_from(at.0).ok().and_then(chrono::DateTime::from_timestamp_millis) {
+    match i64::try_from(at.0)
+        .ok()
+        .and_then(chrono::DateTime::from_timestamp_millis)
+    {
         Some(time) => time.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         None => "-".to_owned(),
     }

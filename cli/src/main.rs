@@ -11,6 +11,7 @@ mod drive;
 mod embedded;
 mod error;
 mod format;
+mod history;
 mod preview;
 mod progress;
 mod rows;
@@ -25,7 +26,12 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(source) => return error::report(&error::Error::Io { action: "start the runtime".to_owned(), source }),
+        Err(source) => {
+            return error::report(&error::Error::Io {
+                action: "start the runtime".to_owned(),
+                source,
+            });
+        }
     };
     let result = runtime.block_on(commands::execute(args));
     // Blocking calls that were abandoned (a stalled disk, say) must not hold up the exit.

@@ -29,7 +29,11 @@ pub(crate) fn print(out: &mut dyn Write, sink: &SinkInfo, written: &OutputManife
 
 fn print_parquet(out: &mut dyn Write, file: &PathBuf, rows: usize) -> io::Result<bool> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
-    let batches = builder.with_limit(rows).build()?.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    let batches = builder
+        .with_limit(rows)
+        .build()?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(io::Error::other)?;
     if batches.iter().all(|batch| batch.num_rows() == 0) {
         return Ok(false);
     }

@@ -23,7 +23,11 @@ impl Progress {
     /// Starts drawing when stderr is a terminal.
     pub(crate) fn start() -> Self {
         let lines = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { lines, head: None, stages: BTreeMap::new() }
+        Self {
+            lines,
+            head: None,
+            stages: BTreeMap::new(),
+        }
     }
 
     /// Draws a snapshot.
@@ -42,9 +46,18 @@ impl Progress {
             RunPhase::Stopping => "stopping",
             RunPhase::Finished => "finished",
         };
-        let done = run.stages.iter().filter(|stage| stage.phase == StagePhase::Completed).count();
+        let done = run
+            .stages
+            .iter()
+            .filter(|stage| stage.phase == StagePhase::Completed)
+            .count();
         head.set_message(format!("{} {phase}, {done}/{} stages", run.name, run.stages.len()));
-        for stage in run.stages.iter().filter(|stage| stage.phase != StagePhase::Waiting).take(DRAWN_STAGES) {
+        for stage in run
+            .stages
+            .iter()
+            .filter(|stage| stage.phase != StagePhase::Waiting)
+            .take(DRAWN_STAGES)
+        {
             let bar = self.stages.entry(stage.id).or_insert_with(|| {
                 let bar = lines.add(ProgressBar::new(u64::from(stage.tasks)));
                 bar.set_style(style("  {bar:20.cyan/dim} {pos:>4}/{len:<4} {msg}"));
@@ -53,6 +66,14 @@ impl Progress {
             bar.set_length(u64::from(stage.tasks));
             bar.set_position(u64::from(stage.done));
             bar.set_message(stage_line(stage));
+        }
+    }
+
+    /// Lets `print` write to stderr between the lines.
+    pub(crate) fn print(&self, print: impl FnOnce()) {
+        match &self.lines {
+            Some(lines) => lines.suspend(print),
+            None => print(),
         }
     }
 

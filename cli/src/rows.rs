@@ -19,7 +19,11 @@ pub(crate) struct RowPrinter<W: Write> {
 }
 
 enum Kind<W: Write> {
-    Table { out: W, held: Vec<RecordBatch>, held_rows: usize },
+    Table {
+        out: W,
+        held: Vec<RecordBatch>,
+        held_rows: usize,
+    },
     Json(arrow::json::ArrayWriter<W>),
     Jsonl(arrow::json::LineDelimitedWriter<W>),
     Csv(Box<arrow::csv::Writer<W>>),
@@ -28,9 +32,15 @@ enum Kind<W: Write> {
 impl<W: Write> RowPrinter<W> {
     pub(crate) fn new(out: W, format: RowFormat) -> Self {
         let kind = match format {
-            RowFormat::Table => Kind::Table { out, held: Vec::new(), held_rows: 0 },
+            RowFormat::Table => Kind::Table {
+                out,
+                held: Vec::new(),
+                held_rows: 0,
+            },
             RowFormat::Json => Kind::Json(
-                arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow::json::writer::JsonArray>(out),
+                arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, arrow::json::writer::JsonArray>(out),
             ),
             RowFormat::Jsonl => Kind::Jsonl(
                 arrow::json::WriterBuilder::new()

@@ -27,13 +27,23 @@ pub(crate) async fn pipeline(
 ) -> Result<Submission, Error> {
     let params: BTreeMap<String, String> = params.params.iter().cloned().collect();
     let (yaml, pipeline) = read_pipeline(file, &params)?;
-    let paths: Vec<String> = pipeline.module_paths().into_iter().map(|path| path.to_string()).collect();
+    let paths: Vec<String> = pipeline
+        .module_paths()
+        .into_iter()
+        .map(|path| path.to_string())
+        .collect();
     let folder = file.parent().unwrap_or(Path::new(""));
     Ok(Submission {
         namespace: Default::default(),
-        name: file.file_stem().map_or_else(|| "pipeline".to_owned(), |stem| job_name(file, &stem.to_string_lossy())),
+        name: file
+            .file_stem()
+            .map_or_else(|| "pipeline".to_owned(), |stem| job_name(file, &stem.to_string_lossy())),
         modules: upload_modules(storage, folder, paths).await?,
-        job: Job::Pipeline { yaml, file: file.display().to_string(), params },
+        job: Job::Pipeline {
+            yaml,
+            file: file.display().to_string(),
+            params,
+        },
         base: current_folder()?,
         settings,
     })
@@ -41,7 +51,10 @@ pub(crate) async fn pipeline(
 
 /// `pipeline.yaml` says little, so a file of that name is called after its folder.
 fn job_name(file: &Path, stem: &str) -> String {
-    let folder = file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let folder = file
+        .parent()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
     match folder {
         Some(folder) if stem == "pipeline" => folder,
         _ => stem.to_owned(),
@@ -65,8 +78,15 @@ pub(crate) async fn upload_modules(
         })?;
         let digest = Digest::of(&bytes);
         let key = layout::module_key(&digest);
-        if !storage.exists(&key).await.map_err(Error::platform("look for the component in storage"))? {
-            storage.put(&key, bytes.into()).await.map_err(Error::platform("put the component into storage"))?;
+        if !storage
+            .exists(&key)
+            .await
+            .map_err(Error::platform("look for the component in storage"))?
+        {
+            storage
+                .put(&key, bytes.into())
+                .await
+                .map_err(Error::platform("put the component into storage"))?;
         }
         modules.insert(path, digest);
     }
@@ -77,7 +97,10 @@ pub(crate) async fn upload_modules(
 pub(crate) fn current_folder() -> Result<String, Error> {
     let folder = std::env::current_dir().map_err(Error::io("find the current folder"))?;
     folder.into_os_string().into_string().map_err(|folder| {
-        Error::Usage(format!("the current folder {} has a name that is not UTF-8", folder.to_string_lossy()))
+        Error::Usage(format!(
+            "the current folder {} has a name that is not UTF-8",
+            folder.to_string_lossy()
+        ))
     })
 }
 
@@ -86,7 +109,10 @@ pub(crate) fn settings(args: &EmbeddedArgs) -> RunSettings {
     let parallelism = args.workers * slots(args);
     RunSettings {
         target_partitions: args.target_partitions.unwrap_or(parallelism),
-        coalesce: CoalesceSettings { parallelism, ..Default::default() },
+        coalesce: CoalesceSettings {
+            parallelism,
+            ..Default::default()
+        },
         ..Default::default()
     }
 }

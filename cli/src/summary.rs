@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use weir_model::{EventRecord, RunPhase, RunSnapshot, StagePhase};
+use weir_control_plane::store::RunRow;
+use weir_model::{EventRecord, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, Timestamp};
 
 use crate::args::OutputFormat;
 use crate::format;
@@ -22,12 +23,11 @@ fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
 }
 
 /// How a run stands, in one word.
-pub(crate) fn state(run: &RunSnapshot) -> &'static str {
-    use weir_model::RunOutcome::{Cancelled, Failed, Succeeded};
-    match (run.outcome, run.phase) {
-        (Some(Succeeded), _) => "succeeded",
-        (Some(Failed), _) => "failed",
-        (Some(Cancelled), _) => "cancelled",
+pub(crate) fn state(phase: RunPhase, outcome: Option<RunOutcome>) -> &'static str {
+    match (outcome, phase) {
+        (Some(RunOutcome::Succeeded), _) => "succeeded",
+        (Some(RunOutcome::Failed), _) => "failed",
+        (Some(RunOutcome::Cancelled), _) => "cancelled",
         (None, RunPhase::Planning) => "planning",
         (None, RunPhase::Running) => "running",
         (None, RunPhase::Committing) => "committing",
@@ -43,8 +43,15 @@ pub(crate) fn print_run(out: &mut dyn Write, run: &RunSnapshot, output: OutputFo
         OutputFormat::Table => {
             writeln!(out, "run      {}", run.run)?;
             writeln!(out, "job      {}", run.name)?;
-            let took = run.finished_at.map(|end| format!(" in {}", format::duration(end.ms_since(run.created_at))));
-            writeln!(out, "state    {}{}", state(run), took.unwrap_or_default())?;
+            let took = run
+                .finished_at
+                .map(|end| format!(" in {}", format::duration(end.ms_since(run.created_at))));
+            writeln!(
+                out,
+                "state    {}{}",
+                state(run.phase, run.outcome),
+                took.unwrap_or_default()
+            )?;
             if let Some(reason) = &run.reason {
                 writeln!(out, "reason   {}: {}", reason.code, reason.message)?;
             }
@@ -75,7 +82,19 @@ fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
         return Ok(());
     }
     let mut table = table(
-        ["stage", "state", "tasks", "rows in", "rows out", "bytes in", "bytes out", "spilled", "failed", "time", "name"],
+        [
+            "stage",
+            "state",
+            "tasks",
+            "rows in",
+            "rows out",
+            "bytes in",
+            "bytes out",
+            "spilled",
+            "failed",
+            "time",
+            "name",
+        ],
         &[2, 3, 4, 5, 6, 7, 8, 9],
     );
     for stage in &run.stages {
@@ -105,24 +124,64 @@ fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
     writeln!(out, "\n{}", trim(&table))
 }
 
+/// A run in a list.
+#[derive(Serialize)]
+struct ListedRun<'a> {
+    run: RunId,
+    namespace: &'a Namespace,
+    name: &'a str,
+    state: &'static str,
+    outcome: Option<RunOutcome>,
+    reason: Option<&'a Reason>,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    stages: u32,
+    stages_done: u32,
+    tasks: u32,
+    tasks_done: u32,
+}
+
+impl<'a> From<&'a RunRow> for ListedRun<'a> {
+    fn from(row: &'a RunRow) -> Self {
+        let summary = &row.summary;
+        Self {
+            run: row.run,
+            namespace: &row.namespace,
+            name: &row.name,
+            state: state(summary.phase, summary.outcome),
+            outcome: summary.outcome,
+            reason: summary.reason.as_ref(),
+            created_at: row.created_at,
+            finished_at: summary.finished_at,
+            stages: summary.stages,
+            stages_done: summary.stages_done,
+            tasks: summary.tasks,
+            tasks_done: summary.tasks_done,
+        }
+    }
+}
+
 /// Prints runs, newest first.
-pub(crate) fn print_runs(out: &mut dyn Write, runs: &[RunSnapshot], output: OutputFormat) -> io::Result<()> {
+pub(crate) fn print_runs(out: &mut dyn Write, rows: &[RunRow], output: OutputFormat) -> io::Result<()> {
+    let runs: Vec<ListedRun> = rows.iter().map(ListedRun::from).collect();
     match output {
         OutputFormat::Json => print_json(out, &runs, true),
         OutputFormat::Jsonl => runs.iter().try_for_each(|run| print_json(out, run, false)),
         OutputFormat::Table => {
-            let mut table = table(["run", "job", "state", "created", "time", "stages", "rows out"], &[4, 5, 6]);
-            for run in runs {
-                let done = run.stages.iter().filter(|stage| stage.phase == StagePhase::Completed).count();
-                let rows: u64 = run.outputs.iter().map(|written| written.rows).sum();
+            let mut table = table(
+                ["run", "job", "state", "created", "time", "stages", "tasks"],
+                &[4, 5, 6],
+            );
+            for run in &runs {
                 table.add_row([
                     run.run.to_string(),
-                    run.name.clone(),
-                    state(run).to_owned(),
+                    run.name.to_owned(),
+                    run.state.to_owned(),
                     format::time(run.created_at),
-                    run.finished_at.map_or("-".to_owned(), |end| format::duration(end.ms_since(run.created_at))),
-                    format!("{done}/{}", run.stages.len()),
-                    format::count(rows),
+                    run.finished_at
+                        .map_or("-".to_owned(), |end| format::duration(end.ms_since(run.created_at))),
+                    format!("{}/{}", run.stages_done, run.stages),
+                    format!("{}/{}", run.tasks_done, run.tasks),
                 ]);
             }
             writeln!(out, "{}", trim(&table))
@@ -158,7 +217,10 @@ fn describe(record: &EventRecord) -> (String, String) {
     let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(&record.event) else {
         return ("unknown".to_owned(), String::new());
     };
-    let kind = fields.remove("type").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+    let kind = fields
+        .remove("type")
+        .and_then(|kind| kind.as_str().map(str::to_owned))
+        .unwrap_or_default();
     let mut parts = Vec::new();
     for (name, value) in &fields {
         let text = match (name.as_str(), value) {

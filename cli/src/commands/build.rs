@@ -9,7 +9,10 @@ use crate::error::Error;
 
 pub(super) async fn execute(args: BuildArgs) -> Result<(), Error> {
     let dir = args.dir.clone();
-    let options = BuildOptions { output: Output::Stderr, ..Default::default() };
+    let options = BuildOptions {
+        output: Output::Stderr,
+        ..Default::default()
+    };
     let built = tokio::task::spawn_blocking(move || weir_guest_build::build(&dir, &options))
         .await
         .map_err(Error::platform("build the guest"))?

@@ -28,10 +28,19 @@ pub(super) async fn execute(args: ExplainArgs) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     let printed = match args.output {
         OutputFormat::Table => {
-            write!(out, "logical plan\n\n{}\n\nstages\n\n{}\n", plan.logical.trim_end(), plan.stages.trim_end())
+            write!(
+                out,
+                "logical plan\n\n{}\n\nstages\n\n{}\n",
+                plan.logical.trim_end(),
+                plan.stages.trim_end()
+            )
         }
         format => {
-            let plan = Plan { logical: &plan.logical, stages: &plan.stages, graph: &plan.graph };
+            let plan = Plan {
+                logical: &plan.logical,
+                stages: &plan.stages,
+                graph: &plan.graph,
+            };
             print_json(&mut out, &plan, format == OutputFormat::Json)
         }
     };

@@ -14,7 +14,7 @@ use crate::error::Error;
 pub(crate) async fn execute(args: Args) -> Result<(), Error> {
     let _telemetry = weir_platform::telemetry::init(&weir_platform::telemetry::Options {
         filter: args.log,
-        ..Default::default()
+        format: weir_platform::telemetry::Format::Human,
     })
     .map_err(|error| Error::Usage(error.to_string()))?;
     match args.command {

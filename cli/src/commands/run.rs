@@ -8,6 +8,7 @@ use crate::args::{OutputFormat, RunArgs};
 use crate::drive;
 use crate::embedded::Embedded;
 use crate::error::Error;
+use crate::history;
 use crate::preview;
 use crate::submission;
 use crate::summary;
@@ -22,7 +23,11 @@ pub(super) async fn execute(args: RunArgs) -> Result<(), Error> {
 async fn run(service: &Embedded, args: &RunArgs) -> Result<(), Error> {
     let settings = submission::settings(&args.embedded);
     let submission = submission::pipeline(&service.storage, &args.file, &args.params, settings).await?;
-    let run = service.control_plane.submit(submission).await.map_err(Error::platform("submit the run"))?;
+    let run = service
+        .control_plane
+        .submit(submission)
+        .await
+        .map_err(Error::platform("submit the run"))?;
     let snapshot = drive::to_end(service, run).await?;
     print(service, &snapshot, args.output, args.preview as usize).await?;
     drive::check(&snapshot)
@@ -35,16 +40,22 @@ pub(super) async fn print(
     output: OutputFormat,
     preview_rows: usize,
 ) -> Result<(), Error> {
-    let graph = service.control_plane.graph(run.run).await.map_err(Error::platform("read the run"))?;
+    let state = history::state(service.store.as_ref(), run.run).await?;
     let mut out = io::stdout().lock();
     summary::print_run(&mut out, run, output).map_err(Error::io("print the summary"))?;
     if output == OutputFormat::Table && preview_rows > 0 {
-        let sinks = graph.iter().flat_map(|graph| &graph.stages).filter_map(|stage| match &stage.output {
-            StageOutput::Sink(sink) => Some(sink),
-            _ => None,
-        });
+        let sinks = state
+            .graph()
+            .into_iter()
+            .flat_map(|graph| &graph.stages)
+            .filter_map(|stage| match &stage.output {
+                StageOutput::Sink(sink) => Some(sink),
+                _ => None,
+            });
         for sink in sinks {
-            let Some(written) = run.outputs.iter().find(|written| written.transform == sink.transform) else { continue };
+            let Some(written) = run.outputs.iter().find(|written| written.transform == sink.transform) else {
+                continue;
+            };
             writeln!(out, "\nfirst rows of {}*", sink.target).map_err(Error::io("print the summary"))?;
             preview::print(&mut out, sink, written, preview_rows)
                 .map_err(Error::io(format!("show the first rows of {}", sink.target)))?;

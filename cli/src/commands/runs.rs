@@ -2,17 +2,19 @@
 
 use std::io;
 
-use weir_control_plane::{RunFilter, SqliteStore, Store};
-use weir_model::{EventRecord, RunId, RunSnapshot};
+use weir_control_plane as control_plane;
+use weir_control_plane::store::{RunFilter, RunRow, SqliteStore, Store};
+use weir_model::{EventRecord, RunId};
 
 use crate::args::{DataArgs, EmbeddedArgs, OutputFormat, RunRef, RunsCommand};
 use crate::drive;
 use crate::embedded::{DataFolder, Embedded};
 use crate::error::Error;
+use crate::history;
 use crate::summary;
 
-/// Events read from the store at once.
-const EVENT_PAGE: u32 = 1_000;
+/// Interrupted runs that one command goes on with.
+const RESUMED_AT_ONCE: u32 = 1_000;
 
 pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
     match command {
@@ -29,19 +31,20 @@ async fn open(data: &DataArgs) -> Result<SqliteStore, Error> {
 
 async fn list(data: &DataArgs, output: OutputFormat, limit: u32) -> Result<(), Error> {
     let store = open(data).await?;
-    let runs = newest(&store, limit).await?;
-    summary::print_runs(&mut io::stdout().lock(), &runs, output).map_err(Error::io("print the runs"))
+    let rows = store
+        .run_list(&RunFilter::default(), None, limit)
+        .await
+        .map_err(Error::platform("list the runs"))?;
+    summary::print_runs(&mut io::stdout().lock(), &rows, output).map_err(Error::io("print the runs"))
 }
 
-async fn newest(store: &dyn Store, limit: u32) -> Result<Vec<RunSnapshot>, Error> {
-    let filter = RunFilter { limit, ..Default::default() };
-    let page = store.run_list(&filter).await.map_err(Error::platform("list the runs"))?;
-    Ok(page.runs)
-}
-
-async fn find(store: &dyn Store, run: RunRef) -> Result<RunSnapshot, Error> {
+/// The id of a run that is there.
+async fn find(store: &dyn Store, run: RunRef) -> Result<RunRow, Error> {
     let found = match run {
-        RunRef::Latest => newest(store, 1).await?.into_iter().next(),
+        RunRef::Latest => {
+            let rows = store.run_list(&RunFilter::default(), None, 1).await;
+            rows.map_err(Error::platform("list the runs"))?.into_iter().next()
+        }
         RunRef::Id(run) => store.run_get(run).await.map_err(Error::platform("read the run"))?,
     };
     found.ok_or_else(|| {
@@ -54,46 +57,46 @@ async fn find(store: &dyn Store, run: RunRef) -> Result<RunSnapshot, Error> {
 
 async fn get(run: RunRef, data: &DataArgs, output: OutputFormat) -> Result<(), Error> {
     let store = open(data).await?;
-    let run = find(&store, run).await?;
-    summary::print_run(&mut io::stdout().lock(), &run, output).map_err(Error::io("print the run"))
+    let run = find(&store, run).await?.run;
+    let snapshot = history::state(&store, run).await?.snapshot();
+    summary::print_run(&mut io::stdout().lock(), &snapshot, output).map_err(Error::io("print the run"))
 }
 
 async fn events(run: RunRef, data: &DataArgs, output: OutputFormat) -> Result<(), Error> {
     let store = open(data).await?;
     let run = find(&store, run).await?.run;
     let mut events: Vec<EventRecord> = Vec::new();
-    loop {
-        let after = events.last().map_or(0, |event| event.seq);
-        let page = store.run_events(run, after, EVENT_PAGE).await.map_err(Error::platform("read the events"))?;
-        if page.is_empty() {
-            break;
-        }
+    history::events(&store, run, |page| {
         events.extend(page);
-    }
+        Ok(())
+    })
+    .await?;
     summary::print_events(&mut io::stdout().lock(), &events, output).map_err(Error::io("print the events"))
 }
 
 async fn resume(run: Option<RunRef>, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
     let service = Embedded::start(args).await?;
-    let result = resume_all(&service, run, args, output).await;
+    let result = resume_all(&service, run, output).await;
     service.shutdown().await;
     result
 }
 
-async fn resume_all(
-    service: &Embedded,
-    run: Option<RunRef>,
-    args: &EmbeddedArgs,
-    output: OutputFormat,
-) -> Result<(), Error> {
+async fn resume_all(service: &Embedded, run: Option<RunRef>, output: OutputFormat) -> Result<(), Error> {
     let runs: Vec<RunId> = match run {
-        None => service.control_plane.unfinished().await.map_err(Error::platform("look for interrupted runs"))?,
+        None => {
+            let rows = service.control_plane.unfinished(None, RESUMED_AT_ONCE).await;
+            rows.map_err(Error::platform("look for interrupted runs"))?
+                .into_iter()
+                .map(|row| row.run)
+                .collect()
+        }
         Some(run) => {
-            let found = find(&open(&args.data).await?, run).await?;
-            if found.outcome.is_some() {
-                eprintln!("run {} is over already", found.run);
-                return summary::print_run(&mut io::stdout().lock(), &found, output)
-                    .map_err(Error::io("print the run"));
+            let found = find(service.store.as_ref(), run).await?;
+            if found.summary.outcome.is_some() {
+                return Err(Error::Conflict(format!(
+                    "run {} is over already; `weir runs get` shows it",
+                    found.run
+                )));
             }
             vec![found.run]
         }
@@ -103,7 +106,16 @@ async fn resume_all(
     }
     let mut failed = None;
     for run in runs {
-        service.control_plane.resume(run).await.map_err(Error::platform("resume the run"))?;
+        match service.control_plane.resume(run).await {
+            Ok(()) => {}
+            // Resumed or ended by another process since we looked.
+            Err(control_plane::Error::Finished { .. }) => continue,
+            Err(error @ control_plane::Error::Owned { .. }) => {
+                failed = Some(Error::Conflict(error.to_string()));
+                continue;
+            }
+            Err(error) => return Err(Error::platform("resume the run")(error)),
+        }
         let snapshot = drive::to_end(service, run).await?;
         super::run::print(service, &snapshot, output, 0).await?;
         if let Err(error) = drive::check(&snapshot) {

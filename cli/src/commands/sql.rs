@@ -5,9 +5,10 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
-use weir_engine::statements::{self, StatementRole};
+use weir_control_plane::RunResult;
 use weir_engine::PlanError;
-use weir_model::{Job, RunId, StageOutput, Submission, TableRef};
+use weir_engine::statements::{self, StatementRole};
+use weir_model::{Job, RunId, Submission, TableRef};
 
 use crate::args::SqlArgs;
 use crate::drive;
@@ -19,8 +20,13 @@ use crate::submission;
 pub(super) async fn execute(args: SqlArgs) -> Result<(), Error> {
     let script = script(&args)?;
     let statements = statements::split(&script).map_err(usage)?;
-    if statements.iter().all(|statement| statement.role == StatementRole::Setup) {
-        return Err(Error::Usage("no statement has rows or writes files; end with a SELECT or COPY".to_owned()));
+    if statements
+        .iter()
+        .all(|statement| statement.role == StatementRole::Setup)
+    {
+        return Err(Error::Usage(
+            "no statement has rows or writes files; end with a SELECT or COPY".to_owned(),
+        ));
     }
     let service = Embedded::start(&args.embedded).await?;
     let result = run_all(&service, &args, &statements).await;
@@ -33,7 +39,9 @@ fn script(args: &SqlArgs) -> Result<String, Error> {
         (Some(text), _) => Ok(text.clone()),
         (None, Some(file)) if file == Path::new("-") => {
             let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map_err(Error::io("read statements from standard input"))?;
+            io::stdin()
+                .read_to_string(&mut text)
+                .map_err(Error::io("read statements from standard input"))?;
             Ok(text)
         }
         (None, Some(file)) => std::fs::read_to_string(file)
@@ -47,10 +55,20 @@ fn usage(error: PlanError) -> Error {
 }
 
 async fn run_all(service: &Embedded, args: &SqlArgs, statements: &[statements::Statement]) -> Result<(), Error> {
-    let files = args.modules.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+    let files = args
+        .modules
+        .iter()
+        .map(|file| file.to_string_lossy().into_owned())
+        .collect();
     let modules = submission::upload_modules(&service.storage, Path::new(""), files).await?;
-    let tables: Vec<TableRef> =
-        args.tables.iter().map(|(name, path)| TableRef { name: name.clone(), path: path.clone() }).collect();
+    let tables: Vec<TableRef> = args
+        .tables
+        .iter()
+        .map(|(name, path)| TableRef {
+            name: name.clone(),
+            path: path.clone(),
+        })
+        .collect();
     let mut setup = Vec::new();
     for statement in statements {
         match statement.role {
@@ -59,12 +77,20 @@ async fn run_all(service: &Embedded, args: &SqlArgs, statements: &[statements::S
                 let submission = Submission {
                     namespace: Default::default(),
                     name: "sql".to_owned(),
-                    job: Job::Sql { statement: statement.text.clone(), setup: setup.clone(), tables: tables.clone() },
+                    job: Job::Sql {
+                        statement: statement.text.clone(),
+                        setup: setup.clone(),
+                        tables: tables.clone(),
+                    },
                     modules: modules.clone(),
                     base: submission::current_folder()?,
                     settings: submission::settings(&args.embedded),
                 };
-                let run = service.control_plane.submit(submission).await.map_err(Error::platform("submit the query"))?;
+                let run = service
+                    .control_plane
+                    .submit(submission)
+                    .await
+                    .map_err(Error::platform("submit the query"))?;
                 let snapshot = drive::to_end(service, run).await?;
                 if let Some(reason) = &snapshot.reason {
                     eprintln!("{}: {}", reason.code, reason.message);
@@ -82,20 +108,33 @@ async fn run_all(service: &Embedded, args: &SqlArgs, statements: &[statements::S
 
 /// Streams the result to stdout, then deletes it: it has reached whom it was for.
 async fn print_result(service: &Embedded, run: RunId, args: &SqlArgs) -> Result<(), Error> {
-    let Some(graph) = service.control_plane.graph(run).await.map_err(Error::platform("read the run"))? else {
+    let result = service
+        .control_plane
+        .result_outputs(run)
+        .await
+        .map_err(Error::platform("find the result"))?;
+    let Some(RunResult { graph, outputs }) = result else {
         return Ok(());
     };
-    if !graph.stages.iter().any(|stage| stage.output == StageOutput::Result) {
-        return Ok(());
-    }
-    let outputs = service.control_plane.result_outputs(run).await.map_err(Error::platform("find the result"))?;
-    let keys = outputs.iter().filter_map(|output| output.shuffle.as_ref()).map(|object| object.key.clone()).collect();
-    let mut rows = service.engine.read_result(&graph, outputs).await.map_err(Error::platform("read the result"))?;
+    let keys = outputs
+        .iter()
+        .filter_map(|output| output.shuffle.as_ref())
+        .map(|object| object.key.clone())
+        .collect();
+    let mut rows = service
+        .engine
+        .read_result(&graph, outputs)
+        .await
+        .map_err(Error::platform("read the result"))?;
     let empty = RecordBatch::new_empty(rows.schema());
     let mut printer = RowPrinter::new(io::BufWriter::new(io::stdout().lock()), args.output);
     while let Some(batch) = rows.try_next().await.map_err(Error::platform("read the result"))? {
         printer.print(&batch).map_err(Error::io("print rows"))?;
     }
     printer.finish(empty).map_err(Error::io("print rows"))?;
-    service.storage.delete(keys).await.map_err(Error::platform("delete the printed result"))
+    service
+        .storage
+        .delete(keys)
+        .await
+        .map_err(Error::platform("delete the printed result"))
 }

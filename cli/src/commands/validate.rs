@@ -39,11 +39,16 @@ pub(super) async fn execute(args: ValidateArgs) -> Result<(), Error> {
     };
     let mut out = io::stdout().lock();
     let printed = match args.output {
-        OutputFormat::Table if valid => io::Write::write_all(&mut out, format!("{}: valid\n", args.file.display()).as_bytes()),
+        OutputFormat::Table if valid => {
+            io::Write::write_all(&mut out, format!("{}: valid\n", args.file.display()).as_bytes())
+        }
         OutputFormat::Table => Ok(()),
         format => {
-            let report =
-                Report { file: args.file.display().to_string(), valid, problems: problems(diagnostics) };
+            let report = Report {
+                file: args.file.display().to_string(),
+                valid,
+                problems: problems(diagnostics),
+            };
             print_json(&mut out, &report, format == OutputFormat::Json)
         }
     };
@@ -83,6 +88,9 @@ pub(super) fn plan_error(error: PlanError) -> Error {
     match error {
         PlanError::Pipeline(diagnostics) => Error::Pipeline(diagnostics),
         PlanError::Query(message) => Error::Usage(message),
-        PlanError::Platform(source) => Error::Platform { action: "plan the job", source },
+        PlanError::Platform(source) => Error::Platform {
+            action: "plan the job",
+            source,
+        },
     }
 }
