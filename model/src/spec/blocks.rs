@@ -141,9 +141,6 @@ pub(super) fn parse<'n>(node: &'n Node, report: &mut Report) -> Blocks<'n> {
             report.error(node.span, message);
         }
     }
-    if blocks.blocks.is_empty() && report.is_empty() {
-        report.error(node.span, "the pipeline has no transforms");
-    }
     blocks.connect_chains(report);
     blocks.name_scopes();
     blocks
@@ -227,6 +224,8 @@ impl<'n> Blocks<'n> {
                 continue;
             };
             let outputs = match &self.blocks[owner].body {
+                // A composite's own `output` is looked up like any other name.
+                Body::Nested { output: Some(_), .. } if !self.scopes[scope].is_chain => continue,
                 Body::Nested {
                     output: Some(output), ..
                 } => self.chain_outputs(output, members.last().copied(), report),
@@ -319,7 +318,11 @@ impl<'n> Blocks<'n> {
                 no_inputs,
                 body: Body::Leaf { config: None },
             });
-            common_keys(&mut fields, report);
+            match self.blocks[id].type_name.as_str() {
+                // The type is refused as a whole.
+                "WindowInto" => fields.ignore(&["resource_hints", "windowing"]),
+                _ => common_keys(&mut fields, report),
+            }
             self.blocks[id].body = match is_nested {
                 true => self.nested(id, &mut fields, is_chain, &full_name, report),
                 false => leaf(&mut fields, report),

@@ -94,10 +94,16 @@ fn document(root: &yaml::Node, report: &mut Report) -> (Vec<Transform>, config::
     };
     // Tests of the pipeline are for Beam's own test runner.
     fields.ignore(&["tests"]);
+    // A place for anchors.
+    fields.ignore_prefixes(&[".", "x-"]);
     fields.finish("a pipeline file", report);
     let transforms = pipeline.map(|node| {
         let blocks = blocks::parse(node, report);
-        resolve::resolve(blocks, &providers, report)
+        let transforms = resolve::resolve(blocks, &providers, report);
+        if transforms.is_empty() && report.is_empty() {
+            report.error(node.span, "the pipeline has no transforms");
+        }
+        transforms
     });
     (transforms.unwrap_or_default(), providers, options)
 }

@@ -11,15 +11,21 @@ pub(super) struct Fields<'n> {
     /// The position of the mapping, for messages about keys that it lacks.
     pub(super) span: Span,
     known: Vec<&'static str>,
+    /// Whether it is no mapping at all, which was reported.
+    broken: bool,
+    /// Prefixes of further keys that are accepted.
+    free: &'static [&'static str],
 }
 
 impl<'n> Fields<'n> {
     /// The entries of `node`. Null is an empty mapping; anything else is an error, and empty too.
     pub(super) fn new(node: &'n Node, what: &str, report: &mut Report) -> Self {
+        let mut broken = false;
         let entries = match &node.data {
             Data::Map(entries) => entries.as_slice(),
             _ => {
                 if !node.is_null() {
+                    broken = true;
                     report.error(node.span, format!("{what} must be a mapping, not {}", node.kind()));
                 }
                 &[]
@@ -29,6 +35,8 @@ impl<'n> Fields<'n> {
             entries,
             span: node.span,
             known: Vec::new(),
+            broken,
+            free: &[],
         }
     }
 
@@ -38,6 +46,8 @@ impl<'n> Fields<'n> {
             entries: &[],
             span,
             known: Vec::new(),
+            broken: false,
+            free: &[],
         }
     }
 
@@ -48,7 +58,9 @@ impl<'n> Fields<'n> {
 
     /// The value of a key, null too.
     pub(super) fn get_or_null(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries
             .iter()
             .find(|entry| entry.key.value == key)
@@ -68,7 +80,7 @@ impl<'n> Fields<'n> {
         // A misspelt key says it better itself.
         let unknown = self.entries.iter().map(|entry| entry.key.value.as_str());
         let unknown = unknown.filter(|name| !self.known.contains(name));
-        if suggest::nearest(key, unknown).is_none() {
+        if !self.broken && suggest::nearest(key, unknown).is_none() {
             report.error(self.span, format!("`{key}` is missing"));
         }
     }
@@ -103,6 +115,11 @@ impl<'n> Fields<'n> {
         self.known.extend(keys);
     }
 
+    /// Prefixes of keys that are the user's own.
+    pub(super) fn ignore_prefixes(&mut self, prefixes: &'static [&'static str]) {
+        self.free = prefixes;
+    }
+
     /// Keys that Beam has and that do not work here: an error when they are there.
     pub(super) fn unsupported(&mut self, keys: &[&'static str], report: &mut Report) {
         for entry in self.entries {
@@ -132,7 +149,7 @@ impl<'n> Fields<'n> {
     pub(super) fn finish_or(self, what: &str, otherwise: &str, report: &mut Report) {
         for entry in self.entries {
             let key = &entry.key;
-            if self.known.contains(&key.value.as_str()) {
+            if self.known.contains(&key.value.as_str()) || self.free.iter().any(|prefix| key.starts_with(prefix)) {
                 continue;
             }
             let help = suggest::did_you_mean(key, self.known.iter().copied()).unwrap_or_else(|| otherwise.to_owned());

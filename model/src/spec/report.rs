@@ -42,6 +42,14 @@ impl Report {
         self.lines.locate(span, &mut diagnostic);
         diagnostic.transform = self.transform.clone();
         diagnostic.help = help;
+        // What is wrong with an output is found by everybody who reads it.
+        if self
+            .found
+            .iter()
+            .any(|(at, found)| *at == span && found.message == diagnostic.message)
+        {
+            return;
+        }
         self.found.push((span, diagnostic));
     }
 

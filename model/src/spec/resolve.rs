@@ -30,9 +30,10 @@ pub(super) fn resolve(blocks: Blocks<'_>, providers: &Providers, report: &mut Re
         consumed: HashSet::new(),
     };
     let kinds = resolver.configurations();
-    let inputs = resolver.connect();
+    // Before the inputs: it may add unions, which have inputs of their own.
     resolver.check_outputs();
-    resolver.check_errors_consumed();
+    let inputs = resolver.connect();
+    resolver.check_errors_consumed(&kinds);
     let Some(order) = resolver.order(&inputs) else {
         return Vec::new();
     };
@@ -183,16 +184,16 @@ impl<'n> Resolver<'_, 'n> {
     }
 
     fn input_help(&self, id: BlockId) -> String {
-        let block = self.block(id);
-        let before = self.blocks.blocks[..id]
-            .iter()
-            .rev()
-            .find(|other| other.scope == block.scope);
-        match before {
-            Some(before) => {
-                let name = before.name.as_ref().unwrap_or(&before.type_name);
-                format!("say `input: {name}`, or make it a chain: `type: chain`")
-            }
+        let scope = self.block(id).scope;
+        let before = (0..id).rev().map(|other| (other, self.block(other)));
+        let before = before
+            .filter(|(other, block)| block.scope == scope && self.makes_rows(*other))
+            .map(|(_, block)| block);
+        match before
+            .map(|block| block.name.as_ref().unwrap_or(&block.type_name))
+            .next()
+        {
+            Some(name) => format!("say `input: {name}`, or make it a chain: `type: chain`"),
             None => "say `input: NAME`".to_owned(),
         }
     }
@@ -467,27 +468,25 @@ impl<'n> Resolver<'_, 'n> {
     }
 
     /// Records that go to an error output must not be lost.
-    fn check_errors_consumed(&mut self) {
-        for id in 0..self.blocks.blocks.len() {
-            let Some(config) = self.config(id) else { continue };
-            let Some(output) = config::error_output(config) else {
+    fn check_errors_consumed(&mut self, kinds: &[Option<TransformKind>]) {
+        for (id, kind) in kinds.iter().enumerate() {
+            let Some(errors) = kind.as_ref().and_then(TransformKind::error_handling) else {
                 continue;
             };
             let port = Port {
                 leaf: id,
-                output: Some(output),
+                output: Some(errors.output.value.clone()),
             };
             if self.consumed.contains(&port) {
                 continue;
             }
             let block = &self.blocks.blocks[id];
-            let output = port.output.unwrap_or_default();
             let name = block.name.as_ref().unwrap_or(&block.type_name);
-            let span = config.get("error_handling").map_or(block.span, |node| node.span);
-            let message = format!("nothing reads the error output `{name}.{output}`");
-            let help = format!("give another transform `input: {name}.{output}`");
-            self.report
-                .within(&block.full_name, |report| report.error_help(span, message, help));
+            let message = format!("nothing reads the error output `{name}.{}`", errors.output);
+            let help = format!("give another transform `input: {name}.{}`", errors.output);
+            self.report.within(&block.full_name, |report| {
+                report.error_help(errors.output.span, message, help)
+            });
         }
     }
 

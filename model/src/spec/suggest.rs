@@ -12,7 +12,10 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let lower = name.to_lowercase();
-    let allowed = (name.chars().count() / 3).clamp(1, 4);
+    let allowed = match name.chars().count() {
+        0 | 1 => 0,
+        length => (length / 3).clamp(1, 4),
+    };
     known
         .into_iter()
         .filter(|known| known.len() <= 200)

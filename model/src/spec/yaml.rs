@@ -220,10 +220,9 @@ impl Loader<'_> {
     }
 
     fn unknown_tag(&mut self, tag: &Tag, span: Span) {
-        self.report.error(
-            span,
-            format!("the YAML tag `{}{}` is not supported", tag.handle, tag.suffix),
-        );
+        let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
+        let message = format!("the YAML tag `{handle}{}` is not supported", tag.suffix);
+        self.report.error(span, message);
     }
 
     fn scalar(

@@ -173,13 +173,17 @@ fn kind(context: &Context<'_>, fields: &mut Fields<'_>, report: &mut Report) -> 
 fn unknown_type(context: &Context<'_>, report: &mut Report) {
     let type_name = context.type_name;
     if BEAM_TYPES.contains(&type_name.as_str()) {
+        let message = format!("`{type_name}` is not supported yet");
         let help = match type_name.as_str() {
             "PyTransform" => "write the transform as a function of a Wasm module and name it in `providers`",
             "Partition" => "use one `Filter` for each output",
             "Reshuffle" => "leave it out: work is spread over tasks anyway",
-            _ => "this transform is Beam's",
+            _ => return report.error(type_name.span, message),
         };
-        report.error_help(type_name.span, format!("`{type_name}` is not supported yet"), help);
+        return report.error_help(type_name.span, message, help);
+    }
+    if context.providers.broken {
+        // It may well be a transform of a provider that could not be read.
         return;
     }
     let known = TYPES

@@ -27,6 +27,8 @@ pub(in super::super) struct Providers {
     pub(in super::super) list: Vec<WasmProvider>,
     /// Transform names, and the places of provider and transform.
     by_name: HashMap<String, (usize, usize)>,
+    /// Whether some could not be read.
+    pub(super) broken: bool,
 }
 
 /// A transform of a provider.
@@ -59,21 +61,27 @@ impl Providers {
 /// Reads the top-level `providers`.
 pub(in super::super) fn parse_providers(node: &Node, report: &mut Report) -> Providers {
     let mut providers = Providers::default();
-    for item in reader::items(node, "providers", report).unwrap_or_default() {
-        if let Some(provider) = parse_provider(item, report) {
-            let index = providers.list.len();
-            for (place, (name, _)) in provider.transforms.iter().enumerate() {
-                if matches!(name.as_str(), "chain" | "composite") {
-                    report.error(
-                        name.span,
-                        format!("`{name}` cannot be the name of a provider's transform"),
-                    );
-                } else if providers.by_name.insert(name.value.clone(), (index, place)).is_some() {
-                    report.error(name.span, format!("two providers define the transform `{name}`"));
-                }
+    let Some(items) = reader::items(node, "providers", report) else {
+        providers.broken = true;
+        return providers;
+    };
+    for item in items {
+        let Some(provider) = parse_provider(item, report) else {
+            providers.broken = true;
+            continue;
+        };
+        let index = providers.list.len();
+        for (place, (name, _)) in provider.transforms.iter().enumerate() {
+            if matches!(name.as_str(), "chain" | "composite") {
+                report.error(
+                    name.span,
+                    format!("`{name}` cannot be the name of a provider's transform"),
+                );
+            } else if providers.by_name.insert(name.value.clone(), (index, place)).is_some() {
+                report.error(name.span, format!("two providers define the transform `{name}`"));
             }
-            providers.list.push(provider);
         }
+        providers.list.push(provider);
     }
     providers
 }
