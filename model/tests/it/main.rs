@@ -1,0 +1,9 @@
+//! Integration tests of the model.
+
+mod machine;
+mod spec_configs;
+mod spec_errors;
+mod spec_fuzz;
+mod spec_structure;
+mod spec_support;
+mod spec_templates;
