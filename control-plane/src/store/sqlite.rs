@@ -77,7 +77,8 @@ impl SqliteStore {
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
     static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
     for tried in 1.. {
-        match MIGRATIONS.run(&mut *connection).await {
+        // Not `run`, whose future the compiler cannot prove to be `Send`.
+        match MIGRATIONS.run_direct(None, connection, false).await {
             Ok(()) => break,
             Err(_) if tried < MIGRATION_TRIES => tokio::time::sleep(Duration::from_millis(50)).await,
             Err(e) => return Err(database("bring the database up to date")(e)),

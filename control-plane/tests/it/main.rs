@@ -1,0 +1,10 @@
+//! Whole runs over an SQLite file, in-process queues, a folder and a scripted task runner.
+
+mod cancellation;
+mod failures;
+mod kit;
+mod queues;
+mod recovery;
+mod runs;
+mod script;
+mod store;

@@ -1,0 +1,350 @@
+//! Control planes that die, and others that go on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use weir_control_plane::store::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, SqliteStore, Store};
+use weir_control_plane::{Error as ControlPlaneError, Options};
+use weir_model::{EventRecord, RunId, RunOutcome, Submission};
+
+use crate::kit::{Kit, eventually};
+use crate::script::{Act, MAPS, Plan, REDUCES, To, submission, task};
+
+/// When a [`Mortal`] store dies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Death {
+    /// Before an append: its effects' results are lost.
+    Before,
+    /// After an append: its effects are never started.
+    After,
+}
+
+/// A store whose process dies at a chosen append. To the control plane that looks like a lost lease, which it stops at.
+struct Mortal {
+    inner: SqliteStore,
+    death: Death,
+    left: AtomicI64,
+    dead: watch::Sender<bool>,
+    /// Whether renewals fail, as when the store cannot be reached.
+    renewals_fail: bool,
+}
+
+impl Mortal {
+    fn new(inner: SqliteStore, death: Death, appends: i64) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            death,
+            left: AtomicI64::new(appends),
+            dead: watch::Sender::new(false),
+            renewals_fail: false,
+        })
+    }
+
+    async fn write<T: Send>(
+        &self,
+        run: RunId,
+        write: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        let die = || {
+            self.dead.send_replace(true);
+            Err(Error::Fenced { run })
+        };
+        match (left, self.death) {
+            (1.., _) => write.await,
+            (0, Death::After) => {
+                write.await?;
+                die()
+            }
+            _ => die(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Mortal {
+    async fn run_create(
+        &self,
+        run: RunId,
+        submission: &Submission,
+        events: &[EventRecord],
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        self.inner.run_create(run, submission, events, owner, ttl).await
+    }
+
+    async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        self.inner.run_get(run).await
+    }
+
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.run_list(filter, before, limit).await
+    }
+
+    async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
+        self.inner.run_events(run, after_seq, limit).await
+    }
+
+    async fn run_append(
+        &self,
+        lease: &Lease,
+        events: &[EventRecord],
+        summary: Option<&RunSummary>,
+    ) -> Result<(), Error> {
+        self.write(lease.run, self.inner.run_append(lease, events, summary))
+            .await
+    }
+
+    async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
+        self.inner.run_request_cancel(run, by).await
+    }
+
+    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
+        self.write(lease.run, self.inner.run_cleaned(lease)).await
+    }
+
+    async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_unfinished(after, limit).await
+    }
+
+    async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
+        self.inner.lease_acquire(run, owner, ttl).await
+    }
+
+    async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
+        if self.renewals_fail {
+            return Err(Error::Database {
+                action: "renew a lease",
+                source: "the store is away".into(),
+            });
+        }
+        self.inner.lease_renew(leases, ttl).await
+    }
+
+    async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.lease_release(lease).await
+    }
+}
+
+async fn quick_kit() -> Kit {
+    let kit = Kit::new().await;
+    Kit {
+        options: Options {
+            lease_ms: 60,
+            ..kit.options.clone()
+        },
+        ..kit
+    }
+}
+
+/// Runs the job in a process that dies at the given append, and again in another; says whether the first one died.
+async fn survives(death: Death, appends: i64) -> bool {
+    let kit = quick_kit().await;
+    let mortal = Mortal::new(kit.store.clone(), death, appends);
+    let mut dead = mortal.dead.subscribe();
+    let first = kit.process_over(mortal);
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    let died = tokio::select! {
+        died = dead.wait_for(|dead| *dead) => died.map(|died| *died).unwrap(),
+        () = eventually("the run is cleaned up", async || {
+            kit.store.run_get(run).await.unwrap().unwrap().cleaned.then_some(())
+        }) => false,
+    };
+    first.kill().await;
+    let before: HashMap<_, _> = kit
+        .acceptances(run)
+        .await
+        .into_iter()
+        .map(|task| (task, kit.runner.executions(task)))
+        .collect();
+
+    let second = kit.process();
+    let when = format!("died {death:?} append {appends}");
+    match second.control_plane.resume(run).await {
+        Ok(()) => {
+            let snapshot = second.finished(run).await;
+            assert_eq!(
+                snapshot.outcome,
+                Some(RunOutcome::Succeeded),
+                "{when}: {:?}",
+                snapshot.reason
+            );
+        }
+        Err(ControlPlaneError::Finished { .. }) => {}
+        Err(error) => panic!("{when}: {error}"),
+    }
+    kit.check_output();
+    let mut accepted = kit.acceptances(run).await;
+    accepted.sort();
+    accepted.dedup();
+    assert_eq!(accepted.len() as u32, MAPS + REDUCES, "{when}: every task was accepted");
+    assert_eq!(
+        kit.acceptances(run).await.len(),
+        accepted.len(),
+        "{when}: and only once"
+    );
+    for (task, executions) in before {
+        assert_eq!(
+            kit.runner.executions(task),
+            executions,
+            "{when}: accepted task {task} ran again"
+        );
+    }
+    eventually("the clean-up is noted", async || {
+        kit.store.run_get(run).await.unwrap().unwrap().cleaned.then_some(())
+    })
+    .await;
+    assert_eq!(kit.objects(run), Vec::<String>::new(), "{when}");
+    died
+}
+
+#[tokio::test]
+async fn a_crash_before_any_append_loses_no_accepted_work_and_doubles_no_output() {
+    let mut appends = 0;
+    while survives(Death::Before, appends).await {
+        appends += 1;
+    }
+    assert!(appends > 4, "the job has some steps: {appends}");
+}
+
+#[tokio::test]
+async fn a_crash_between_any_append_and_its_effects_loses_no_accepted_work_and_doubles_no_output() {
+    let mut appends = 0;
+    while survives(Death::After, appends).await {
+        appends += 1;
+    }
+    assert!(appends > 4, "the job has some steps: {appends}");
+}
+
+#[tokio::test]
+async fn a_run_whose_owner_is_alive_is_not_taken_over() {
+    let kit = Kit::with(|_| To::Nothing { tasks: 4 }, |_| Plan::Graph).await;
+    kit.runner.script(|_, _| Act::Hang);
+    let (first, second) = (kit.process(), kit.process());
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    let refused = second.control_plane.resume(run).await.unwrap_err();
+    assert!(matches!(refused, ControlPlaneError::Owned { .. }), "{refused}");
+    assert_eq!(second.control_plane.unfinished(None, 10).await.unwrap()[0].run, run);
+    first.control_plane.resume(run).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_kill_another_control_plane_goes_on_when_the_lease_has_run_out() {
+    let kit = Kit::new().await;
+    kit.runner.script(|id, nth| match (id == task(1, 1), nth) {
+        (true, 1) => Act::Hang,
+        _ => Act::Work,
+    });
+    let first = kit.process();
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    first
+        .until(run, |snapshot| {
+            snapshot.stages.get(1).is_some_and(|stage| stage.done == 2)
+        })
+        .await;
+    first.kill().await;
+
+    let second = kit.process();
+    second.control_plane.resume(run).await.unwrap();
+    let snapshot = second.finished(run).await;
+    assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
+    kit.check_output();
+    assert_eq!(
+        kit.runner.all_executions(),
+        MAPS + REDUCES + 1,
+        "only the task that hung ran again"
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_runs_back_at_once() {
+    let kit = Kit::new().await;
+    let kit = Kit {
+        options: Options {
+            lease_ms: 3_600_000,
+            ..kit.options.clone()
+        },
+        ..kit
+    };
+    kit.runner.script(|id, nth| match (id == task(1, 1), nth) {
+        (true, 1) => Act::Hang,
+        _ => Act::Work,
+    });
+    let first = kit.process();
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    first
+        .until(run, |snapshot| {
+            snapshot.stages.get(1).is_some_and(|stage| stage.done == 2)
+        })
+        .await;
+    let mut watch = first.control_plane.watch(run).await.unwrap();
+    first.stop_worker();
+    let start = Instant::now();
+    first.control_plane.shutdown().await;
+    assert!(start.elapsed() < Duration::from_secs(30), "it waits for nothing");
+    while watch.changed().await.is_ok() {}
+    assert_eq!(watch.borrow().outcome, None);
+
+    let second = kit.process();
+    second.control_plane.resume(run).await.unwrap();
+    assert_eq!(second.finished(run).await.outcome, Some(RunOutcome::Succeeded));
+    kit.check_output();
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
+    let kit = quick_kit().await;
+    kit.runner.script(|id, _| match id.stage.0 {
+        1 => Act::WorkAfter(Duration::from_millis(200)),
+        _ => Act::Work,
+    });
+    let mut cut_off = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    Arc::get_mut(&mut cut_off).unwrap().renewals_fail = true;
+    let (first, second) = (kit.process_over(cut_off), kit.process());
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    let mut watch = first.control_plane.watch(run).await.unwrap();
+    let stopped = async { while watch.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), stopped)
+        .await
+        .expect("it stops driving");
+    assert_eq!(watch.borrow().outcome, None);
+
+    second.control_plane.resume(run).await.unwrap();
+    let snapshot = second.finished(run).await;
+    assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
+    kit.check_output();
+    assert_eq!(kit.acceptances(run).await.len() as u32, MAPS + REDUCES);
+}
+
+#[tokio::test]
+async fn an_owner_that_was_overtaken_in_its_sleep_writes_nothing_more() {
+    let kit = quick_kit().await;
+    let process = kit.process();
+    kit.runner.script(|_, _| Act::WorkAfter(Duration::from_millis(300)));
+    let run = process.control_plane.submit(submission()).await.unwrap();
+    let mut watch = process.control_plane.watch(run).await.unwrap();
+    process
+        .until(run, |snapshot| {
+            snapshot.stages.first().is_some_and(|stage| stage.running > 0)
+        })
+        .await;
+    // As if this process had slept for longer than its lease.
+    kit.store.lease_release(&Lease { run, epoch: 1 }).await.unwrap();
+    let taken = kit
+        .store
+        .lease_acquire(run, "another", Duration::from_secs(3_600))
+        .await
+        .unwrap();
+    assert_eq!(taken, Acquired::Lease(Lease { run, epoch: 2 }));
+    let events = kit.events(run).await.len();
+    let stopped = async { while watch.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), stopped)
+        .await
+        .expect("it stops driving");
+    assert_eq!(kit.events(run).await.len(), events);
+}

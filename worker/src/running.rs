@@ -1,0 +1,84 @@
+//! The attempts that run now.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_engine::TaskContext;
+use weir_model::{ExecutionId, RunId, TaskMessage};
+use weir_platform::Receipt;
+
+/// Why an attempt was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its run was cancelled.
+    RunCancelled,
+    /// It took longer than it may.
+    TimeLimit,
+    /// The worker shuts down.
+    Shutdown,
+}
+
+/// An attempt that runs.
+pub(crate) struct Attempt {
+    pub(crate) message: TaskMessage,
+    pub(crate) receipt: Receipt,
+    pub(crate) context: TaskContext,
+    /// When its message was last hidden.
+    pub(crate) hidden_at: Mutex<Instant>,
+    stop: Mutex<Option<Stop>>,
+}
+
+impl Attempt {
+    pub(crate) fn new(message: TaskMessage, receipt: Receipt, execution: ExecutionId, received_at: Instant) -> Self {
+        Self {
+            message,
+            receipt,
+            context: TaskContext {
+                execution,
+                cancel: CancellationToken::new(),
+                progress: Arc::default(),
+            },
+            hidden_at: Mutex::new(received_at),
+            stop: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.message.run
+    }
+
+    /// Tells the attempt to stop; the first reason counts.
+    pub(crate) fn stop(&self, reason: Stop) {
+        lock(&self.stop).get_or_insert(reason);
+        self.context.cancel.cancel();
+    }
+
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        *lock(&self.stop)
+    }
+}
+
+/// The attempts that run now, by execution; at most one per slot.
+#[derive(Default)]
+pub(crate) struct Running(Mutex<HashMap<ExecutionId, Arc<Attempt>>>);
+
+impl Running {
+    pub(crate) fn insert(&self, attempt: Arc<Attempt>) {
+        lock(&self.0).insert(attempt.context.execution, attempt);
+    }
+
+    pub(crate) fn remove(&self, execution: ExecutionId) {
+        lock(&self.0).remove(&execution);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Attempt>> {
+        lock(&self.0).values().cloned().collect()
+    }
+}
+
+/// Locks what is changed by single assignments only.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
