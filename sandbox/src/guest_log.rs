@@ -117,11 +117,12 @@ impl GuestLog {
             return;
         }
         if !self.known.contains(name) {
-            if name.is_empty() || name.len() > MAX_METRIC_NAME {
-                self.log(
-                    LogLevel::Warn,
-                    "a metric's name must have 1 to 128 bytes; it was dropped",
+            if name.is_empty() || name.len() > MAX_METRIC_NAME || name.contains(char::is_control) {
+                let name = words::name(name);
+                let message = format!(
+                    "a metric's name must have 1 to {MAX_METRIC_NAME} bytes and no control characters; `{name}` was dropped"
                 );
+                self.log(LogLevel::Warn, &message);
                 return;
             }
             if self.metrics_left == 0 {
@@ -185,7 +186,7 @@ mod tests {
     fn long_messages_are_cut_at_a_character() {
         let mut log = GuestLog::new("f", 100_000, 10);
         log.log(LogLevel::Info, &"é".repeat(MAX_MESSAGE));
-        assert_eq!(lines(&mut log), ["é".repeat(MAX_MESSAGE / 2)]);
+        assert_eq!(lines(&mut log), ["é".repeat(MAX_MESSAGE / 2) + "…"]);
     }
 
     #[test]

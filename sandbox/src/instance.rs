@@ -9,6 +9,7 @@ use wasmtime::{AsContextMut, ResourceLimiter, Store, StoreContextMut, Trap, Upda
 
 use crate::guest_log::{Drained, GuestLog};
 use crate::wasi::Random;
+use crate::words::presentable;
 use crate::{Error, Host, Limit, Limits, OpenOptions};
 
 /// What the store of an instance holds.
@@ -230,7 +231,7 @@ impl Instance {
                 .filter(|row| (*row as usize) < rows)
                 .map(|row| range.start + u64::from(row)),
             rows: range,
-            message: error.message,
+            message: presentable(&error.message).into_owned(),
         }
     }
 

@@ -10,6 +10,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use weir_model::Digest;
 
 use crate::instance::{Instance, State};
+use crate::words::{self, presentable};
 use crate::{AggregateInstance, Error, FlatMapInstance, Limits, OpenOptions, ScalarInstance};
 use crate::{abi, schema};
 
@@ -17,6 +18,8 @@ use crate::{abi, schema};
 const MAX_FUNCTIONS: usize = 1_000;
 /// Bytes of a function's or an output's name.
 const MAX_NAME: usize = 128;
+/// Bytes of a function's documentation.
+const MAX_DOCS: usize = 64 << 10;
 
 /// What a function does with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,9 +91,15 @@ impl Function {
 
     fn from_guest(function: abi::Function) -> Result<Self, String> {
         let name = function.name;
-        let in_function = |message: String| format!("function `{name}`: {message}");
         if !is_identifier(&name) {
-            return Err(format!("`{name}` is no name for a function"));
+            return Err(format!("`{}` is no name for a function", words::name(&name)));
+        }
+        let in_function = |message: String| format!("function `{name}`: {message}");
+        if function.docs.len() > MAX_DOCS {
+            let bytes = function.docs.len();
+            return Err(in_function(format!(
+                "documentation of {bytes} bytes; {MAX_DOCS} are allowed"
+            )));
         }
         let kind = match function.kind {
             abi::Kind::Scalar => FunctionKind::Scalar,
@@ -105,10 +114,14 @@ impl Function {
             if !is_identifier(&output.name) || !names.insert(output.name.clone()) {
                 return Err(in_function(format!(
                     "`{}` is no name for an output, or used twice",
-                    output.name
+                    words::name(&output.name)
                 )));
             }
             let mut fields = schema::fields_from_guest(&output.fields).map_err(in_function)?;
+            if fields.is_empty() {
+                // Rows without columns would cost nothing to claim and something to process.
+                return Err(in_function(format!("output `{}` has no columns", output.name)));
+            }
             if kind == FunctionKind::Scalar {
                 fields = fields
                     .iter()
@@ -145,7 +158,9 @@ impl Function {
                 abi::Volatility::Stable => Volatility::Stable,
                 abi::Volatility::Volatile => Volatility::Volatile,
             },
-            docs: function.docs,
+            docs: function
+                .docs
+                .replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}"),
             name,
         })
     }
@@ -243,12 +258,17 @@ type OpenResult = (Result<(), String>,);
 
 impl Module {
     /// Asks a linked component what it holds.
-    pub(crate) fn new(digest: Digest, pre: InstancePre<State>, stack_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        digest: Digest,
+        pre: InstancePre<State>,
+        stack_bytes: usize,
+        load_timeout_ms: u64,
+    ) -> Result<Self, Error> {
         let invalid = |message: String| Error::InvalidModule { message };
         let exports = Exports::find(pre.component()).map_err(invalid)?;
         let options = OpenOptions {
             limits: Limits {
-                call_timeout_ms: 10_000,
+                call_timeout_ms: load_timeout_ms,
                 output_bytes: 4 << 20,
                 ..Limits::default()
             },
@@ -349,7 +369,7 @@ impl Module {
         let (opened,) = instance.call(0, &open, params)?;
         opened.map_err(|message| Error::Open {
             function: name.to_owned(),
-            message,
+            message: presentable(&message).into_owned(),
         })?;
         Ok((function.clone(), instance))
     }

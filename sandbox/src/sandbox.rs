@@ -76,7 +76,12 @@ impl Sandbox {
             return Ok(module.clone());
         }
         let component = self.component(&digest, bytes)?;
-        let module = Module::new(digest, link(&component)?, self.0.options.stack_bytes)?;
+        let SandboxOptions {
+            stack_bytes,
+            load_timeout_ms,
+            ..
+        } = self.0.options;
+        let module = Module::new(digest, link(&component)?, stack_bytes, load_timeout_ms)?;
         *slot = Some(module.clone());
         Ok(module)
     }

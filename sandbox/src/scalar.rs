@@ -9,6 +9,7 @@ use crate::array_in::InputBatch;
 use crate::guest_log::Drained;
 use crate::instance::{Callable, Instance};
 use crate::module::Exports;
+use crate::words::presentable;
 use crate::{Error, Function, RowError};
 use crate::{abi, array_out};
 
@@ -125,7 +126,10 @@ pub(crate) fn row_errors(errors: Vec<abi::RowError>, rows: usize) -> Result<Vec<
     }
     Ok(errors
         .into_iter()
-        .map(|abi::RowError { row, message }| RowError { row, message })
+        .map(|abi::RowError { row, message }| RowError {
+            row,
+            message: presentable(&message).into_owned(),
+        })
         .collect())
 }
 

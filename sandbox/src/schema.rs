@@ -1,10 +1,11 @@
 //! Schemas: the contract's flattened trees against Arrow's fields.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit};
 
-use crate::abi;
+use crate::{abi, words};
 
 /// Nodes of one schema. Far more than any function has, few enough to be cheap.
 const MAX_NODES: usize = 4_096;
@@ -26,7 +27,17 @@ pub(crate) fn fields_from_guest(nodes: &[abi::Field]) -> Result<Fields, String> 
     while !rest.is_empty() {
         fields.push(field_from_guest(&mut rest, 0)?);
     }
+    distinct(&fields)?;
     Ok(fields.into())
+}
+
+/// Checks that no two columns, or fields of one struct, have the same name.
+fn distinct(fields: &[FieldRef]) -> Result<(), String> {
+    let mut names = HashSet::with_capacity(fields.len());
+    match fields.iter().find(|field| !names.insert(field.name())) {
+        Some(twice) => Err(format!("two columns `{}`", twice.name())),
+        None => Ok(()),
+    }
 }
 
 fn field_from_guest(nodes: &mut &[abi::Field], depth: usize) -> Result<FieldRef, String> {
@@ -37,6 +48,15 @@ fn field_from_guest(nodes: &mut &[abi::Field], depth: usize) -> Result<FieldRef,
     let name = &node.name;
     if name.len() > MAX_NAME {
         return Err(format!("a column name of {} bytes; {MAX_NAME} are allowed", name.len()));
+    }
+    if name.is_empty() {
+        return Err("a column without a name".to_owned());
+    }
+    if name.contains(char::is_control) {
+        return Err(format!(
+            "column `{}` has a control character in its name",
+            words::name(name)
+        ));
     }
     if depth >= MAX_DEPTH {
         return Err(format!("column `{name}` is nested deeper than {MAX_DEPTH} levels"));
@@ -54,7 +74,10 @@ fn field_from_guest(nodes: &mut &[abi::Field], depth: usize) -> Result<FieldRef,
             ));
         }
         (abi::DataType::Struct, []) => return Err(format!("struct column `{name}` has no fields")),
-        (abi::DataType::Struct, _) => DataType::Struct(children.into()),
+        (abi::DataType::Struct, _) => {
+            distinct(&children).map_err(|message| format!("column `{name}`: {message}"))?;
+            DataType::Struct(children.into())
+        }
         (_, [_, ..]) => return Err(format!("column `{name}` has children but is no list or struct")),
         (leaf, []) => leaf_from_guest(leaf).map_err(|message| format!("column `{name}`: {message}"))?,
     };
@@ -80,9 +103,11 @@ fn leaf_from_guest(data_type: &abi::DataType) -> Result<DataType, String> {
         abi::DataType::Timestamp(zone) => {
             if zone
                 .as_ref()
-                .is_some_and(|zone| zone.is_empty() || zone.len() > MAX_NAME)
+                .is_some_and(|zone| zone.is_empty() || zone.len() > MAX_NAME || zone.contains(char::is_control))
             {
-                return Err("a time zone must have a name".to_owned());
+                return Err(format!(
+                    "a time zone must have a name of 1 to {MAX_NAME} bytes without control characters"
+                ));
             }
             DataType::Timestamp(TimeUnit::Microsecond, zone.as_deref().map(Into::into))
         }

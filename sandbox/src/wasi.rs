@@ -135,7 +135,9 @@ pub(crate) fn define(linker: &mut Linker<State>, name: &str) -> wasmtime::Result
         }
         "wasi:filesystem/preopens" => {
             resource::<Descriptor>(at, "descriptor")?;
-            at.func_wrap("get-directories", |_, ()| Ok((Vec::<(Resource<Descriptor>, String)>::new(),)))
+            at.func_wrap("get-directories", |_, ()| {
+                Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
+            })
         }
         "wasi:filesystem/types" => {
             resource::<InputStream>(at, "input-stream")?;

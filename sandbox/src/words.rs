@@ -38,14 +38,20 @@ mod tests {
     #[test]
     fn ordinary_text_is_left_alone() {
         for text in ["", "one\ntwo\tthree", "naïve 語"] {
-            assert!(matches!(presentable(text), Cow::Borrowed(shown) if shown == text), "{text}");
+            assert!(
+                matches!(presentable(text), Cow::Borrowed(shown) if shown == text),
+                "{text}"
+            );
             assert_eq!(name("naïve"), "naïve");
         }
     }
 
     #[test]
     fn control_characters_become_visible() {
-        assert_eq!(presentable("a\u{1b}[2Jb\u{0}\u{9b}\r\nc"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\nc");
+        assert_eq!(
+            presentable("a\u{1b}[2Jb\u{0}\u{9b}\r\nc"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}\nc"
+        );
         assert_eq!(name("a\nb"), "a\u{fffd}b");
     }
 

@@ -63,7 +63,9 @@ fn a_log_line_larger_than_all_results() {
 fn a_trap_in_a_later_batch_names_its_rows() {
     let arena = Arena::new();
     for place in [Place::Scalar, Place::FlatMap, Place::Update] {
-        let mut victim = arena.open(place, place.function(), "trap-in-second-batch", LONG).unwrap();
+        let mut victim = arena
+            .open(place, place.function(), "trap-in-second-batch", LONG)
+            .unwrap();
         victim.call(place).expect("the first batch");
         let error = victim.call(place).expect_err("the second batch");
         assert_eq!(error.rows(), Some(3..6), "{place:?}: {error}");

@@ -10,16 +10,15 @@ mod results;
 mod survivals;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
-use weir_guest_build::{BuildOptions, build};
-use weir_sandbox::{
-    CacheOptions, Drained, Emit, Error, Host, Limits, Module, OpenOptions, Sandbox, SandboxOptions,
-};
+use weir_sandbox::{CacheOptions, Drained, Emit, Error, Host, Limits, Module, OpenOptions, Sandbox, SandboxOptions};
+
+use crate::support::component;
 
 /// Instances that fit into the sandbox of a test.
 const POOL: u32 = 2;
@@ -33,14 +32,8 @@ const METRICS: usize = 16;
 /// For attacks that only end by the clock; others get long enough for the slowest machine.
 const SHORT: u64 = 60;
 const LONG: u64 = 60_000;
-
-static HOSTILE: LazyLock<Vec<u8>> = LazyLock::new(|| guest("hostile"));
-
-/// Builds one of the guests beside these tests.
-fn guest(name: &str) -> Vec<u8> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests").join(name);
-    build(&dir, &BuildOptions::for_tests(env!("CARGO_TARGET_TMPDIR"))).unwrap_or_else(|error| panic!("{error}")).bytes
-}
+/// For components that describe themselves, well-behaved ones included.
+const LOAD: u64 = 2_000;
 
 /// A sandbox with little room. What is compiled once is kept for all tests.
 fn sandbox() -> Sandbox {
@@ -48,7 +41,12 @@ fn sandbox() -> Sandbox {
     let options = SandboxOptions {
         max_instances: POOL,
         max_memory_bytes: 256 << 20,
-        cache: Some(CacheOptions { key_file: dir.join("key"), dir, max_bytes: 1 << 30 }),
+        load_timeout_ms: LOAD,
+        cache: Some(CacheOptions {
+            key_file: dir.join("key"),
+            dir,
+            max_bytes: 1 << 30,
+        }),
         ..SandboxOptions::default()
     };
     Sandbox::new(options).expect("a sandbox")
@@ -82,8 +80,15 @@ enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 7] =
-        [Self::Open, Self::Scalar, Self::FlatMap, Self::Update, Self::Merge, Self::State, Self::Evaluate];
+    const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Scalar,
+        Self::FlatMap,
+        Self::Update,
+        Self::Merge,
+        Self::State,
+        Self::Evaluate,
+    ];
 
     /// As the hostile guest knows it.
     fn name(self) -> &'static str {
@@ -130,7 +135,11 @@ impl Victim {
         match self {
             Self::Scalar(scalar) => scalar.call(&[column]).map(|evaluated| vec![evaluated.column]),
             Self::FlatMap(flat_map) => flat_map.call(&[column], 3).map(|mapped| {
-                mapped.emitted.into_iter().flat_map(|emitted| emitted.rows.columns().to_vec()).collect()
+                mapped
+                    .emitted
+                    .into_iter()
+                    .flat_map(|emitted| emitted.rows.columns().to_vec())
+                    .collect()
             }),
             Self::Aggregate(aggregate) => {
                 let groups = [0, 1, 0];
@@ -174,8 +183,14 @@ struct Arena {
 impl Arena {
     fn new() -> Self {
         let sandbox = sandbox();
-        let module = sandbox.load(&HOSTILE).expect("the hostile guest hides its intentions");
-        Self { sandbox, module, meter: Arc::default() }
+        let module = sandbox
+            .load(&component("hostile"))
+            .expect("the hostile guest hides its intentions");
+        Self {
+            sandbox,
+            module,
+            meter: Arc::default(),
+        }
     }
 
     fn options(&self, attack: &str, timeout_ms: u64) -> OpenOptions {
@@ -216,7 +231,10 @@ impl Arena {
                 },
             };
             assert_eq!(error.code(), code, "{context}: {error}");
-            assert!(error.to_string().contains(says), "{context}: `{error}` does not say `{says}`");
+            assert!(
+                error.to_string().contains(says),
+                "{context}: `{error}` does not say `{says}`"
+            );
             assert!(error.is_user(), "{context}: {error} is not blamed on the user");
             assert_eq!(error.function(), Some(function), "{context}");
             if place != Place::Open {
@@ -237,7 +255,11 @@ impl Arena {
     #[track_caller]
     fn goes_on(&self) {
         let mut instances: Vec<_> = (0..POOL)
-            .map(|_| self.module.open_scalar("add_one", &self.options("", LONG)).expect("room for a good guest"))
+            .map(|_| {
+                self.module
+                    .open_scalar("add_one", &self.options("", LONG))
+                    .expect("room for a good guest")
+            })
             .collect();
         for instance in &mut instances {
             let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
@@ -259,12 +281,23 @@ fn presentable(text: &str) -> bool {
 fn bounded(drained: &Drained, context: &str) {
     let bytes: usize = drained.logs.iter().map(|line| line.message.len()).sum();
     assert!(bytes <= LOG, "{context} logged {bytes} bytes");
-    assert!(drained.metrics.len() <= METRICS, "{context} made {} metrics", drained.metrics.len());
+    assert!(
+        drained.metrics.len() <= METRICS,
+        "{context} made {} metrics",
+        drained.metrics.len()
+    );
     for line in &drained.logs {
         assert!(presentable(&line.message), "{context} logged {:?}", line.message);
     }
     for name in drained.metrics.keys() {
-        assert!(presentable(name) && !name.contains(['\n', '\t']), "{context} made a metric {name:?}");
-        assert!((1..=128).contains(&name.len()), "{context} made a metric of {} bytes", name.len());
+        assert!(
+            presentable(name) && !name.contains(['\n', '\t']),
+            "{context} made a metric {name:?}"
+        );
+        assert!(
+            (1..=128).contains(&name.len()),
+            "{context} made a metric of {} bytes",
+            name.len()
+        );
     }
 }

@@ -16,7 +16,7 @@ const FORGED_INTEGERS: &[(&str, &str)] = &[
     ("buffer-missing", "value buffer is missing"),
     ("buffers-missing", "validity buffer is missing"),
     ("buffer-extra", "0 nodes and 1 buffers too many"),
-    ("buffers-flood", "19998 buffers too many"),
+    ("buffers-flood", "value buffer has 0 bytes"),
     ("values-short", "bytes instead of"),
     ("values-empty", "has 0 bytes instead of"),
     ("null-count-lies", "validity buffer has 0 bytes"),
@@ -39,7 +39,11 @@ fn forged_integers() {
 #[test]
 fn wrong_row_counts() {
     let arena = Arena::new();
-    for (place, function) in [(Place::Scalar, "add_one"), (Place::State, "sum"), (Place::Evaluate, "sum")] {
+    for (place, function) in [
+        (Place::Scalar, "add_one"),
+        (Place::State, "sum"),
+        (Place::Evaluate, "sum"),
+    ] {
         arena.ends(place, function, "fewer-rows", LONG, "wasm_invalid_result", "instead of");
         arena.ends(place, function, "more-rows", LONG, "wasm_invalid_result", "instead of");
     }
@@ -51,12 +55,17 @@ fn forged_outputs_of_flat_maps() {
     let forged = [
         ("rows-lie", "output `main`: column `y`: 6 values instead of 7"),
         ("node-missing", "output `main`: column `y`: its node is missing"),
-        ("buffer-missing", "output `main`: column `y`: its value buffer is missing"),
-        ("values-short", "output `main`: column `y`: its value buffer has 47 bytes instead of 48"),
+        (
+            "buffer-missing",
+            "output `main`: column `y`: its value buffer is missing",
+        ),
+        (
+            "values-short",
+            "output `main`: column `y`: its value buffer has 47 bytes instead of 48",
+        ),
         ("output-unknown", "rows for output 2 of 2"),
         ("output-max", "rows for output 4294967295 of 2"),
         ("outputs-swapped", "output `texts`"),
-        ("outputs-flood", "node is missing"),
     ];
     for (what, says) in forged {
         arena.ends(Place::FlatMap, "double", what, LONG, "wasm_invalid_result", says);
@@ -67,7 +76,14 @@ fn forged_outputs_of_flat_maps() {
 fn forged_groups_of_aggregates() {
     let arena = Arena::new();
     for place in [Place::State, Place::Evaluate] {
-        for what in ["rows-lie", "node-missing", "buffer-missing", "values-short", "null-count-lies", "wrong-type"] {
+        for what in [
+            "rows-lie",
+            "node-missing",
+            "buffer-missing",
+            "values-short",
+            "null-count-lies",
+            "wrong-type",
+        ] {
             arena.ends(place, "sum", what, LONG, "wasm_invalid_result", "");
         }
     }
@@ -132,13 +148,42 @@ fn refused_rows_that_do_not_exist() {
 fn floods_of_output() {
     let arena = Arena::new();
     for place in [Place::Scalar, Place::FlatMap, Place::State, Place::Evaluate] {
-        arena.ends(place, place.function(), "values-flood", LONG, "wasm_limit", "more than 1048576 bytes of results");
+        arena.ends(
+            place,
+            place.function(),
+            "values-flood",
+            LONG,
+            "wasm_limit",
+            "more than 1048576 bytes of results",
+        );
     }
+    arena.ends(
+        Place::FlatMap,
+        "double",
+        "outputs-flood",
+        LONG,
+        "wasm_limit",
+        "more than 1048576 bytes of results",
+    );
     for place in [Place::Scalar, Place::FlatMap, Place::Update] {
-        arena.ends(place, place.function(), "errors-flood", LONG, "wasm_limit", "more than 1048576 bytes of results");
+        arena.ends(
+            place,
+            place.function(),
+            "errors-flood",
+            LONG,
+            "wasm_limit",
+            "more than 1048576 bytes of results",
+        );
     }
     for place in Place::ALL.into_iter().filter(|place| *place != Place::Open) {
-        arena.ends(place, place.function(), "refuse-too-huge", LONG, "wasm_limit", "more than 1048576 bytes");
+        arena.ends(
+            place,
+            place.function(),
+            "refuse-too-huge",
+            LONG,
+            "wasm_limit",
+            "more than 1048576 bytes",
+        );
     }
 }
 
@@ -161,9 +206,17 @@ fn refusals_are_bounded_and_name_rows_that_exist() {
             let context = format!("{what} in {place:?}");
             assert_eq!(error.code(), "wasm_error", "{context}: {error}");
             assert!(error.is_user() && !victim.is_poisoned(), "{context}");
-            assert!(super::presentable(&error.to_string()), "{context}: {} bytes", error.to_string().len());
+            assert!(
+                super::presentable(&error.to_string()),
+                "{context}: {} bytes",
+                error.to_string().len()
+            );
             let takes_rows = !place.rows().is_empty();
-            let row = if what == "refuse" && takes_rows { 1..2 } else { place.rows() };
+            let row = if what == "refuse" && takes_rows {
+                1..2
+            } else {
+                place.rows()
+            };
             assert_eq!(error.rows(), Some(row), "{context}");
         }
     }

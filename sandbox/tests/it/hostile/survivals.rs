@@ -13,20 +13,28 @@ fn survives(what: &str) -> Drained {
     let mut first = None;
     for _ in 0..REPEATS {
         let mut victim = arena.open(Place::Scalar, "add_one", what, LONG).unwrap();
-        let columns: Vec<ArrayRef> = victim.call(Place::Scalar).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let columns: Vec<ArrayRef> = victim
+            .call(Place::Scalar)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(columns[0].as_primitive::<Int64Type>().values(), &[2, 3, 4]);
         let drained = victim.drain();
         bounded(&drained, what);
         first.get_or_insert(drained);
 
         // Draining gives nothing of the limits back.
-        victim.call(Place::Scalar).unwrap_or_else(|error| panic!("{what}: {error}"));
+        victim
+            .call(Place::Scalar)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         let again = victim.drain();
         bounded(&again, what);
         let first = first.as_ref().expect("was set");
         let bytes = |drained: &Drained| drained.logs.iter().map(|line| line.message.len()).sum::<usize>();
         assert!(bytes(first) + bytes(&again) <= super::LOG, "{what}");
-        let names = first.metrics.keys().chain(again.metrics.keys()).collect::<std::collections::BTreeSet<_>>();
+        let names = first
+            .metrics
+            .keys()
+            .chain(again.metrics.keys())
+            .collect::<std::collections::BTreeSet<_>>();
         assert!(names.len() <= METRICS, "{what}");
     }
     arena.goes_on();
@@ -59,14 +67,24 @@ fn endless_lines_are_cut() {
 fn log_lines_cannot_steer_a_terminal() {
     let drained = survives("log-control");
     let message = &drained.logs[0].message;
-    assert!(message.starts_with("before") && message.ends_with("next"), "{message:?}");
+    assert!(
+        message.starts_with("before") && message.ends_with("next"),
+        "{message:?}"
+    );
 }
 
 #[test]
 fn floods_of_metrics_are_cut() {
     let drained = survives("metric-flood");
     assert_eq!(drained.metrics.len(), METRICS);
-    assert!(drained.logs.iter().any(|line| line.message.contains("too many metrics")), "{:?}", drained.logs);
+    assert!(
+        drained
+            .logs
+            .iter()
+            .any(|line| line.message.contains("too many metrics")),
+        "{:?}",
+        drained.logs
+    );
 }
 
 #[test]

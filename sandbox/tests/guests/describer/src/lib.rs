@@ -1,6 +1,7 @@
 //! A component that misdescribes itself. Tests write what they want into [`ORDER`] in the built file: a description is
 //! asked for before anything can be passed in.
 
+use std::hint::black_box;
 use std::ptr::read_volatile;
 
 use exports::weir::udf::functions::{Function, Guest as Functions, Kind, Output, Volatility};
@@ -38,7 +39,12 @@ fn order() -> String {
 }
 
 fn field(name: &str, data_type: DataType, children: u32) -> Field {
-    Field { name: name.to_owned(), data_type, nullable: true, children }
+    Field {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        children,
+    }
 }
 
 fn good(name: &str) -> Function {
@@ -54,7 +60,10 @@ fn good(name: &str) -> Function {
 }
 
 fn output(name: &str, fields: Vec<Field>) -> Output {
-    Output { name: name.to_owned(), fields }
+    Output {
+        name: name.to_owned(),
+        fields,
+    }
 }
 
 fn forever() {
@@ -71,7 +80,7 @@ impl Functions for Component {
             "loop" => forever(),
             "trap" => core::arch::wasm32::unreachable(),
             "memory" => loop {
-                std::mem::forget(vec![1u8; 1 << 20]);
+                std::mem::forget(black_box(vec![1u8; 1 << 20]));
             },
             "functions-none" => return Vec::new(),
             "functions-flood" => return (0..1_001).map(|i| good(&format!("f{i}"))).collect(),
@@ -89,12 +98,22 @@ impl Functions for Component {
             "column-huge" => function.outputs[0].fields[0].name = "y".repeat(1 << 20),
             "column-empty" => function.outputs[0].fields[0].name = String::new(),
             "params-twice" => function.params.push(field("x", DataType::Int64, 0)),
-            "fields-flood" => function.params = (0..5_000).map(|i| field(&format!("x{i}"), DataType::Int8, 0)).collect(),
+            "fields-flood" => {
+                function.params = (0..5_000).map(|i| field(&format!("x{i}"), DataType::Int8, 0)).collect()
+            }
             "fields-deep" => function.params = vec![field("x", DataType::List, 1); 4_000],
             "children-missing" => function.params = vec![field("x", DataType::Struct, u32::MAX)],
-            "children-of-a-leaf" => function.params = vec![field("x", DataType::Int8, 1), field("y", DataType::Int8, 0)],
+            "children-of-a-leaf" => {
+                function.params = vec![field("x", DataType::Int8, 1), field("y", DataType::Int8, 0)]
+            }
             "decimal-impossible" => {
-                function.outputs[0].fields = y(DataType::Decimal128(Decimal { precision: 200, scale: -100 }), 0);
+                function.outputs[0].fields = y(
+                    DataType::Decimal128(Decimal {
+                        precision: 200,
+                        scale: -100,
+                    }),
+                    0,
+                );
             }
             "zone-control" => {
                 function.outputs[0].fields = y(DataType::Timestamp(Some("\u{1b}[2J".to_owned())), 0);
@@ -102,7 +121,8 @@ impl Functions for Component {
             "outputs-none" => function.outputs.clear(),
             "outputs-several" => function.outputs.push(output("more", y(DataType::Int64, 0))),
             "columns-none" => function.outputs[0].fields.clear(),
-            "columns-several" => function.outputs[0].fields.extend(y(DataType::Int64, 0)),
+            "columns-several" => function.outputs[0].fields.push(field("z", DataType::Int64, 0)),
+            "columns-twice" => function.outputs[0].fields.extend(y(DataType::Int64, 0)),
             "kind-not-exported" => function.kind = Kind::FlatMap,
             "aggregate-without-state" => function.kind = Kind::Aggregate,
             _ => {}
@@ -117,6 +137,9 @@ impl Functions for Component {
 
 impl scalar::Guest for Component {
     fn call(input: Batch) -> Result<scalar::Evaluated, Error> {
-        Ok(scalar::Evaluated { column: input, errors: Vec::new() })
+        Ok(scalar::Evaluated {
+            column: input,
+            errors: Vec::new(),
+        })
     }
 }

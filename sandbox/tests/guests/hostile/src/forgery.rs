@@ -17,8 +17,19 @@ pub(crate) fn forge(what: &str, batch: &mut Batch) {
         }
         "node-length-lies" => batch.nodes[0].length -= 1,
         "node-missing" => batch.nodes.clear(),
-        "node-extra" => batch.nodes.push(Node { length: rows, null_count: 0 }),
-        "nodes-flood" => batch.nodes = vec![Node { length: rows, null_count: 0 }; 100_000],
+        "node-extra" => batch.nodes.push(Node {
+            length: rows,
+            null_count: 0,
+        }),
+        "nodes-flood" => {
+            batch.nodes = vec![
+                Node {
+                    length: rows,
+                    null_count: 0
+                };
+                100_000
+            ]
+        }
         "buffer-missing" => drop(batch.buffers.pop()),
         "buffers-missing" => batch.buffers.clear(),
         "buffer-extra" => batch.buffers.push(vec![0; 8]),
@@ -94,7 +105,14 @@ pub(crate) fn forge_emitted(what: &str, outputs: &mut Vec<Emitted>) {
         "output-max" => outputs[0].output = u32::MAX,
         "outputs-swapped" => outputs.iter_mut().for_each(|emitted| emitted.output ^= 1),
         "outputs-flood" => {
-            let empty = || Emitted { output: 0, rows: Batch { rows: 0, nodes: Vec::new(), buffers: Vec::new() } };
+            let empty = || Emitted {
+                output: 0,
+                rows: Batch {
+                    rows: 0,
+                    nodes: Vec::new(),
+                    buffers: Vec::new(),
+                },
+            };
             outputs.resize_with(50_000, empty);
         }
         _ => {}
@@ -103,7 +121,10 @@ pub(crate) fn forge_emitted(what: &str, outputs: &mut Vec<Emitted>) {
 
 /// Rows that are refused, in a way that cannot be if `what` is a forgery of that.
 pub(crate) fn forge_errors(what: &str, rows: usize) -> Vec<RowError> {
-    let error = |row: usize| RowError { row: row as u32, message: "this one".to_owned() };
+    let error = |row: usize| RowError {
+        row: row as u32,
+        message: "this one".to_owned(),
+    };
     match what {
         "errors-out-of-range" => vec![error(rows)],
         "errors-max" => vec![error(u32::MAX as usize)],

@@ -35,11 +35,19 @@ fn function() -> String {
 }
 
 fn field(name: &str, data_type: DataType, children: u32) -> Field {
-    Field { name: name.to_owned(), data_type, nullable: true, children }
+    Field {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        children,
+    }
 }
 
 fn main_output(fields: Vec<Field>) -> Vec<Output> {
-    vec![Output { name: "main".to_owned(), fields }]
+    vec![Output {
+        name: "main".to_owned(),
+        fields,
+    }]
 }
 
 fn declare(name: &str, kind: Kind, outputs: Vec<Output>, state: Vec<Field>) -> Function {
@@ -62,19 +70,39 @@ impl Functions for Component {
             scalar("add_one", y(DataType::Int64)),
             scalar("to_text", y(DataType::Utf8)),
             scalar("to_bool", y(DataType::Boolean)),
-            scalar("to_decimal", y(DataType::Decimal128(Decimal { precision: 3, scale: 0 }))),
-            scalar("to_list", vec![field("y", DataType::List, 1), field("item", DataType::Int8, 0)]),
-            scalar("to_struct", vec![field("y", DataType::Struct, 1), field("a", DataType::Int8, 0)]),
+            scalar(
+                "to_decimal",
+                y(DataType::Decimal128(Decimal { precision: 3, scale: 0 })),
+            ),
+            scalar(
+                "to_list",
+                vec![field("y", DataType::List, 1), field("item", DataType::Int8, 0)],
+            ),
+            scalar(
+                "to_struct",
+                vec![field("y", DataType::Struct, 1), field("a", DataType::Int8, 0)],
+            ),
             declare(
                 "double",
                 Kind::FlatMap,
                 vec![
-                    Output { name: "main".to_owned(), fields: y(DataType::Int64) },
-                    Output { name: "texts".to_owned(), fields: y(DataType::Utf8) },
+                    Output {
+                        name: "main".to_owned(),
+                        fields: y(DataType::Int64),
+                    },
+                    Output {
+                        name: "texts".to_owned(),
+                        fields: y(DataType::Utf8),
+                    },
                 ],
                 Vec::new(),
             ),
-            declare("sum", Kind::Aggregate, main_output(y(DataType::Int64)), y(DataType::Int64)),
+            declare(
+                "sum",
+                Kind::Aggregate,
+                main_output(y(DataType::Int64)),
+                y(DataType::Int64),
+            ),
         ]
     }
 
@@ -97,20 +125,35 @@ impl Functions for Component {
 }
 
 fn values(batch: &Batch) -> Vec<i64> {
-    batch.buffers[1].as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    batch.buffers[1]
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| i64::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn int64(values: &[i64]) -> Batch {
-    fixed(values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    fixed(
+        values.len(),
+        values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+    )
 }
 
 /// A column of fixed-size values without nulls.
 fn fixed(length: usize, bytes: Vec<u8>) -> Batch {
-    Batch { rows: length as u32, nodes: vec![node(length)], buffers: vec![Vec::new(), bytes] }
+    Batch {
+        rows: length as u32,
+        nodes: vec![node(length)],
+        buffers: vec![Vec::new(), bytes],
+    }
 }
 
 fn node(length: usize) -> Node {
-    Node { length: length as u32, null_count: 0 }
+    Node {
+        length: length as u32,
+        null_count: 0,
+    }
 }
 
 fn offsets(lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
@@ -126,7 +169,11 @@ fn text(values: &[i64]) -> Batch {
     Batch {
         rows: values.len() as u32,
         nodes: vec![node(values.len())],
-        buffers: vec![Vec::new(), offsets(texts.iter().map(String::len)), texts.concat().into_bytes()],
+        buffers: vec![
+            Vec::new(),
+            offsets(texts.iter().map(String::len)),
+            texts.concat().into_bytes(),
+        ],
     }
 }
 
@@ -138,10 +185,19 @@ fn evaluate(name: &str, values: &[i64]) -> Batch {
         "to_text" => text(values),
         "to_bool" => {
             let mut bits = vec![0u8; n.div_ceil(8)];
-            values.iter().enumerate().for_each(|(i, x)| bits[i / 8] |= ((x & 1) as u8) << (i % 8));
+            values
+                .iter()
+                .enumerate()
+                .for_each(|(i, x)| bits[i / 8] |= ((x & 1) as u8) << (i % 8));
             fixed(n, bits)
         }
-        "to_decimal" => fixed(n, values.iter().flat_map(|x| i128::from(x % 1_000).to_le_bytes()).collect()),
+        "to_decimal" => fixed(
+            n,
+            values
+                .iter()
+                .flat_map(|x| i128::from(x % 1_000).to_le_bytes())
+                .collect(),
+        ),
         "to_list" => Batch {
             rows: n as u32,
             nodes: vec![node(n), node(n)],
@@ -176,7 +232,10 @@ impl scalar::Guest for Component {
         forge_refusal(&what)?;
         let mut column = evaluate(&function(), &values);
         forge(&what, &mut column);
-        Ok(scalar::Evaluated { column, errors: forge_errors(&what, values.len()) })
+        Ok(scalar::Evaluated {
+            column,
+            errors: forge_errors(&what, values.len()),
+        })
     }
 }
 
@@ -190,11 +249,20 @@ impl flat_map::Guest for Component {
         let mut doubled = int64(&values.iter().flat_map(|x| [*x, *x]).collect::<Vec<_>>());
         forge(&what, &mut doubled);
         let mut outputs = vec![
-            flat_map::Emitted { output: 0, rows: doubled },
-            flat_map::Emitted { output: 1, rows: text(&values) },
+            flat_map::Emitted {
+                output: 0,
+                rows: doubled,
+            },
+            flat_map::Emitted {
+                output: 1,
+                rows: text(&values),
+            },
         ];
         forge_emitted(&what, &mut outputs);
-        Ok(flat_map::Mapped { outputs, errors: forge_errors(&what, values.len()) })
+        Ok(flat_map::Mapped {
+            outputs,
+            errors: forge_errors(&what, values.len()),
+        })
     }
 }
 

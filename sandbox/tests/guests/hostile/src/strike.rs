@@ -19,7 +19,7 @@ pub(crate) fn strike(what: &str) {
         "recursion-in-memory" => {
             black_box(deeper_in_memory(1));
         }
-        "memory" => take_all_memory(|block| std::mem::forget(vec![1u8; block])),
+        "memory" => take_all_memory(|block| std::mem::forget(black_box(vec![1u8; block]))),
         "memory-politely" => {
             // A failed allocation is no crime.
             let mut kept: Vec<u8> = Vec::new();
@@ -43,14 +43,26 @@ pub(crate) fn strike(what: &str) {
         "metric-flood" => (0..10_000).for_each(|i| metrics::counter(&format!("metric_{i}"), 1)),
         "metric-forever" => forever(|| metrics::gauge("again", 1)),
         "metric-names" => {
-            for name in ["", "new\nline", "\u{1b}[31mred", "nul\0", &"n".repeat(129), &"n".repeat(512 << 10)] {
+            for name in [
+                "",
+                "new\nline",
+                "\u{1b}[31mred",
+                "nul\0",
+                &"n".repeat(129),
+                &"n".repeat(512 << 10),
+            ] {
                 metrics::counter(name, 1);
             }
         }
         "metric-overflow" => {
             metrics::counter("overflowing", i64::MAX);
             metrics::counter("overflowing", i64::MAX);
-            let samples = metrics::Samples { count: u64::MAX, sum: i64::MIN, min: 5, max: -5 };
+            let samples = metrics::Samples {
+                count: u64::MAX,
+                sum: i64::MIN,
+                min: 5,
+                max: -5,
+            };
             metrics::distribution("overflowing_too", samples);
             metrics::distribution("overflowing_too", samples);
         }
