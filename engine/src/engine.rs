@@ -4,13 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use weir_model::{Digest, RunId, StageGraph, Submission, TaskMessage, TaskOutput};
+use futures::{TryStreamExt, stream};
+use weir_model::{Digest, Job, RunId, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout};
 use weir_platform::Storage;
 use weir_sandbox::Sandbox;
 
-use crate::PlanError;
-use crate::task::{TaskContext, TaskFailure};
+use crate::stages::codec::PlanCodec;
+use crate::stages::{Planned, StageBuilder};
+use crate::task::{self, Shared, TaskContext, TaskFailure};
+use crate::{PlanError, session, sql};
+
+/// Plans written at once.
+const CONCURRENT_WRITES: usize = 16;
 
 /// How an engine uses its machine.
 #[derive(Clone, Debug)]
@@ -26,6 +33,8 @@ pub struct EngineOptions {
 pub struct Engine {
     storage: Storage,
     sandbox: Arc<Sandbox>,
+    runtime: Arc<RuntimeEnv>,
+    shared: Arc<Shared>,
 }
 
 /// What a job would do, for people.
@@ -41,37 +50,70 @@ pub struct Explanation {
 
 impl Engine {
     /// An engine over a run storage and a sandbox.
+    ///
+    /// # Errors
+    /// [`PlanError::Platform`] when the spill folder cannot be used.
     pub fn new(options: EngineOptions, storage: Storage, sandbox: Arc<Sandbox>) -> Result<Self, PlanError> {
-        let _ = options;
-        Ok(Self { storage, sandbox })
+        std::fs::create_dir_all(&options.spill_dir).map_err(|e| PlanError::Platform(Box::new(e)))?;
+        let runtime = session::runtime(options.memory_bytes, &options.spill_dir)?;
+        let shared = Arc::new(Shared::new(storage.clone(), Arc::clone(&runtime)));
+        Ok(Self { storage, sandbox, runtime, shared })
     }
 
     /// Plans a submission: writes the stage plans to storage and gives the graph.
+    ///
+    /// # Errors
+    /// What is wrong with the job, or with the platform.
     pub async fn plan(&self, run: RunId, submission: &Submission) -> Result<StageGraph, PlanError> {
-        let _ = (run, submission, &self.storage, &self.sandbox);
-        todo!()
+        let planned = self.build(run, submission).await?;
+        stream::iter(planned.plans.into_iter().map(Ok))
+            .try_for_each_concurrent(CONCURRENT_WRITES, |plan| async move {
+                self.storage.put(&layout::plan_key(&plan.digest), plan.bytes).await
+            })
+            .await?;
+        Ok(planned.graph)
     }
 
     /// Plans a submission without leaving anything in storage.
+    ///
+    /// # Errors
+    /// What is wrong with the job, or with the platform.
     pub async fn explain(&self, submission: &Submission) -> Result<Explanation, PlanError> {
-        let _ = submission;
-        todo!()
+        let planned = self.build(RunId::from_parts(Timestamp(0), 0), submission).await?;
+        Ok(Explanation { logical: planned.logical, stages: planned.stages, graph: planned.graph })
+    }
+
+    async fn build(&self, run: RunId, submission: &Submission) -> Result<Planned, PlanError> {
+        let _ = &self.sandbox;
+        let context = session::planning(&self.runtime, &submission.settings);
+        let mut builder = StageBuilder::new(context, PlanCodec::default());
+        match &submission.job {
+            Job::Sql { statement, setup, tables } => {
+                sql::build(statement, setup, tables, submission, run, &mut builder).await?;
+            }
+            Job::Pipeline { .. } => return Err(PlanError::Query("pipelines cannot be planned yet".to_owned())),
+        }
+        builder.finish()
     }
 
     /// Runs one attempt of a task.
+    ///
+    /// # Errors
+    /// Why the attempt failed, and whose fault that is.
     pub async fn run_task(&self, message: &TaskMessage, context: &TaskContext) -> Result<TaskOutput, TaskFailure> {
-        let _ = (message, context);
-        todo!()
+        task::run(&self.shared, message, context).await
     }
 
     /// The rows of a run's result stage, in order, read from the accepted outputs given in task order.
+    ///
+    /// # Errors
+    /// When the graph has no result, or its schema cannot be read.
     pub async fn read_result(
         &self,
         graph: &StageGraph,
         outputs: Vec<TaskOutput>,
     ) -> Result<SendableRecordBatchStream, PlanError> {
-        let _ = (graph, outputs);
-        todo!()
+        task::read_result(&self.shared, graph, outputs).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! Why a job could not be planned.
 
+use datafusion::error::DataFusionError;
 use weir_model::spec::Diagnostics;
 use weir_model::{Failure, FailureKind};
+use weir_platform::StorageError;
 
 /// Why a job could not be planned.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +26,33 @@ impl PlanError {
             Self::Pipeline(_) => Failure::new(FailureKind::User, "invalid_pipeline", self.to_string()),
             Self::Query(_) => Failure::new(FailureKind::User, "invalid_query", self.to_string()),
             Self::Platform(source) => {
-                Failure::new(FailureKind::Platform, "planning_failed", format!("{self}: {source}"))
+                let mut message = format!("{self}: {source}");
+                let mut source = source.source();
+                while let Some(error) = source {
+                    message.push_str(&format!(": {error}"));
+                    source = error.source();
+                }
+                Failure::new(FailureKind::Platform, "planning_failed", message)
             }
         }
+    }
+
+    /// Sorts an error of the planner: most are about the query, those of files and memory are not.
+    pub(crate) fn from_datafusion(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ObjectStore(cause) if !matches!(**cause, object_store::Error::NotFound { .. }) => {
+                Self::Platform(Box::new(error))
+            }
+            DataFusionError::IoError(_) | DataFusionError::ResourcesExhausted(_) | DataFusionError::ExecutionJoin(_) => {
+                Self::Platform(Box::new(error))
+            }
+            root => Self::Query(root.strip_backtrace()),
+        }
+    }
+}
+
+impl From<StorageError> for PlanError {
+    fn from(error: StorageError) -> Self {
+        Self::Platform(Box::new(error))
     }
 }

@@ -6,10 +6,12 @@
 //! **Boundary.** [`Engine`] is the whole interface: [`Engine::plan`] and [`Engine::explain`] for the control plane's
 //! side, [`Engine::run_task`] for the worker's, [`Engine::read_result`] for whoever shows rows.
 
+mod cache;
 mod engine;
 mod error;
 pub mod io;
 pub mod pipeline;
+mod session;
 pub mod shuffle;
 pub mod sql;
 pub mod stages;

@@ -1,1 +1,210 @@
 //! How stage plans become bytes.
+//!
+//! DataFusion's own operators and functions travel as its protobuf messages. Ours travel inside its extension nodes as
+//! one tagged enum, [`Operator`]: a module that has an operator adds a variant whose content it encodes and decodes
+//! itself, with [`Encoder`] and [`Decoder`] for schemas and expressions. The format carries no compatibility promise:
+//! plans name the build that made them, and another build refuses them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::not_impl_err;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+};
+use datafusion_proto::physical_plan::from_proto::{parse_physical_sort_exprs, parse_protobuf_partitioning};
+use datafusion_proto::physical_plan::to_proto::{serialize_partitioning, serialize_physical_sort_exprs};
+use datafusion_proto::physical_plan::{
+    DefaultPhysicalProtoConverter, PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use weir_model::StageId;
+
+use crate::shuffle::ShuffleReaderExec;
+
+/// An operator of ours, as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+enum Operator {
+    ShuffleReader(ReaderSpec),
+}
+
+/// A [`ShuffleReaderExec`], as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+struct ReaderSpec {
+    stage: StageId,
+    shuffle_partitions: std::ops::Range<u32>,
+    gather: bool,
+    schema: Vec<u8>,
+    partitioning: Vec<u8>,
+    /// Each is a list of sort expressions that hold for every partition.
+    orderings: Vec<Vec<Vec<u8>>>,
+}
+
+/// Translates our operators and functions.
+#[derive(Debug, Default)]
+pub struct PlanCodec {}
+
+impl PlanCodec {
+    /// A whole plan as bytes.
+    pub fn encode(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
+        Ok(physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), self)?.into())
+    }
+
+    /// What [`encode`](Self::encode) wrote. Every call gives operators of its own, with no state.
+    pub fn decode(&self, bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+        physical_plan_from_bytes_with_extension_codec(bytes, context, self)
+    }
+
+    /// Helps to encode what operators hold.
+    pub fn encoder(&self) -> Encoder<'_> {
+        Encoder { codec: self, converter: &DefaultPhysicalProtoConverter {} }
+    }
+
+    /// Helps to decode what operators hold.
+    pub fn decoder<'a>(&'a self, context: &'a TaskContext) -> Decoder<'a> {
+        Decoder { codec: self, context, converter: &DefaultPhysicalProtoConverter {} }
+    }
+}
+
+impl PhysicalExtensionCodec for PlanCodec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        _inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let decoder = Decoder { codec: self, context, converter };
+        match postcard::from_bytes(bytes).map_err(invalid)? {
+            Operator::ShuffleReader(spec) => decode_reader(&spec, &decoder),
+        }
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buffer: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let encoder = Encoder { codec: self, converter };
+        let operator = if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
+            Operator::ShuffleReader(encode_reader(reader, &encoder)?)
+        } else {
+            return not_impl_err!("{} cannot run in a task of its own", node.name());
+        };
+        *buffer = postcard::to_extend(&operator, std::mem::take(buffer)).map_err(invalid)?;
+        Ok(())
+    }
+}
+
+fn encode_reader(reader: &ShuffleReaderExec, encoder: &Encoder<'_>) -> Result<ReaderSpec> {
+    let orderings = reader.properties().equivalence_properties().oeq_class().iter();
+    Ok(ReaderSpec {
+        stage: reader.stage(),
+        shuffle_partitions: reader.shuffle_partitions(),
+        gather: reader.gathers(),
+        schema: encoder.schema(&reader.schema())?,
+        partitioning: encoder.partitioning(reader.properties().output_partitioning())?,
+        orderings: orderings.map(|ordering| encoder.sort_exprs(ordering.iter().cloned())).collect::<Result<_>>()?,
+    })
+}
+
+fn decode_reader(spec: &ReaderSpec, decoder: &Decoder<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = decoder.schema(&spec.schema)?;
+    let partitioning = decoder.partitioning(&spec.partitioning, &schema)?;
+    let orderings = spec
+        .orderings
+        .iter()
+        .map(|ordering| decoder.sort_exprs(ordering, &schema))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .filter_map(LexOrdering::new);
+    let equivalences = EquivalenceProperties::new_with_orderings(schema, orderings);
+    Ok(Arc::new(ShuffleReaderExec::build(
+        spec.stage,
+        spec.shuffle_partitions.clone(),
+        spec.gather,
+        partitioning,
+        equivalences,
+    )))
+}
+
+/// Encodes what operators hold.
+pub struct Encoder<'a> {
+    codec: &'a PlanCodec,
+    converter: &'a dyn PhysicalProtoConverterExtension,
+}
+
+impl Encoder<'_> {
+    /// A schema.
+    pub fn schema(&self, schema: &Schema) -> Result<Vec<u8>> {
+        Ok(protobuf::Schema::try_from(schema)?.encode_to_vec())
+    }
+
+    /// An expression.
+    pub fn expr(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Vec<u8>> {
+        Ok(self.converter.physical_expr_to_proto(expr, self.codec)?.encode_to_vec())
+    }
+
+    /// Sort expressions.
+    pub fn sort_exprs(&self, exprs: impl IntoIterator<Item = PhysicalSortExpr>) -> Result<Vec<Vec<u8>>> {
+        let exprs = serialize_physical_sort_exprs(exprs, self.codec, self.converter)?;
+        Ok(exprs.iter().map(Message::encode_to_vec).collect())
+    }
+
+    /// How rows are assigned to partitions.
+    pub fn partitioning(&self, partitioning: &Partitioning) -> Result<Vec<u8>> {
+        Ok(serialize_partitioning(partitioning, self.codec, self.converter)?.encode_to_vec())
+    }
+}
+
+/// Decodes what operators hold.
+pub struct Decoder<'a> {
+    codec: &'a PlanCodec,
+    context: &'a TaskContext,
+    converter: &'a dyn PhysicalProtoConverterExtension,
+}
+
+impl Decoder<'_> {
+    fn plan_context(&self) -> PhysicalPlanDecodeContext<'_> {
+        PhysicalPlanDecodeContext::new(self.context, self.codec)
+    }
+
+    /// A schema.
+    pub fn schema(&self, bytes: &[u8]) -> Result<SchemaRef> {
+        let schema = protobuf::Schema::decode(bytes).map_err(invalid)?;
+        Ok(Arc::new(Schema::try_from(&schema)?))
+    }
+
+    /// An expression over columns of `schema`.
+    pub fn expr(&self, bytes: &[u8], schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
+        let expr = protobuf::PhysicalExprNode::decode(bytes).map_err(invalid)?;
+        self.converter.proto_to_physical_expr(&expr, schema, &self.plan_context())
+    }
+
+    /// Sort expressions over columns of `schema`.
+    pub fn sort_exprs(&self, exprs: &[Vec<u8>], schema: &Schema) -> Result<Vec<PhysicalSortExpr>> {
+        let exprs = exprs
+            .iter()
+            .map(|bytes| protobuf::PhysicalSortExprNode::decode(bytes.as_slice()).map_err(invalid))
+            .collect::<Result<Vec<_>>>()?;
+        parse_physical_sort_exprs(&exprs, &self.plan_context(), schema, self.converter)
+    }
+
+    /// How rows are assigned to partitions.
+    pub fn partitioning(&self, bytes: &[u8], schema: &Schema) -> Result<Partitioning> {
+        let partitioning = protobuf::Partitioning::decode(bytes).map_err(invalid)?;
+        parse_protobuf_partitioning(Some(&partitioning), &self.plan_context(), schema, self.converter)?
+            .ok_or_else(|| DataFusionError::Internal("a partitioning of a stage plan is empty".to_owned()))
+    }
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

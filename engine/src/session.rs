@@ -1,0 +1,114 @@
+//! The DataFusion sessions that jobs are planned and tasks are run in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use weir_model::RunSettings;
+
+use crate::stages::DistributedJoins;
+
+/// Consumers that an out-of-memory message names.
+const NAMED_CONSUMERS: usize = 5;
+/// The rule before which joins are still logical about where their rows come from.
+const JOIN_SELECTION: &str = "join_selection";
+
+/// What all tasks of a process share: the memory pool, the spill folder and the caches of file metadata.
+pub(crate) fn runtime(memory_bytes: usize, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+    let pool = FairSpillPool::new(memory_bytes);
+    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+}
+
+/// Settings that planner and tasks must agree on.
+pub(crate) fn config() -> SessionConfig {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    let options = config.options_mut();
+    // A partition must read its own files: its siblings run elsewhere.
+    options.execution.enable_file_stream_work_stealing = false;
+    // Exchanges are cut, so a filter that one side learns while it runs cannot reach the other; inside a stage tasks
+    // turn them on where that is safe.
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    config
+}
+
+/// A session for planning a job.
+pub(crate) fn planning(runtime: &Arc<RuntimeEnv>, settings: &RunSettings) -> SessionContext {
+    let mut config = config().with_target_partitions(settings.target_partitions.max(1) as usize);
+    let options = config.options_mut();
+    // Round-robin exchanges cost a shuffle and change nothing that a hash exchange would not.
+    options.optimizer.enable_round_robin_repartition = false;
+    // A merge that keeps an order through a hash exchange has no counterpart in a shuffle.
+    options.optimizer.prefer_existing_sort = false;
+    // A subquery's value would have to travel from one stage's task to others' expressions.
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(runtime))
+        .with_default_features()
+        .with_query_planner(Arc::new(Planner))
+        .with_physical_optimizer_rules(physical_rules())
+        .build();
+    SessionContext::new_with_state(state)
+}
+
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        let join_selection = rule.name() == JOIN_SELECTION;
+        rules.push(rule);
+        if join_selection {
+            rules.push(Arc::new(DistributedJoins) as _);
+        }
+    }
+    rules
+}
+
+/// Plans our logical nodes besides DataFusion's.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(extension_planners());
+        planner.create_physical_plan(plan, session).await
+    }
+}
+
+/// The planners of the modules that have logical nodes of their own.
+fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+    crate::pipeline::extension_planners()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_join_rule_is_in_place() {
+        let names: Vec<_> = physical_rules().iter().map(|rule| rule.name().to_owned()).collect();
+        let joins = names.iter().position(|name| name == "distributed_joins").expect("the rule is there");
+        assert_eq!(names[joins - 1], JOIN_SELECTION);
+    }
+}

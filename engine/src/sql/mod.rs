@@ -1,0 +1,160 @@
+//! SQL jobs: statements to the parts of a job.
+
+mod copy;
+mod tables;
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::{DdlStatement, Explain, LogicalPlan, Statement};
+use datafusion::prelude::SessionContext;
+use weir_model::{RunId, Submission, TableRef};
+
+use crate::PlanError;
+use crate::stages::codec::PlanCodec;
+use crate::stages::StageBuilder;
+
+/// The schema whose tables describe the others.
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Plans `statement`, with `tables` and what `setup` defines in reach, as the parts of `builder`.
+///
+/// # Errors
+/// [`PlanError::Query`] with what is wrong with a statement or a table.
+pub(crate) async fn build(
+    statement: &str,
+    setup: &[String],
+    tables: &[TableRef],
+    submission: &Submission,
+    run: RunId,
+    builder: &mut StageBuilder,
+) -> Result<(), PlanError> {
+    let context = builder.context().clone();
+    for table in tables {
+        tables::register(&context, table, &submission.base).await?;
+    }
+    for statement in setup {
+        set_up(&context, statement, &submission.base).await?;
+    }
+    let plan = context.state().create_logical_plan(statement).await?;
+    match plan {
+        LogicalPlan::Explain(explain) => {
+            let rows = self::explain(&context, explain, submission, run).await?;
+            builder.result(values(&context, rows)?).await
+        }
+        LogicalPlan::Copy(copy) => copy::sink(copy, submission, run, builder).await,
+        LogicalPlan::Analyze(_) => {
+            Err(unsupported("EXPLAIN ANALYZE", "run the query and look at the numbers of its stages"))
+        }
+        LogicalPlan::Dml(_) => Err(unsupported("changing a table", "write a new one with COPY (SELECT ...) TO 'path'")),
+        LogicalPlan::Ddl(_) => Err(PlanError::Query(
+            "the last statement defines something and has no rows; add a SELECT or COPY after it".to_owned(),
+        )),
+        LogicalPlan::Statement(statement) => Err(unsupported(statement.name(), "use SELECT or COPY")),
+        plan => {
+            if describes_tables(&plan)? {
+                // These rows come from the planner's own catalog, which tasks do not have.
+                let rows = context.execute_logical_plan(plan).await?.collect().await?;
+                return builder.result(values(&context, rows)?).await;
+            }
+            builder.result(plan).await
+        }
+    }
+}
+
+fn unsupported(what: &str, instead: &str) -> PlanError {
+    PlanError::Query(format!("{what} is not supported; {instead}"))
+}
+
+/// Runs a statement that defines something.
+async fn set_up(context: &SessionContext, statement: &str, base: &str) -> Result<(), PlanError> {
+    let plan = context.state().create_logical_plan(statement).await?;
+    let plan = match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+            for location in &mut table.locations {
+                *location = tables::absolute(location, base);
+            }
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))
+        }
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) => {
+            return Err(PlanError::Query(format!(
+                "CREATE TABLE `{}` would hold its rows in the planner; use CREATE VIEW, or COPY its rows to a file",
+                table.name
+            )));
+        }
+        LogicalPlan::Ddl(
+            DdlStatement::CreateView(_)
+            | DdlStatement::CreateCatalogSchema(_)
+            | DdlStatement::CreateCatalog(_)
+            | DdlStatement::DropTable(_)
+            | DdlStatement::DropView(_)
+            | DdlStatement::DropCatalogSchema(_),
+        ) => plan,
+        LogicalPlan::Statement(Statement::SetVariable(_) | Statement::ResetVariable(_)) => {
+            return Err(unsupported("SET", "settings are given with the run, for example --target-partitions"));
+        }
+        _ => {
+            return Err(PlanError::Query(format!(
+                "only the last statement may have rows; `{statement}` comes before others"
+            )));
+        }
+    };
+    context.execute_logical_plan(plan).await?;
+    Ok(())
+}
+
+/// Whether `plan` reads only the tables that describe the others.
+fn describes_tables(plan: &LogicalPlan) -> Result<bool, PlanError> {
+    if matches!(plan, LogicalPlan::DescribeTable(_)) {
+        return Ok(true);
+    }
+    let (mut described, mut other) = (false, false);
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            match scan.table_name.schema() {
+                Some(INFORMATION_SCHEMA) => described = true,
+                _ => other = true,
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if described && other {
+        return Err(unsupported("joining the information schema with other tables", "query it on its own"));
+    }
+    Ok(described)
+}
+
+/// Rows that are known already, as a plan.
+fn values(context: &SessionContext, rows: Vec<RecordBatch>) -> Result<LogicalPlan, PlanError> {
+    Ok(context.read_batches(rows)?.into_unoptimized_plan())
+}
+
+/// The rows of an `EXPLAIN`.
+async fn explain(
+    context: &SessionContext,
+    explain: Explain,
+    submission: &Submission,
+    run: RunId,
+) -> Result<Vec<RecordBatch>, PlanError> {
+    // A builder of its own: nothing of the explained query runs.
+    let mut builder = StageBuilder::new(context.clone(), PlanCodec::default());
+    match Arc::unwrap_or_clone(explain.plan) {
+        LogicalPlan::Copy(copy) => copy::sink(copy, submission, run, &mut builder).await?,
+        plan => builder.result(plan).await?,
+    }
+    let planned = builder.finish()?;
+    let schema = Schema::new(vec![
+        Field::new("plan_type", DataType::Utf8, false),
+        Field::new("plan", DataType::Utf8, false),
+    ]);
+    let rows = RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(StringArray::from(vec!["logical_plan", "stages"])),
+            Arc::new(StringArray::from(vec![planned.logical.trim_end(), planned.stages.trim_end()])),
+        ],
+    );
+    Ok(vec![rows.map_err(datafusion::error::DataFusionError::from)?])
+}

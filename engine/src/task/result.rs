@@ -1,0 +1,99 @@
+//! Reads a run's result.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream::{self, BoxStream};
+use futures::StreamExt;
+use weir_model::{StageGraph, StageOutput, TaskOutput};
+use weir_platform::Storage;
+
+use super::Shared;
+use super::failure::with_sources;
+use crate::PlanError;
+use crate::shuffle::BatchDecoder;
+use crate::stages::StagePlan;
+use crate::stages::codec::PlanCodec;
+
+/// Bytes read at once; a result is shown as it comes, so a few rows must not wait for many.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The rows of a run's result stage, from the accepted outputs in task order.
+pub(crate) async fn read_result(
+    shared: &Shared,
+    graph: &StageGraph,
+    outputs: Vec<TaskOutput>,
+) -> Result<SendableRecordBatchStream, PlanError> {
+    let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result);
+    let stage = stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
+    let bytes = shared.plan(stage.plan.digest).await.map_err(|failure| PlanError::Platform(failure.message.into()))?;
+    let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;
+    let schema = PlanCodec::default().decode(&plan.operators, &shared.bare_session())?.schema();
+    let storage = shared.storage.clone();
+    let objects = outputs.into_iter().filter_map(|output| output.shuffle);
+    let ranges: Vec<_> = objects
+        .flat_map(|object| {
+            let key = object.key;
+            // Spans are in partition order; each was encoded on its own.
+            object.index.into_iter().map(move |span| (key.clone(), span.offset..span.offset + span.length))
+        })
+        .collect();
+    let read_schema = Arc::clone(&schema);
+    let batches = stream::iter(ranges)
+        .map(move |(key, range)| read_span(storage.clone(), &read_schema, key, range))
+        .flatten();
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+}
+
+/// Decodes one span, read in pieces.
+struct SpanReader {
+    decoder: BatchDecoder,
+    storage: Storage,
+    key: String,
+    /// What is still to be read.
+    left: Range<u64>,
+    /// What was read and not yet decoded.
+    bytes: Buffer,
+}
+
+impl SpanReader {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.decoder.decode(&mut self.bytes)? {
+                return Ok(Some(batch));
+            }
+            if self.left.is_empty() {
+                self.decoder.finish()?;
+                return Ok(None);
+            }
+            let range = self.left.start..(self.left.start + CHUNK_BYTES).min(self.left.end);
+            self.left.start = range.end;
+            let chunk = self.storage.get_range(&self.key, range).await;
+            self.bytes = Buffer::from(chunk.map_err(|e| DataFusionError::External(Box::new(e)))?);
+        }
+    }
+}
+
+fn read_span(
+    storage: Storage,
+    schema: &SchemaRef,
+    key: String,
+    range: Range<u64>,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let decoder = match BatchDecoder::new(schema) {
+        Ok(decoder) => decoder,
+        Err(error) => return stream::once(async { Err(error.into()) }).boxed(),
+    };
+    let reader = SpanReader { decoder, storage, key, left: range, bytes: Buffer::from_vec(Vec::<u8>::new()) };
+    stream::try_unfold(reader, |mut reader| async move {
+        let batch = reader.next().await?;
+        Ok(batch.map(|batch| (batch, reader)))
+    })
+    .boxed()
+}

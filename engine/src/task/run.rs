@@ -1,0 +1,169 @@
+//! Runs one attempt: bytes in, objects out.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::execution::TaskContext as SessionTask;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::prelude::SessionContext;
+use futures::FutureExt;
+use weir_model::{Digest, Failure, FailureKind, TaskMessage, TaskMetrics, TaskOutput, layout};
+use weir_platform::Storage;
+
+use super::failure::{classify, panicked, with_sources};
+use super::metrics::Meter;
+use super::output::{Output, partition_range};
+use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
+use crate::cache::Cache;
+use crate::session;
+use crate::shuffle::{ManifestCache, ShuffleInputs, ShuffleMetrics};
+use crate::stages::codec::PlanCodec;
+use crate::stages::{StagePlan, restrict};
+
+/// Bytes of stage plans that a process keeps.
+const PLAN_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of stage manifests that a process keeps.
+const MANIFEST_CACHE_BYTES: usize = 64 << 20;
+
+/// What the attempts of a process share.
+pub(crate) struct Shared {
+    pub(crate) storage: Storage,
+    pub(crate) runtime: Arc<RuntimeEnv>,
+    /// Functions that plans name.
+    functions: SessionContext,
+    plans: Cache<Digest, Vec<u8>>,
+    manifests: Arc<ManifestCache>,
+}
+
+impl Shared {
+    pub(crate) fn new(storage: Storage, runtime: Arc<RuntimeEnv>) -> Self {
+        Self {
+            storage,
+            functions: SessionContext::new_with_config_rt(session::config(), Arc::clone(&runtime)),
+            runtime,
+            plans: Cache::new(PLAN_CACHE_BYTES),
+            manifests: Arc::new(Cache::new(MANIFEST_CACHE_BYTES)),
+        }
+    }
+
+    pub(super) async fn plan(&self, digest: Digest) -> Result<Arc<Vec<u8>>, Failure> {
+        if let Some(plan) = self.plans.get(&digest) {
+            return Ok(plan);
+        }
+        let bytes = self.storage.get(&layout::plan_key(&digest)).await;
+        let bytes = bytes.map_err(|e| Failure::new(FailureKind::Platform, "plan_missing", with_sources(&e)))?;
+        if Digest::of(&bytes) != digest {
+            let message = format!("the plan {digest} is damaged in storage");
+            return Err(Failure::new(FailureKind::Platform, "plan_damaged", message));
+        }
+        let plan = Arc::new(Vec::from(bytes));
+        self.plans.insert(digest, Arc::clone(&plan), plan.len());
+        Ok(plan)
+    }
+
+    /// A session to decode plans in, without running them.
+    pub(super) fn bare_session(&self) -> Arc<SessionTask> {
+        self.functions.task_ctx()
+    }
+
+    /// The session of one attempt: its memory, inputs and log over what the process shares.
+    fn session(&self, message: &TaskMessage, memory: &Arc<TaskMemory>, log: &Arc<TaskLog>) -> Arc<SessionTask> {
+        let inputs = ShuffleInputs::new(
+            self.storage.clone(),
+            message.run,
+            Arc::clone(&self.manifests),
+            &message.inputs,
+        );
+        let config = session::config().with_extension(Arc::new(inputs)).with_extension(Arc::clone(log));
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::clone(memory) as Arc<dyn MemoryPool>,
+            ..self.runtime.as_ref().clone()
+        };
+        let state = self.functions.state_ref();
+        let state = state.read();
+        Arc::new(SessionTask::new(
+            Some(message.task.to_string()),
+            message.run.to_string(),
+            config,
+            state.scalar_functions().clone(),
+            state.higher_order_functions().clone(),
+            state.aggregate_functions().clone(),
+            state.window_functions().clone(),
+            Arc::new(runtime),
+        ))
+    }
+}
+
+/// Runs one attempt. Whatever ends it early (an error, a panic, cancellation, this future being dropped after its
+/// failure), the objects that it wrote are not reachable; after a failure they are deleted as well.
+pub(crate) async fn run(
+    shared: &Shared,
+    message: &TaskMessage,
+    context: &TaskContext,
+) -> Result<TaskOutput, TaskFailure> {
+    let mut meter = None;
+    let attempt = AssertUnwindSafe(attempt(shared, message, context, &mut meter)).catch_unwind();
+    let result = tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => {
+            Err(Failure::new(FailureKind::Cancelled, "cancelled", "the task was told to stop"))
+        }
+        result = attempt => result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+    };
+    let metrics = meter.map_or_else(TaskMetrics::default, |meter| meter.finish());
+    match result {
+        Ok(mut output) => {
+            output.metrics = metrics;
+            Ok(output)
+        }
+        Err(failure) => {
+            let key = layout::shuffle_key(message.run, message.task, context.execution);
+            if let Err(error) = shared.storage.delete(vec![key]).await {
+                // Garbage collection deletes it later.
+                tracing::debug!(task = %message.task, %error, "cannot delete the output of a failed attempt");
+            }
+            Err(TaskFailure { failure, metrics })
+        }
+    }
+}
+
+async fn attempt(
+    shared: &Shared,
+    message: &TaskMessage,
+    context: &TaskContext,
+    measured: &mut Option<Arc<Meter>>,
+) -> Result<TaskOutput, Failure> {
+    let started = Instant::now();
+    let bytes = shared.plan(message.plan).await?;
+    let stage = StagePlan::from_bytes(&bytes)
+        .map_err(|e| Failure::new(FailureKind::Platform, "plan_of_other_build", with_sources(&e)))?;
+    let memory = Arc::new(TaskMemory::new(Arc::clone(&shared.runtime.memory_pool)));
+    let log = Arc::new(TaskLog::default());
+    let session = shared.session(message, &memory, &log);
+    let codec = PlanCodec::default();
+    let failed = |error| classify(&error);
+
+    let whole = codec.decode(&stage.operators, &session).map_err(failed)?;
+    let partitions = whole.output_partitioning().partition_count();
+    let schema = whole.schema();
+    let range = partition_range(message, partitions).map_err(failed)?;
+    let plan = restrict(&whole, range.clone()).map_err(failed)?;
+    drop(whole);
+
+    let output = Arc::new(ShuffleMetrics::default());
+    let meter = Arc::new(Meter { started, plan: Arc::clone(&plan), output: Arc::clone(&output), memory, log });
+    context.progress.follow(Arc::clone(&meter));
+    *measured = Some(meter);
+
+    let attempt = (message, context.execution);
+    let mut output = Output::new(stage.assignment, &schema, partitions, &codec, &session, attempt, output)
+        .map_err(failed)?;
+    for (own, partition) in range.enumerate() {
+        let rows = plan.execute(own, Arc::clone(&session)).map_err(failed)?;
+        output.take(partition, rows, &session).await.map_err(failed)?;
+    }
+    output.finish(&shared.storage, message, context.execution).await.map_err(failed)
+}

@@ -1,0 +1,6 @@
+//! Jobs through the engine as a worker runs them: planned, cut into stages, each task from its bytes alone.
+
+mod driver;
+mod tpch;
+#[path = "../tpch/mod.rs"]
+mod tpch_data;
