@@ -8,6 +8,9 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message};
 
+/// A continuation marker and a message of no length.
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 fn write_options() -> Result<IpcWriteOptions, ArrowError> {
     IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))
 }
@@ -76,8 +79,15 @@ impl BatchDecoder {
         self.decoder.decode(bytes)
     }
 
-    /// Ends the segment: an error when a message was cut short.
-    pub fn finish(&mut self) -> Result<(), ArrowError> {
-        self.decoder.finish()
+    /// Ends the input: a last batch, when its message has no body (it has no columns) and so nothing followed that
+    /// would have shown it; an error when a message was cut short.
+    pub fn finish(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut end = Buffer::from_vec(END_OF_STREAM.to_vec());
+        let last = self.decoder.decode(&mut end)?;
+        if last.is_some() {
+            self.decoder.decode(&mut end)?;
+        }
+        self.decoder.finish()?;
+        Ok(last)
     }
 }

@@ -237,6 +237,7 @@ struct Reading<C> {
     decoder: BatchDecoder,
     /// What was fetched and not yet decoded.
     bytes: Buffer,
+    ended: bool,
     rows: u64,
     expected_rows: u64,
     counts: Counts,
@@ -247,26 +248,37 @@ impl<C: Stream<Item = Result<Bytes>> + Send + Unpin> Reading<C> {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.decoder.decode(&mut self.bytes)? {
-                self.rows += batch.num_rows() as u64;
-                self.counts.rows.add(batch.num_rows());
-                return Ok(Some(batch));
+                return Ok(Some(self.count(batch)));
             }
             match self.chunks.try_next().await? {
                 Some(bytes) => {
                     self.counts.bytes.add(bytes.len());
                     self.bytes = Buffer::from(bytes);
                 }
+                None if self.ended => return self.check_rows(),
                 None => {
-                    self.decoder.finish()?;
-                    return match self.rows == self.expected_rows {
-                        true => Ok(None),
-                        false => Err(DataFusionError::Execution(format!(
-                            "stage {} should have {} rows here, but {} were read",
-                            self.stage, self.expected_rows, self.rows
-                        ))),
-                    };
+                    self.ended = true;
+                    if let Some(batch) = self.decoder.finish()? {
+                        return Ok(Some(self.count(batch)));
+                    }
                 }
             }
+        }
+    }
+
+    fn count(&mut self, batch: RecordBatch) -> RecordBatch {
+        self.rows += batch.num_rows() as u64;
+        self.counts.rows.add(batch.num_rows());
+        batch
+    }
+
+    fn check_rows(&self) -> Result<Option<RecordBatch>> {
+        match self.rows == self.expected_rows {
+            true => Ok(None),
+            false => Err(DataFusionError::Execution(format!(
+                "stage {} should have {} rows here, but {} were read",
+                self.stage, self.expected_rows, self.rows
+            ))),
         }
     }
 }
@@ -292,6 +304,7 @@ async fn read(
         chunks: Box::pin(chunks),
         decoder: BatchDecoder::new(&schema)?,
         bytes: Buffer::from_vec(Vec::<u8>::new()),
+        ended: false,
         rows: 0,
         expected_rows,
         counts,

@@ -60,6 +60,7 @@ struct SpanReader {
     left: Range<u64>,
     /// What was read and not yet decoded.
     bytes: Buffer,
+    ended: bool,
 }
 
 impl SpanReader {
@@ -69,8 +70,10 @@ impl SpanReader {
                 return Ok(Some(batch));
             }
             if self.left.is_empty() {
-                self.decoder.finish()?;
-                return Ok(None);
+                return match std::mem::replace(&mut self.ended, true) {
+                    true => Ok(None),
+                    false => Ok(self.decoder.finish()?),
+                };
             }
             let range = self.left.start..(self.left.start + CHUNK_BYTES).min(self.left.end);
             self.left.start = range.end;
@@ -90,7 +93,7 @@ fn read_span(
         Ok(decoder) => decoder,
         Err(error) => return stream::once(async { Err(error.into()) }).boxed(),
     };
-    let reader = SpanReader { decoder, storage, key, left: range, bytes: Buffer::from_vec(Vec::<u8>::new()) };
+    let reader = SpanReader { decoder, storage, key, left: range, bytes: Buffer::from_vec(Vec::<u8>::new()), ended: false };
     stream::try_unfold(reader, |mut reader| async move {
         let batch = reader.next().await?;
         Ok(batch.map(|batch| (batch, reader)))
