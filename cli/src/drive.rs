@@ -1,9 +1,8 @@
 //! Watching a run to its end.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use weir_model::{LogLine, RunId, RunOutcome, RunPhase, RunSnapshot};
+use weir_model::{LogLevel, RunId, RunOutcome, RunPhase, RunSnapshot};
 
 use crate::embedded::Embedded;
 use crate::error::Error;
@@ -18,11 +17,13 @@ pub(crate) async fn to_end(service: &Embedded, run: RunId) -> Result<Arc<RunSnap
         .await
         .map_err(Error::platform("watch the run"))?;
     let mut progress = Progress::start();
-    let mut logs = Logs::default();
+    let mut printed = 0;
     let mut interrupted = false;
     loop {
         let snapshot = Arc::clone(&watch.borrow_and_update());
-        progress.print(|| logs.print_new(&snapshot));
+        if snapshot.log_lines > printed {
+            progress.print(|| printed = print_logs(&snapshot, printed));
+        }
         progress.update(&snapshot);
         if snapshot.phase == RunPhase::Finished {
             progress.clear();
@@ -61,28 +62,24 @@ pub(crate) fn check(run: &RunSnapshot) -> Result<(), Error> {
     }
 }
 
-/// What user functions and logging transforms wrote, each line once.
-#[derive(Default)]
-struct Logs {
-    printed: VecDeque<LogLine>,
+/// Prints what user functions and logging transforms wrote since a snapshot had `printed` lines; gives the number that
+/// this one has.
+fn print_logs(snapshot: &RunSnapshot, printed: u64) -> u64 {
+    let new = usize::try_from(snapshot.log_lines.saturating_sub(printed)).unwrap_or(usize::MAX);
+    if new > snapshot.logs.len() {
+        eprintln!("… {} lines were not kept", new - snapshot.logs.len());
+    }
+    for line in &snapshot.logs[snapshot.logs.len().saturating_sub(new)..] {
+        eprintln!("{} {}: {}", level(line.level), line.source, line.message);
+    }
+    snapshot.log_lines
 }
 
-impl Logs {
-    /// Snapshots carry the latest lines; prints those after the ones that the last snapshot had.
-    fn print_new(&mut self, snapshot: &RunSnapshot) {
-        let known = self.printed.len();
-        let overlap = (0..=known.min(snapshot.logs.len()))
-            .rev()
-            .find(|&length| {
-                self.printed
-                    .iter()
-                    .skip(known - length)
-                    .eq(snapshot.logs.iter().take(length))
-            })
-            .unwrap_or(0);
-        for line in &snapshot.logs[overlap..] {
-            eprintln!("{:?} {}: {}", line.level, line.source, line.message);
-        }
-        self.printed = snapshot.logs.iter().cloned().collect();
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Info => "INFO",
+        LogLevel::Warn => "WARN",
+        LogLevel::Error => "ERROR",
     }
 }

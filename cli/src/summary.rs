@@ -56,6 +56,7 @@ pub(crate) fn print_run(out: &mut dyn Write, run: &RunSnapshot, output: OutputFo
                 writeln!(out, "reason   {}: {}", reason.code, reason.message)?;
             }
             print_stages(out, run)?;
+            print_metrics(out, run)?;
             for written in &run.outputs {
                 writeln!(
                     out,
@@ -119,6 +120,27 @@ fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
             stage.failed_attempts.to_string(),
             time,
             stage.name.clone(),
+        ]);
+    }
+    writeln!(out, "\n{}", trim(&table))
+}
+
+/// What user functions counted.
+fn print_metrics(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
+    if run.metrics.is_empty() {
+        return Ok(());
+    }
+    let mut table = table(["metric", "value"], &[]);
+    for (name, metric) in &run.metrics {
+        table.add_row([
+            name.clone(),
+            match metric {
+                MetricValue::Counter { value } | MetricValue::Gauge { value } => value.to_string(),
+                MetricValue::Distribution { count, sum, min, max } => {
+                    let mean = *sum as f64 / (*count).max(1) as f64;
+                    format!("{count} samples, min {min}, mean {mean:.1}, max {max}")
+                }
+            },
         ]);
     }
     writeln!(out, "\n{}", trim(&table))

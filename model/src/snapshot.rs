@@ -1,8 +1,10 @@
 //! What people are shown of a run: a fold over its events, small enough to send often.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{LogLine, OutputManifest, Reason, RunId, StageId, Timestamp};
+use crate::{LogLine, MetricValue, OutputManifest, Reason, RunId, StageId, Timestamp};
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,12 @@ pub struct RunSnapshot {
     pub outputs: Vec<OutputManifest>,
     /// The latest log lines of accepted and failed attempts; bounded, oldest dropped first.
     pub logs: Vec<LogLine>,
+    /// Log lines ever, those that `logs` no longer has included.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// What user functions counted in accepted attempts, by `function.metric`.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricValue>,
 }
 
 /// Where a stage is.

@@ -1,14 +1,16 @@
 //! Folding events into the state.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use crate::{
-    Event, EventRecord, FailureKind, LogLine, Reason, RunOutcome, RunPhase, StageGraph, StageId, StagePhase,
-    Submission, TaskId, Timestamp,
+    Event, EventRecord, FailureKind, LogLine, MetricValue, Reason, RunOutcome, RunPhase, StageGraph, StageId,
+    StagePhase, Submission, TaskId, Timestamp,
 };
 
 use super::dispatch::invalid_graph;
-use super::snapshot::MAX_LOG_LINES;
+use super::snapshot::{MAX_LOG_LINES, MAX_USER_METRICS};
 use super::state::{RunState, StageState, Stop, TaskState, TaskStatus, Totals};
 
 /// How often the patience with a message that nobody takes is doubled.
@@ -176,6 +178,8 @@ impl RunState {
         }
         let mut output = output.clone();
         let logs = std::mem::take(&mut output.metrics.logs);
+        let dropped = output.metrics.dropped_log_lines;
+        let user = std::mem::take(&mut output.metrics.user);
         let totals = Totals::of(&output.metrics);
         task.status = TaskStatus::Accepted {
             execution: *execution,
@@ -188,7 +192,8 @@ impl RunState {
         }
         self.live.forget(*id);
         self.live.heard(at);
-        self.log(logs);
+        self.log(logs, dropped);
+        self.count(user);
     }
 
     fn attempt_failed(&mut self, event: &Event, at: Timestamp) {
@@ -222,7 +227,7 @@ impl RunState {
         if execution.is_some() {
             self.live.heard(at);
         }
-        self.log(metrics.logs.iter().cloned());
+        self.log(metrics.logs.iter().cloned(), metrics.dropped_log_lines);
     }
 
     fn stage_completed(&mut self, id: StageId, stage_attempt: u32, at: Timestamp) {
@@ -298,8 +303,24 @@ impl RunState {
         self.live.clear();
     }
 
-    fn log(&mut self, lines: impl IntoIterator<Item = LogLine>) {
+    fn count(&mut self, metrics: BTreeMap<String, MetricValue>) {
+        for (name, value) in metrics {
+            let known = self.user_metrics.len();
+            match self.user_metrics.entry(name) {
+                Entry::Occupied(mut entry) => entry.get_mut().merge(&value),
+                Entry::Vacant(entry) if known < MAX_USER_METRICS => {
+                    entry.insert(value);
+                }
+                Entry::Vacant(_) => {}
+            }
+        }
+    }
+
+    fn log(&mut self, lines: impl IntoIterator<Item = LogLine>, dropped: u64) {
+        let held = self.logs.len();
         self.logs.extend(lines);
+        let added = (self.logs.len() - held) as u64;
+        self.log_lines = self.log_lines.saturating_add(added).saturating_add(dropped);
         let excess = self.logs.len().saturating_sub(MAX_LOG_LINES);
         self.logs.drain(..excess);
     }

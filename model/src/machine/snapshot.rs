@@ -7,6 +7,9 @@ use super::state::{RunState, StageState};
 /// Log lines that a state keeps; older ones are dropped.
 pub(super) const MAX_LOG_LINES: usize = 1_000;
 
+/// Metrics of user functions that a state keeps; further names are dropped.
+pub(super) const MAX_USER_METRICS: usize = 1_000;
+
 impl RunState {
     /// The run as people see it. Costs as much as there are stages and attempts under way, not tasks.
     pub fn snapshot(&self) -> RunSnapshot {
@@ -46,6 +49,8 @@ impl RunState {
             stages,
             outputs: self.outputs.clone(),
             logs: self.logs.iter().cloned().collect(),
+            log_lines: self.log_lines,
+            metrics: self.user_metrics.clone(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The state of a run: what its log says so far.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use crate::{
-    ExecutionId, InputRef, LogLine, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings, Stage,
-    StageGraph, StageId, StagePhase, Submission, TaskId, TaskMetrics, TaskOutput, TaskReport, Timestamp,
+    ExecutionId, InputRef, LogLine, MetricValue, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings,
+    Stage, StageGraph, StageId, StagePhase, Submission, TaskId, TaskMetrics, TaskOutput, TaskReport, Timestamp,
 };
 
 use super::liveness::Liveness;
@@ -33,7 +33,12 @@ pub struct RunState {
     pub(super) created_at: Timestamp,
     pub(super) planned_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
+    /// The latest lines.
     pub(super) logs: VecDeque<LogLine>,
+    /// Lines ever, the dropped ones included.
+    pub(super) log_lines: u64,
+    /// What user functions counted in accepted attempts.
+    pub(super) user_metrics: BTreeMap<String, MetricValue>,
     pub(super) live: Liveness,
 }
 
@@ -183,6 +188,8 @@ impl RunState {
             planned_at: None,
             finished_at: None,
             logs: VecDeque::new(),
+            log_lines: 0,
+            user_metrics: BTreeMap::new(),
             live: Liveness::default(),
         }
     }
