@@ -1,4 +1,5 @@
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -198,11 +199,25 @@ fn cargo(dir: &Path, options: &BuildOptions, compiler: &GuestCompiler) -> Comman
     if compiler.origin != Origin::Path {
         command.env("RUSTC", &compiler.rustc);
     }
-    command.env(
-        "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
-        format!("-Ctarget-feature={TARGET_FEATURES}"),
-    );
+    // On the command line, flags are added to those of the guest's own cargo configuration.
+    let flags = serde_json::json!(flags(dir, env::var_os("CARGO_HOME"), env::home_dir()));
     command
+        .arg("--config")
+        .arg(format!("target.{TARGET}.rustflags={flags}"));
+    command
+}
+
+/// Flags of the guest compiler. Panic messages name source files: paths of this machine are taken out of them, so that
+/// a component gives nothing away and is the same wherever it is built.
+fn flags(dir: &Path, cargo_home: Option<OsString>, home: Option<PathBuf>) -> Vec<String> {
+    let cargo_home = cargo_home.map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
+    // Path dependencies lie beside the guest, in the same repository.
+    let source = dir.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(dir);
+    let mut flags = vec![format!("-Ctarget-feature={TARGET_FEATURES}")];
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    flags.extend(cargo_home.map(|cargo_home| remap(&cargo_home, "/cargo")));
+    flags.push(remap(source, "/source"));
+    flags
 }
 
 /// Runs cargo and returns its messages.
@@ -262,9 +277,30 @@ mod tests {
             assert_eq!(set(variable), Some(None), "{variable} is not removed");
         }
         assert_eq!(set("RUSTC"), Some(Some("/toolchain/bin/rustc".into())));
+        let config = command
+            .get_args()
+            .filter_map(|arg| arg.to_str())
+            .find(|arg| arg.starts_with("target."))
+            .expect("flags are passed");
+        let start = "target.wasm32-wasip2.rustflags=[\"-Ctarget-feature=+simd128\",";
+        assert!(config.starts_with(start), "{config}");
+    }
+
+    #[test]
+    fn paths_of_this_machine_are_left_out() {
+        let repository = tempfile::tempdir().unwrap();
+        let root = repository.path();
+        fs::create_dir_all(root.join(".git")).unwrap();
+        let guest = root.join("examples/guest");
+        let remapped = |cargo_home: Option<&str>| {
+            let flags = flags(&guest, cargo_home.map(OsString::from), Some("/home/me".into()));
+            flags[1..].to_vec()
+        };
+        let source = format!("--remap-path-prefix={}=/source", root.display());
+        assert_eq!(remapped(None), ["--remap-path-prefix=/home/me/.cargo=/cargo", &source]);
         assert_eq!(
-            set("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS"),
-            Some(Some("-Ctarget-feature=+simd128".into()))
+            remapped(Some("/opt/cargo")),
+            ["--remap-path-prefix=/opt/cargo=/cargo", &source]
         );
     }
 

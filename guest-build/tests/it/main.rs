@@ -11,8 +11,9 @@ const LIB: &str = "#[unsafe(no_mangle)]\npub extern \"C\" fn answer() -> i32 {\n
 /// A guest crate without dependencies.
 fn guest(manifest_extra: &str, lib: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let manifest =
-        format!("[package]\nname = \"tiny-guest\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{manifest_extra}\n");
+    let manifest = format!(
+        "[package]\nname = \"tiny-guest\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{manifest_extra}\n[workspace]\n"
+    );
     fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
     fs::create_dir(dir.path().join("src")).unwrap();
     fs::write(dir.path().join("src/lib.rs"), lib).unwrap();
@@ -26,7 +27,10 @@ fn a_crate_becomes_a_component_in_its_own_target_folder() {
     let dir = guest(CDYLIB, LIB);
     let built = build(dir.path(), &BuildOptions::default()).unwrap();
     check_component(&built.component, &built.bytes).unwrap();
-    assert_eq!(built.digest, Digest::of(&fs::read(&built.component).unwrap()).to_string());
+    assert_eq!(
+        built.digest,
+        Digest::of(&fs::read(&built.component).unwrap()).to_string()
+    );
     let own = dir.path().canonicalize().unwrap().join("target/wasm32-wasip2/release");
     assert_eq!(built.component, own.join("tiny_guest.wasm"));
     assert!(built.to_string().contains(&built.digest.to_string()), "{built}");
