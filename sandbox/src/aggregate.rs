@@ -157,6 +157,11 @@ impl AggregateInstance {
         self.instance.busy()
     }
 
+    /// Rows of all calls that came back.
+    pub fn rows(&self) -> u64 {
+        self.instance.rows()
+    }
+
     /// Whether it failed, so that every call fails.
     pub fn is_poisoned(&self) -> bool {
         self.instance.is_poisoned()

@@ -261,6 +261,10 @@ impl Instance {
         self.busy
     }
 
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     pub(crate) fn is_poisoned(&self) -> bool {
         self.live.is_none()
     }

@@ -55,3 +55,4 @@ pub use module::{Function, FunctionKind, Module, Output, Volatility};
 pub use options::{CacheOptions, Host, Limits, OpenOptions, SandboxOptions, Unlimited};
 pub use sandbox::Sandbox;
 pub use scalar::{Evaluated, ScalarInstance};
+pub use schema::takes;

@@ -181,6 +181,12 @@ fn field_to_guest(field: &FieldRef, nodes: &mut Vec<abi::Field>) -> Result<(), S
     children.iter().try_for_each(|child| field_to_guest(child, nodes))
 }
 
+/// Whether a function that declares an argument of type `declared` takes a column of type `given`: the same type, or
+/// another layout of it.
+pub fn takes(declared: &DataType, given: &DataType) -> bool {
+    same_values(given, declared)
+}
+
 /// Whether a cast from `from` to `to` keeps every value: another layout of the same type.
 pub(crate) fn same_values(from: &DataType, to: &DataType) -> bool {
     use DataType::{

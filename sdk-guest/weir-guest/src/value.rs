@@ -154,7 +154,7 @@ fixed! {
     Date, 4, DataType::Date32, |bytes| Date(i32::from_le_bytes(bytes)), |value| value.0.to_le_bytes();
     Timestamp, 8, DataType::Timestamp(None),
         |bytes| Timestamp(i64::from_le_bytes(bytes)), |value| value.0.to_le_bytes();
-    UtcTimestamp, 8, DataType::Timestamp(Some("UTC".to_owned())),
+    UtcTimestamp, 8, DataType::Timestamp(Some("+00:00".to_owned())),
         |bytes| UtcTimestamp(i64::from_le_bytes(bytes)), |value| value.0.to_le_bytes();
     Decimal<PRECISION, SCALE> where { const PRECISION: u8, const SCALE: i8 }, 16,
         DataType::Decimal128(DecimalType { precision: PRECISION, scale: SCALE }),
@@ -169,7 +169,7 @@ pub struct Date(pub i32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
-/// An instant: microseconds since 1970-01-01T00:00:00Z. Its column has the time zone `UTC`.
+/// An instant: microseconds since 1970-01-01T00:00:00Z. Its column has the time zone `+00:00`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UtcTimestamp(pub i64);
 
