@@ -12,8 +12,9 @@ pub struct RunSettings {
     pub coalesce: CoalesceSettings,
     /// How often and how fast failed attempts are tried again.
     pub retry: RetrySettings,
-    /// How long an attempt may go without a sign of life before another is dispatched, in milliseconds. It also
-    /// bounds how long a lost task message is missed.
+    /// How long an attempt that was started may go without a sign of life before it has failed and another is
+    /// dispatched, in milliseconds. A message that nobody took is sent again when the whole run is silent for as
+    /// long, then ever less often: it may only wait in a long queue, so that is not a failure.
     pub attempt_timeout_ms: u64,
 }
 

@@ -261,12 +261,7 @@ impl RunState {
         }
         stage.phase = StagePhase::Running;
         stage.finished_at = None;
-        if stage_attempt > stage.attempt {
-            stage.attempt = stage_attempt;
-            for index in stage.recall_in_flight() {
-                self.live.forget(TaskId { stage: id, index });
-            }
-        }
+        stage.attempt = stage_attempt;
         for index in tasks {
             stage.reopen_task(*index);
         }
@@ -344,17 +339,14 @@ impl RunState {
 }
 
 impl StageState {
-    /// Takes back every attempt that is under way; gives the tasks.
-    fn recall_in_flight(&mut self) -> Vec<u32> {
-        let mut recalled = Vec::new();
+    /// Takes back every attempt that is under way.
+    fn recall_in_flight(&mut self) {
         for (index, task) in (0..).zip(&mut self.tasks) {
             if matches!(task.status, TaskStatus::InFlight { .. }) {
                 task.status = TaskStatus::Pending;
-                recalled.push(index);
+                self.pending.insert(index);
             }
         }
-        self.pending.extend(&recalled);
-        recalled
     }
 
     fn reopen_task(&mut self, index: u32) {

@@ -318,3 +318,25 @@ fn a_loss_of_what_the_task_does_not_read_is_an_ordinary_failure() {
         dispatched_after(&decision);
     }
 }
+
+#[test]
+fn losses_that_make_no_sense_count_against_the_limit() {
+    let (mut run, reduces) = reducing();
+    let mut reader = reduces[0].clone();
+    for _ in 0..2 {
+        reader = only(&run.fail(&reader, 3, lost(7, 0, &[])));
+    }
+    assert_eq!(run.fail(&reader, 3, lost(7, 0, &[])).effects, [Effect::Abort]);
+}
+
+#[test]
+fn what_is_not_written_yet_cannot_be_lost() {
+    let (mut run, reduces) = reducing();
+    run.fail(&reduces[0], 3, lost(0, 0, &[key(task(0, 0), 1)]));
+    let decision = run.fail(&reduces[1], 4, lost(0, 1, &["the manifest".to_owned()]));
+    assert!(
+        matches!(decision.events[..], [Event::AttemptFailed { .. }]),
+        "it waits like its sibling"
+    );
+    assert_eq!(decision.effects, []);
+}

@@ -117,6 +117,26 @@ fn tasks_are_sized_by_what_was_written() {
 }
 
 #[test]
+fn a_partition_that_the_shuffle_does_not_have_is_passed_over() {
+    let (mut run, maps) = Run::planned(map_reduce());
+    for (execution, message) in (1..).zip(&maps) {
+        let mut output = output(message, execution);
+        output.shuffle.as_mut().expect("an object").index[1].partition = u32::MAX;
+        run.report(message, execution, ReportBody::Succeeded { output });
+    }
+    assert_eq!(run.manifest_written(0, 0).effects.len(), 1);
+}
+
+#[test]
+fn a_stage_is_not_complete_before_its_tasks_are() {
+    let (mut run, maps) = Run::planned(map_reduce());
+    run.succeed(&maps[0], 1);
+    assert_eq!(run.manifest_written(0, 0), Decision::default());
+    assert_eq!(run.manifest_written(1, 0), Decision::default());
+    assert_eq!(run.manifest_written(9, 0), Decision::default());
+}
+
+#[test]
 fn partitions_without_rows_cost_no_task() {
     let graph = graph([
         stage(0, 1, shuffle(4)),
