@@ -8,6 +8,13 @@ use super::report::Report;
 use super::yaml::{Data, Node};
 use super::{Span, Spanned, Value};
 
+/// Transforms of a pipeline, unions that lists of inputs stand for included.
+pub(super) const MAX_TRANSFORMS: usize = 10_000;
+/// Inputs of a transform, each name of a list counted.
+const MAX_INPUTS: usize = 1_000;
+/// Characters of a name.
+const MAX_NAME: usize = 200;
+
 /// The place of a block in [`Blocks::blocks`].
 pub(super) type BlockId = usize;
 /// The place of a scope in [`Blocks::scopes`].
@@ -300,8 +307,21 @@ impl<'n> Blocks<'n> {
         report: &mut Report,
     ) -> Option<BlockId> {
         let mut fields = Fields::new(node, "a transform", report);
+        if self.blocks.len() >= MAX_TRANSFORMS {
+            report.error(
+                node.span,
+                format!("a pipeline takes no more than {MAX_TRANSFORMS} transforms"),
+            );
+            return None;
+        }
         let type_name = fields.require_string("type", report)?;
         let name = fields.string("name", report);
+        for name in name.iter().chain([&type_name]) {
+            if name.len() > MAX_NAME {
+                report.error(name.span, format!("a name takes no more than {MAX_NAME} bytes"));
+                return None;
+            }
+        }
         let full_name = self.full_name(prefix, &type_name, name.as_ref(), node.span);
         report.within(&full_name.clone(), |report| {
             let (inputs, no_inputs) = self.inputs(&mut fields, place, report);
@@ -341,6 +361,10 @@ impl<'n> Blocks<'n> {
         let node = fields.get_or_null("input");
         let output = fields.get("output");
         let (inputs, no_inputs) = node.map_or((Vec::new(), false), |node| inputs(node, report));
+        let count: usize = inputs.iter().map(|input| input.references.len().max(1)).sum();
+        if let (Some(node), true) = (node, count > MAX_INPUTS) {
+            report.error(node.span, format!("a transform takes no more than {MAX_INPUTS} inputs"));
+        }
         match place {
             Place::Free => (inputs, no_inputs),
             Place::Source => (inputs, no_inputs || node.is_none()),

@@ -1,5 +1,7 @@
 //! The graph that parsing ends in.
 
+use std::collections::HashSet;
+
 use super::{Diagnostic, ErrorHandling, Span, Spanned, TransformKind, Value};
 
 /// A checked pipeline: leaf transforms, each after the ones that it reads.
@@ -88,18 +90,14 @@ impl Pipeline {
 
     /// Every Wasm file that the pipeline needs, once, in the order of the file: of providers and of `language: wasm`.
     pub fn module_paths(&self) -> Vec<&Spanned<String>> {
-        let mut paths: Vec<&Spanned<String>> = Vec::new();
+        let mut seen = HashSet::new();
         let providers = self.providers.iter().map(|provider| &provider.path);
         let functions = self
             .transforms
             .iter()
             .flat_map(|transform| transform.kind.wasm_functions());
-        for path in providers.chain(functions.map(|function| &function.path)) {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        paths
+        let paths = providers.chain(functions.map(|function| &function.path));
+        paths.filter(|path| seen.insert(path.as_str())).collect()
     }
 
     /// A message about a part of the pipeline, in the file's own positions.

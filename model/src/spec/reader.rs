@@ -148,6 +148,9 @@ impl<'n> Fields<'n> {
     /// The same, with something to say about a key that is near to none.
     pub(super) fn finish_or(self, what: &str, otherwise: &str, report: &mut Report) {
         for entry in self.entries {
+            if report.is_full() {
+                return;
+            }
             let key = &entry.key;
             if self.known.contains(&key.value.as_str()) || self.free.iter().any(|prefix| key.starts_with(prefix)) {
                 continue;

@@ -35,7 +35,7 @@ impl Report {
     }
 
     fn add(&mut self, span: Span, message: String, help: Option<String>) {
-        if self.found.len() >= MAX_DIAGNOSTICS {
+        if self.is_full() {
             return;
         }
         let mut diagnostic = Diagnostic::new(self.file.clone(), message);
@@ -59,6 +59,11 @@ impl Report {
         let result = work(self);
         self.transform = outer;
         result
+    }
+
+    /// Whether no more messages are taken, so that none need be made.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
     }
 
     /// Whether nothing is wrong so far.

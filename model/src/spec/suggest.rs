@@ -1,5 +1,8 @@
 //! Near names for typos.
 
+/// Names that a misspelt one is compared with.
+const MAX_COMPARED: usize = 10_000;
+
 /// `did you mean ...?` when one of `known` is near to `name`.
 pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(name, known).map(|near| format!("did you mean `{near}`?"))
@@ -12,13 +15,15 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let lower = name.to_lowercase();
-    let allowed = match name.chars().count() {
+    let length = lower.chars().count();
+    let allowed = match length {
         0 | 1 => 0,
         length => (length / 3).clamp(1, 4),
     };
     known
         .into_iter()
-        .filter(|known| known.len() <= 200)
+        .take(MAX_COMPARED)
+        .filter(|known| known.len() <= 200 && known.chars().count().abs_diff(length) <= allowed)
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
@@ -28,10 +33,11 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 /// The names in backticks, separated by commas; `none` when there are none. Long lists are cut.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 30;
-    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    match names.len() {
-        0 => "none".to_owned(),
-        n if n > SHOWN => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
-        _ => names.join(", "),
+    let mut names = names.into_iter();
+    let shown: Vec<_> = names.by_ref().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match names.count() {
+        0 if shown.is_empty() => "none".to_owned(),
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -17,6 +17,10 @@ use super::{Diagnostic, suggest};
 
 /// Instructions of the template engine.
 const MAX_STEPS: u64 = 1_000_000;
+/// Bytes of a template, which keeps calls within the number of arguments that the engine can count.
+const MAX_TEMPLATE_BYTES: usize = 128 << 10;
+/// Characters of a line, which the engine counts with 16 bits.
+const MAX_LINE: usize = 65_000;
 /// Levels of macro calls.
 const MAX_RECURSION: usize = 50;
 
@@ -29,6 +33,12 @@ pub(super) fn render(
 ) -> Result<String, Diagnostic> {
     if !["{{", "{%", "{#"].iter().any(|delimiter| text.contains(delimiter)) {
         return Ok(text.to_owned());
+    }
+    if text.len() > MAX_TEMPLATE_BYTES || text.lines().any(|line| line.len() > MAX_LINE) {
+        let message = format!(
+            "a pipeline with parameters takes no more than {MAX_TEMPLATE_BYTES} bytes, and {MAX_LINE} in a line"
+        );
+        return Err(Diagnostic::new(file, message).with_help("keep data in files and read them"));
     }
     let source = blank_leading_comments(text);
     let environment = environment();
@@ -250,6 +260,9 @@ fn undefined(
     };
     let known = params.keys().map(String::as_str);
     let diagnostic = Diagnostic::new(file, format!("the parameter `{name}` has no value"));
+    if *name == "datetime" {
+        return diagnostic.with_help("Beam's `datetime` is not available: give the time as a parameter of your own");
+    }
     match suggest::did_you_mean(name, known) {
         Some(near) => diagnostic.with_help(near),
         None => diagnostic.with_help(format!("give it one with `--param {name}=VALUE`")),

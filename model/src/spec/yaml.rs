@@ -135,8 +135,9 @@ enum OpenContent {
     Map {
         entries: Vec<Entry>,
         seen: HashSet<String>,
-        /// What `<<` brought in.
+        /// What `<<` brought in, each key once.
         merged: Vec<Entry>,
+        merged_keys: HashSet<String>,
         key: Option<Key>,
     },
 }
@@ -191,6 +192,7 @@ impl Loader<'_> {
                         entries: Vec::new(),
                         seen: HashSet::new(),
                         merged: Vec::new(),
+                        merged_keys: HashSet::new(),
                         key: None,
                     },
                 )
@@ -372,7 +374,7 @@ impl Loader<'_> {
             return;
         };
         open.height = open.height.max(height);
-        let (entries, seen, merged, key) = match &mut open.content {
+        let (entries, seen, merged, merged_keys, key) = match &mut open.content {
             OpenContent::List(items) => {
                 items.push(node);
                 return;
@@ -381,18 +383,19 @@ impl Loader<'_> {
                 entries,
                 seen,
                 merged,
+                merged_keys,
                 key,
-            } => (entries, seen, merged, key.take()),
+            } => (entries, seen, merged, merged_keys, key.take()),
         };
         match key {
             Some(Key::Merge) => match merge_sources(node) {
-                Ok(sources) => {
-                    for source in sources {
-                        // Earlier sources win.
-                        let added = std::mem::take(merged);
-                        *merged = merge(source, added);
-                    }
-                }
+                // Earlier sources win.
+                Ok(sources) => merged.extend(
+                    sources
+                        .into_iter()
+                        .flatten()
+                        .filter(|entry| merged_keys.insert(entry.key.value.clone())),
+                ),
                 Err(span) => self.report.error(span, "`<<` takes a mapping or a list of mappings"),
             },
             Some(Key::Name(name)) if matches!(name.as_str(), "__line__" | "__uuid__") => {}

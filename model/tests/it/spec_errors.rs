@@ -268,13 +268,13 @@ fn values_are_of_the_wrong_type() {
         "
         p.yaml:5:52: [WriteToCsv] `header` must be true or false, not an integer
         p.yaml:5:62: [WriteToCsv] rows have no index that could be written
-        p.yaml:6:7: [WriteToParquet] `WriteToCsv` has no output to read
+        p.yaml:6:7: [WriteToParquet] `WriteToCsv` has no output to read (what it writes is there only when the run has ended)
         p.yaml:6:55: [WriteToParquet] unknown codec `zst` (did you mean `zstd`?)
         p.yaml:6:72: [WriteToParquet] `num_shards` must be an integer between 0 and 10000
-        p.yaml:7:7: [WriteToJson] `WriteToParquet` has no output to read
+        p.yaml:7:7: [WriteToJson] `WriteToParquet` has no output to read (what it writes is there only when the run has ended)
         p.yaml:7:45: [WriteToJson] `indent` is not supported yet
         p.yaml:7:68: [WriteToJson] `num_shards` must be an integer between 0 and 10000
-        p.yaml:8:7: [WriteToText] `WriteToJson` has no output to read
+        p.yaml:8:7: [WriteToText] `WriteToJson` has no output to read (what it writes is there only when the run has ended)
         p.yaml:8:45: [WriteToText] `footer` is not supported yet
         ",
     );
@@ -422,7 +422,7 @@ fn inputs_are_wrong() {
         p.yaml:5:65: [First] `Filter` takes one input, not 2 (to read several as one, give a list: `input: [A, B]`)
         p.yaml:6:41: [More] `Create` takes no input
         p.yaml:7:7: [Flatten] `Flatten` needs an input (say `input: More`, or make it a chain: `type: chain`)
-        p.yaml:9:49: [After] `WriteToText` has no output to read
+        p.yaml:9:49: [After] `WriteToText` has no output to read (what it writes is there only when the run has ended)
         p.yaml:10:47: [Odd] `Data` has no output `odd` (it has only its main output, which goes by its name alone)
         p.yaml:11:50: [Number] `input` must be a string, not an integer (put quotes around it)
         p.yaml:12:53: [Empty] this input names no transform
@@ -431,7 +431,7 @@ fn inputs_are_wrong() {
     );
     check_chain(
         "- {type: WriteToText, config: {path: a}}\n- {type: LogForTesting}",
-        "p.yaml:6:7: [LogForTesting] `WriteToText` has no output to read",
+        "p.yaml:6:7: [LogForTesting] `WriteToText` has no output to read (what it writes is there only when the run has ended)",
     );
     check_chain(
         "- {type: Filter, input: Create, config: {keep: a}}\n- {type: LogForTesting, output: x}",

@@ -115,7 +115,7 @@ fn a_flatten_takes_lists_apart_itself() {
         ",
         "
         A: Create
-        Flatten <- input0=A, input1=A, input0=A
+        Flatten <- input0=A, input1=A, input0_=A
         ",
     );
 }
@@ -528,5 +528,36 @@ fn consumers_and_options_can_be_asked_for() {
     assert_eq!(
         serde_json::to_string(&pipeline.options).unwrap(),
         r#"{"name":"x","depth":{"a":[1]}}"#
+    );
+}
+
+#[test]
+fn failed_records_can_be_tried_again() {
+    check(
+        "
+        pipeline:
+          transforms:
+            - {type: ReadFromCsv, config: {path: 'in*.csv'}}
+            - type: MapToFields
+              name: Once
+              input: ReadFromCsv
+              config: {language: sql, fields: {a: a, r: a / b}, error_handling: {output: errors}}
+            - {type: StripErrorMetadata, name: Failed, input: Once.errors}
+            - type: MapToFields
+              name: Twice
+              input: Failed
+              config: {language: sql, fields: {a: a, r: a / (b + 1)}, error_handling: {output: errors}}
+            - {type: WriteToJson, input: [Once, Twice], config: {path: good}}
+            - {type: WriteToJson, name: Lost, input: Twice.errors, config: {path: bad}}
+        ",
+        "
+        ReadFromCsv
+        Once: MapToFields <- ReadFromCsv
+        Failed: StripErrorMetadata <- Once.errors
+        Twice: MapToFields <- Failed
+        WriteToJson-Flatten[input]: Flatten <- input0=Once, input1=Twice
+        WriteToJson <- WriteToJson-Flatten[input]
+        Lost: WriteToJson <- Twice.errors
+        ",
     );
 }

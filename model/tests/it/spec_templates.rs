@@ -325,3 +325,72 @@ fn nesting_is_bounded() {
         "p.yaml:1:407: more than 100 levels of nesting",
     );
 }
+
+#[test]
+fn sizes_are_bounded() {
+    let create = "{type: Create, config: {elements: [1]}}";
+    let join = |config: &str, inputs: usize| {
+        let inputs: Vec<_> = (0..inputs).map(|input| format!("i{input}: Create")).collect();
+        format!(
+            "pipeline: [{create}, {{type: Join, input: {{{}}}, config: {config}}}]",
+            inputs.join(", ")
+        )
+    };
+    check_with(
+        &join("{equalities: k}", 65),
+        &[],
+        "
+        p.yaml:1:918: [Join] a join takes no more than 64 inputs
+        ",
+    );
+    check_with(
+        &join(&format!("{{equalities: [{}]}}", "{i0: a, i1: b},".repeat(1_001)), 2),
+        &[],
+        "p.yaml:1:120: [Join] a join takes no more than 1000 equalities",
+    );
+    check_with(
+        &format!("pipeline: [{}]", format!("{create},").repeat(10_001)),
+        &[],
+        "p.yaml:1:400012: a pipeline takes no more than 10000 transforms",
+    );
+    check_with(
+        &format!(
+            "pipeline: [{create}, {{type: Flatten, input: [{}]}}]",
+            "Create,".repeat(1_001)
+        ),
+        &[],
+        "
+        p.yaml:1:76: [Flatten] a transform takes no more than 1000 inputs
+        ",
+    );
+    check_with(
+        &format!("pipeline: [{{type: Flatten, name: {}}}]", "n".repeat(201)),
+        &[],
+        "p.yaml:1:34: a name takes no more than 200 bytes",
+    );
+    let rows: String = (0..2_000).map(|row| format!("{{k{row}: 1}},")).collect();
+    check_with(
+        &format!("pipeline: [{{type: Create, config: {{elements: [{rows}]}}}}]"),
+        &[],
+        "p.yaml:1:46: [Create] `elements` has too many rows with different fields",
+    );
+    check_with(
+        &format!("pipeline: {{{{ x }}}}\n#{}", "x".repeat(65_001)),
+        &[("x", "[]")],
+        "p.yaml: a pipeline with parameters takes no more than 131072 bytes, and 65000 in a line (keep data in files and read them)",
+    );
+    check_with(
+        &format!("pipeline: {{{{ x }}}}\n{}", "#\n".repeat(1 << 16)),
+        &[("x", "[]")],
+        "p.yaml: a pipeline with parameters takes no more than 131072 bytes, and 65000 in a line (keep data in files and read them)",
+    );
+}
+
+#[test]
+fn the_clock_of_beams_templates_is_not_there() {
+    check_with(
+        "pipeline: [{type: ReadFromText, config: {path: '{{ datetime.datetime.now() }}'}}]",
+        &[],
+        "p.yaml:1:52: the parameter `datetime` has no value (Beam's `datetime` is not available: give the time as a parameter of your own)",
+    );
+}

@@ -1,5 +1,7 @@
 //! `Combine`.
 
+use std::collections::HashSet;
+
 use super::super::reader::{self, Fields};
 use super::super::report::Report;
 use super::super::yaml::{Data, Node};
@@ -30,8 +32,9 @@ pub(super) fn combine(fields: &mut Fields<'_>, report: &mut Report) -> Option<Co
     reader::unique(&group_by, "the field", report);
     let entries = reader::entries(node?, "combine", report);
     let language = language?;
+    let grouped: HashSet<_> = group_by.iter().map(|field| field.as_str()).collect();
     for entry in entries {
-        if group_by.iter().any(|field| field.value == entry.key.value) {
+        if grouped.contains(entry.key.as_str()) {
             let message = format!(
                 "the field `{}` is also grouped by; give the aggregation another name",
                 entry.key

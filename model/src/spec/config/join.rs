@@ -10,6 +10,10 @@ use super::super::{Join, JoinCondition, JoinField, JoinFields, JoinKind, JoinSte
 /// Sets of fields that must be equal, by tag.
 type Equalities = Vec<Vec<(String, Spanned<String>)>>;
 
+/// Finding the order of the joins takes their product.
+const MAX_INPUTS: usize = 64;
+const MAX_EQUALITIES: usize = 1_000;
+
 const TYPES: [&str; 4] = ["inner", "left", "right", "outer"];
 
 pub(super) fn join(tags: &[String], fields: &mut Fields<'_>, report: &mut Report) -> Option<Join> {
@@ -19,6 +23,11 @@ pub(super) fn join(tags: &[String], fields: &mut Fields<'_>, report: &mut Report
             "a join needs two inputs or more",
             "name them: `input: {left: SOME_TRANSFORM, right: ANOTHER_TRANSFORM}`",
         );
+    }
+    if tags.len() > MAX_INPUTS {
+        fields.ignore(&["equalities", "fields", "type"]);
+        report.error(fields.span, format!("a join takes no more than {MAX_INPUTS} inputs"));
+        return None;
     }
     let join_type = fields
         .get("type")
@@ -111,6 +120,13 @@ fn equalities(node: &Node, tags: &[String], report: &mut Report) -> Option<Equal
         report.error(node.span, message);
         return None;
     };
+    if items.len() > MAX_EQUALITIES {
+        report.error(
+            node.span,
+            format!("a join takes no more than {MAX_EQUALITIES} equalities"),
+        );
+        return None;
+    }
     let mut sound = true;
     let mut equalities = Vec::new();
     for item in items {

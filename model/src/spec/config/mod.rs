@@ -171,6 +171,9 @@ fn kind(context: &Context<'_>, fields: &mut Fields<'_>, report: &mut Report) -> 
 }
 
 fn unknown_type(context: &Context<'_>, report: &mut Report) {
+    if report.is_full() {
+        return;
+    }
     let type_name = context.type_name;
     if BEAM_TYPES.contains(&type_name.as_str()) {
         let message = format!("`{type_name}` is not supported yet");
@@ -263,6 +266,7 @@ fn rows(fields: &mut Fields<'_>, report: &mut Report) -> Option<Rows> {
         })
     };
     let mut rows: Vec<Spanned<Vec<Value>>> = Vec::with_capacity(items.len());
+    let mut cells = 0;
     for item in items {
         let entries = match item.to_value() {
             Value::Map(entries) => entries,
@@ -276,10 +280,14 @@ fn rows(fields: &mut Fields<'_>, report: &mut Report) -> Option<Rows> {
             }
             row[place] = value;
         }
+        cells += row.len();
         rows.push(Spanned::new(row, item.span));
+        if cells > MAX_CELLS {
+            break;
+        }
     }
-    // Wide rows that share no fields would take the product of rows and fields.
-    if rows.len().saturating_mul(names.len()) > MAX_CELLS {
+    // Rows that share no fields take the product of rows and fields.
+    if rows.len().saturating_mul(names.len()).max(cells) > MAX_CELLS {
         report.error(node.span, "`elements` has too many rows with different fields");
         return None;
     }
