@@ -7,14 +7,15 @@ use bytes::Bytes;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::{TryStreamExt, stream};
-use weir_model::{Digest, Job, RunId, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout};
+use weir_model::{Digest, Job, RunId, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout, spec};
 use weir_platform::Storage;
 use weir_sandbox::Sandbox;
 
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Planned, StageBuilder};
 use crate::task::{self, Shared, TaskContext, TaskFailure};
-use crate::{PlanError, session, sql};
+use crate::wasm::Functions;
+use crate::{PlanError, pipeline, session, sql};
 
 /// Plans written at once.
 const CONCURRENT_WRITES: usize = 16;
@@ -91,7 +92,11 @@ impl Engine {
             Job::Sql { statement, setup, tables } => {
                 sql::build(statement, setup, tables, submission, run, &mut builder).await?;
             }
-            Job::Pipeline { .. } => return Err(PlanError::Query("pipelines cannot be planned yet".to_owned())),
+            Job::Pipeline { yaml, file, params } => {
+                let pipeline = spec::parse(file, yaml, params).map_err(PlanError::Pipeline)?;
+                let functions = Functions::default();
+                pipeline::build(&pipeline, submission, run, &functions, &mut builder).await?;
+            }
         }
         builder.finish()
     }

@@ -1,4 +1,27 @@
 //! A checked pipeline to the parts of a job.
+//!
+//! Every transform becomes a DataFusion plan over the plans of its inputs. An output with several readers becomes a
+//! part of its own, computed once. Sinks are parts, and so is what nobody reads, because Beam runs it too. Semantics
+//! are Beam's where SQL's differ: names of fields are told apart by case, null equals null in the language `generic`,
+//! all rows count, an aggregation of nothing has no row.
+//!
+//! **Invariants.** What the user can correct is reported as a diagnostic with its place in the file, and all that can
+//! be found in one pass is. A transform with `error_handling` is a barrier: nothing moves across it.
+
+mod combine;
+mod expressions;
+mod flow;
+mod functions;
+mod join;
+mod mapping;
+pub(crate) mod operators;
+mod planner;
+mod problems;
+mod sinks;
+mod sources;
+mod tables;
+mod values;
+mod wasm;
 
 use std::sync::Arc;
 
@@ -6,10 +29,14 @@ use datafusion::physical_planner::ExtensionPlanner;
 use weir_model::spec::Pipeline;
 use weir_model::{RunId, Submission};
 
+pub(crate) use functions::function;
+
 use crate::PlanError;
 use crate::stages::StageBuilder;
+use crate::wasm::Functions;
 
-/// Plans `pipeline`: every sink and every output that nobody reads becomes a part of `builder`.
+/// Plans `pipeline`: every sink and every output that nobody reads becomes a part of `builder`. `functions` are those
+/// of the submission's Wasm components.
 ///
 /// # Errors
 /// [`PlanError::Pipeline`] with everything that was found wrong with the pipeline.
@@ -17,13 +44,13 @@ pub async fn build(
     pipeline: &Pipeline,
     submission: &Submission,
     run: RunId,
+    functions: &Functions,
     builder: &mut StageBuilder,
 ) -> Result<(), PlanError> {
-    let _ = (pipeline, submission, run, builder);
-    Err(PlanError::Query("pipelines cannot be planned yet".to_owned()))
+    planner::Planner::new(pipeline, submission, run, functions, builder).plan().await
 }
 
 /// The planners of this module's logical nodes, for the session that jobs are planned in.
 pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-    Vec::new()
+    vec![Arc::new(operators::RowsPlanner)]
 }

@@ -11,6 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::not_impl_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::bytes::{
@@ -26,12 +27,17 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use weir_model::StageId;
 
+use crate::io::scan::{ScanExec, ScanSpec};
+use crate::pipeline;
+use crate::pipeline::operators::RowsSpec;
 use crate::shuffle::ShuffleReaderExec;
 
 /// An operator of ours, as it travels.
 #[derive(Debug, Serialize, Deserialize)]
 enum Operator {
     ShuffleReader(ReaderSpec),
+    Scan(ScanSpec),
+    Rows(RowsSpec),
 }
 
 /// A [`ShuffleReaderExec`], as it travels.
@@ -76,13 +82,15 @@ impl PhysicalExtensionCodec for PlanCodec {
     fn try_decode(
         &self,
         bytes: &[u8],
-        _inputs: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let decoder = Decoder { codec: self, context, converter };
         match postcard::from_bytes(bytes).map_err(invalid)? {
             Operator::ShuffleReader(spec) => decode_reader(&spec, &decoder),
+            Operator::Scan(spec) => Ok(Arc::new(ScanExec::new(spec)?)),
+            Operator::Rows(spec) => spec.decode(inputs, &decoder),
         }
     }
 
@@ -95,11 +103,22 @@ impl PhysicalExtensionCodec for PlanCodec {
         let encoder = Encoder { codec: self, converter };
         let operator = if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
             Operator::ShuffleReader(encode_reader(reader, &encoder)?)
+        } else if let Some(scan) = node.downcast_ref::<ScanExec>() {
+            Operator::Scan(scan.spec().clone())
+        } else if let Some(rows) = RowsSpec::encode(&node, &encoder)? {
+            Operator::Rows(rows)
         } else {
             return not_impl_err!("{} cannot run in a task of its own", node.name());
         };
         *buffer = postcard::to_extend(&operator, std::mem::take(buffer)).map_err(invalid)?;
         Ok(())
+    }
+
+    fn try_decode_udf(&self, name: &str, _: &[u8]) -> Result<Arc<ScalarUDF>> {
+        match pipeline::function(name) {
+            Some(function) => Ok(function),
+            None => not_impl_err!("there is no function {name}"),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl From<OperatorError> for DataFusionError {
 }
 
 /// The failure that an error of a plan means.
-pub(super) fn classify(error: &DataFusionError) -> Failure {
+pub(crate) fn classify(error: &DataFusionError) -> Failure {
     if let Some(failure) = known(error) {
         return failure;
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_model::{ExecutionId, Failure, TaskMetrics};
 
 pub use failure::OperatorError;
+pub(crate) use failure::classify;
 pub use log::TaskLog;
 pub(crate) use memory::TaskMemory;
 pub(crate) use result::read_result;

@@ -1,6 +1,7 @@
 //! Jobs through the engine as a worker runs them: planned, cut into stages, each task from its bytes alone.
 
 mod driver;
+mod pipeline;
 mod tpch;
 #[path = "../tpch/mod.rs"]
 mod tpch_data;

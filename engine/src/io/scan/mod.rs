@@ -23,7 +23,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
 
+use weir_model::{Failure, FailureKind};
+
 use super::FileSet;
+use crate::task::OperatorError;
 pub use exec::{ScanExec, ScanSpec};
 pub use split::FilePart;
 
@@ -89,7 +92,9 @@ impl From<ReadError> for DataFusionError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Storage { source, .. } => source,
-            error => Self::External(Box::new(error)),
+            error => {
+                OperatorError(Failure::new(FailureKind::User, "invalid_input", error.to_string())).into()
+            }
         }
     }
 }
