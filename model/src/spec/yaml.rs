@@ -1,7 +1,8 @@
 //! YAML text to a tree with positions, as PyYAML's safe loader would read it.
 //!
-//! Parsing is YAML 1.2's; scalars are resolved by the rules of YAML 1.1, merge keys (`<<`) work, and `__line__` and
-//! `__uuid__`, which Beam's loader adds to every mapping, are dropped. A key that comes twice is an error.
+//! Parsing is YAML 1.2's, which unlike PyYAML wants the lines of a quoted or bracketed value to be indented more than
+//! the key that they belong to. Scalars are resolved by the rules of YAML 1.1, and merge keys (`<<`) work. `__line__`
+//! and `__uuid__`, which Beam's loader adds to every mapping, are dropped. A key that comes twice is an error.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -165,10 +166,15 @@ struct Loader<'r> {
 
 impl Loader<'_> {
     fn scan_error(&mut self, error: &ScanError) {
-        self.report.error(
-            position(*error.marker()),
-            format!("this is not valid YAML: {}", error.info()),
-        );
+        let message = format!("this is not valid YAML: {}", error.info());
+        let span = position(*error.marker());
+        // PyYAML does not mind, so such files exist.
+        match error.info().starts_with("invalid indentation") {
+            true => self
+                .report
+                .error_help(span, message, "indent its lines more than the key that they belong to"),
+            false => self.report.error(span, message),
+        }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {

@@ -80,6 +80,15 @@ fn the_text_is_no_yaml() {
 }
 
 #[test]
+fn values_over_several_lines_are_indented() {
+    check(
+        "pipeline:\n  - type: Sql\n    config:\n      query: \"SELECT\n  1\"",
+        "p.yaml:4:14: this is not valid YAML: invalid indentation in quoted scalar (indent its lines more than the key \
+         that they belong to)",
+    );
+}
+
+#[test]
 fn names_are_misspelt() {
     check_chain(
         "- {type: Filtr, config: {keep: a}}",

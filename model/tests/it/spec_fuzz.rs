@@ -298,6 +298,127 @@ fn made_up() -> impl Strategy<Value = String> {
         .prop_map(|(kind, list)| format!("pipeline: {{type: {kind}, transforms: [{list}]}}"))
 }
 
+/// A transform that reads earlier ones.
+#[derive(Clone, Debug)]
+enum Step {
+    Keep(prop::sample::Index),
+    /// A filter, and what takes its errors.
+    KeepOrElse(prop::sample::Index),
+    Union(Vec<prop::sample::Index>),
+    Join(prop::sample::Index, prop::sample::Index),
+    /// A chain of so many transforms, and one that reads it.
+    Chain(prop::sample::Index, usize),
+    /// A composite with two inputs and two outputs, and one that reads both.
+    Composite(prop::sample::Index, prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        index().prop_map(Step::Keep),
+        index().prop_map(Step::KeepOrElse),
+        prop::collection::vec(index(), 1..4).prop_map(Step::Union),
+        (index(), index()).prop_map(|(a, b)| Step::Join(a, b)),
+        (index(), 1usize..4).prop_map(|(from, length)| Step::Chain(from, length)),
+        (index(), index()).prop_map(|(a, b)| Step::Composite(a, b)),
+    ]
+}
+
+/// The transforms of a right pipeline, one a line, and how many leaves they come to.
+fn write_out(steps: &[Step]) -> (Vec<String>, usize) {
+    let mut lines = vec!["{type: Create, name: s, config: {elements: [1]}}".to_owned()];
+    let mut names = vec!["s".to_owned()];
+    let mut leaves = 1;
+    for (number, step) in steps.iter().enumerate() {
+        let pick = |index: &prop::sample::Index| index.get(&names).clone();
+        let (line, output) = match step {
+            Step::Keep(from) => {
+                leaves += 1;
+                let from = pick(from);
+                (
+                    format!("{{type: Filter, name: n{number}, input: {from}, config: {{keep: x}}}}"),
+                    format!("n{number}"),
+                )
+            }
+            Step::KeepOrElse(from) => {
+                leaves += 2;
+                let from = pick(from);
+                let strip = format!("{{type: StripErrorMetadata, name: e{number}, input: n{number}.bad}}");
+                lines.push(strip);
+                let config = "config: {keep: x, error_handling: {output: bad}}";
+                (
+                    format!("{{type: Filter, name: n{number}, input: {from}, {config}}}"),
+                    format!("n{number}.good"),
+                )
+            }
+            Step::Union(from) => {
+                // The union of several is a transform of its own.
+                leaves += if from.len() > 1 { 2 } else { 1 };
+                let from: Vec<_> = from.iter().map(pick).collect();
+                let line = format!("{{type: LogForTesting, name: n{number}, input: [{}]}}", from.join(", "));
+                (line, format!("n{number}"))
+            }
+            Step::Join(a, b) => {
+                leaves += 1;
+                let input = format!("{{a: {}, b: {}}}", pick(a), pick(b));
+                let line = format!("{{type: Join, name: n{number}, input: {input}, config: {{equalities: x}}}}");
+                (line, format!("n{number}.out"))
+            }
+            Step::Chain(from, length) => {
+                leaves += length;
+                let from = pick(from);
+                let inner = "{type: LogForTesting}, ".repeat(*length);
+                (
+                    format!("{{type: chain, name: n{number}, input: {from}, transforms: [{inner}]}}"),
+                    format!("n{number}"),
+                )
+            }
+            Step::Composite(a, b) => {
+                leaves += 2;
+                let input = format!("{{l: {}, r: {}}}", pick(a), pick(b));
+                let inner =
+                    "{type: LogForTesting, input: Join}, {type: Join, input: {l: l, r: r}, config: {equalities: x}}";
+                let output = "{logged: LogForTesting, joined: Join, handed: r}";
+                let name = format!("name: n{number}, input: {input}, output: {output}");
+                (
+                    format!("{{type: composite, {name}, transforms: [{inner}]}}"),
+                    format!("n{number}.handed"),
+                )
+            }
+        };
+        lines.push(line);
+        names.push(output);
+    }
+    (lines, leaves)
+}
+
+/// A name without the positions that make it unique.
+fn strip_lines(name: &str) -> String {
+    let parts = name.split('@').enumerate();
+    parts
+        .map(|(index, part)| {
+            if index == 0 {
+                part
+            } else {
+                part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':')
+            }
+        })
+        .collect()
+}
+
+/// What a pipeline is, apart from the order of its transforms: types and inputs by name.
+fn meaning(pipeline: &Pipeline) -> BTreeMap<String, Vec<String>> {
+    let input = |input: &spec::Input| {
+        let output = input.output.as_deref().unwrap_or("");
+        format!("{}={}.{output}", input.tag, pipeline.transform(input.transform).name)
+    };
+    let transforms = pipeline.transforms.iter().map(|transform| {
+        let name = format!("{}: {}", transform.name, transform.kind.type_name());
+        (name, transform.inputs.iter().map(input).collect())
+    });
+    transforms.collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -330,6 +451,30 @@ proptest! {
     }
 
     #[test]
+    fn right_pipelines_are_read_in_any_order(
+        (steps, order) in prop::collection::vec(step(), 0..12)
+            .prop_flat_map(|steps| (Just(write_out(&steps)), any::<prop::sample::Index>())),
+    ) {
+        let (mut lines, leaves) = steps;
+        let write = |lines: &[String]| format!("pipeline: [\n  {}\n]", lines.join(",\n  "));
+        let pipeline = check(&write(&lines)).expect("the pipeline is right");
+        prop_assert_eq!(pipeline.transforms.len(), leaves);
+        let rotation = order.index(lines.len());
+        lines.rotate_left(rotation);
+        lines.reverse();
+        let rotated = check(&write(&lines)).expect("the order does not matter");
+        // Chains of unnamed transforms name them by line.
+        let unnumbered = |pipeline: &Pipeline| -> Vec<_> {
+            let meaning = meaning(pipeline).into_iter();
+            meaning.map(|(name, inputs)| (strip_lines(&name), inputs.iter().map(|input| strip_lines(input)).collect::<Vec<_>>())).collect()
+        };
+        let (mut left, mut right) = (unnumbered(&pipeline), unnumbered(&rotated));
+        left.sort();
+        right.sort();
+        prop_assert_eq!(left, right);
+    }
+
+    #[test]
     fn made_up_pipelines_are_survived(text in made_up()) {
         check(&text);
     }
@@ -356,4 +501,22 @@ fn long_chains_are_read() {
     }
     text.push_str(&format!("    - {{type: LogForTesting, input: {before}}}\n"));
     assert!(check(&text).is_none(), "references are followed to a limit");
+}
+
+#[test]
+fn deep_nests_are_read() {
+    // The deepest that the limit on YAML's nesting leaves room for.
+    let mut transforms = "{type: Filter, config: {keep: x}}".to_owned();
+    for level in 0..46 {
+        let kind = if level % 2 == 0 { "chain" } else { "composite" };
+        transforms = format!("{{type: {kind}, transforms: [{transforms}]}}");
+    }
+    let create = "{type: Create, config: {elements: [1]}}";
+    let text = format!("pipeline: {{type: chain, transforms: [{create}, {transforms}, {{type: LogForTesting}}]}}");
+    assert_eq!(check(&text).map(|pipeline| pipeline.transforms.len()), Some(3));
+    let text = format!(
+        "pipeline: [{create}, {{type: Sql, input: Create, config: {{query: {}}}}}]",
+        "[".repeat(120)
+    );
+    assert!(check(&text).is_none());
 }
