@@ -345,7 +345,7 @@ impl<'n> Blocks<'n> {
             }
             self.blocks[id].body = match is_nested {
                 true => self.nested(id, &mut fields, is_chain, &full_name, report),
-                false => leaf(&mut fields, report),
+                false => leaf(&mut fields),
             };
             if is_nested {
                 fields.finish("a chain or composite", report);
@@ -480,7 +480,7 @@ impl<'n> Blocks<'n> {
     }
 }
 
-fn leaf<'n>(fields: &mut Fields<'n>, _: &mut Report) -> Body<'n> {
+fn leaf<'n>(fields: &mut Fields<'n>) -> Body<'n> {
     let config = fields.get("config");
     // Beam accepts both of these on any transform, and does nothing with them.
     fields.ignore(&["output", "output_schema"]);

@@ -9,6 +9,10 @@
 //! an earlier transform, and every error output that is declared is consumed. Work is bounded: the size of the text
 //! before and after parameters, nesting, and the number of nodes that aliases expand to.
 //!
+//! **Departures from Beam.** A key that comes twice is an error, and so is an unknown one. YAML timestamps stay strings.
+//! `extra_transforms` do not change the output of a chain. Sinks have no output. Templates cannot include other files,
+//! and have no `datetime`.
+//!
 //! **Boundary.** Column names and types are unknown here: expressions are checked for shape only. The engine reports
 //! what it finds later through [`Pipeline::diagnostic`], so that all errors look the same.
 

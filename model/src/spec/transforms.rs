@@ -39,7 +39,8 @@ pub enum TransformKind {
     Combine(Combine),
     /// Rows of several inputs side by side. Two or more inputs, each with a tag of its own.
     Join(Join),
-    /// A SQL query over the inputs: tables by the inputs' tags, or `PCOLLECTION` when there is one. Any number of inputs.
+    /// A SQL query over the inputs: tables by the inputs' tags, or `PCOLLECTION` when there is one. Any number
+    /// of inputs.
     Sql(Sql),
     /// Logs every row and gives it on. One input.
     LogForTesting(LogForTesting),
