@@ -44,6 +44,10 @@ fn main() -> io::Result<()> {
         hash.add(file.to_string_lossy().as_bytes());
         hash.add(&fs::read(&file)?);
     }
-    println!("cargo::rustc-env=WEIR_BUILD={}+{:016x}", env!("CARGO_PKG_VERSION"), hash.0);
+    println!(
+        "cargo::rustc-env=WEIR_BUILD={}+{:016x}",
+        env!("CARGO_PKG_VERSION"),
+        hash.0
+    );
     Ok(())
 }

@@ -21,8 +21,15 @@ struct Entries<K, V> {
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// A cache that holds values of `capacity` bytes in total.
     pub(crate) fn new(capacity: usize) -> Self {
-        let entries = Entries { values: HashMap::new(), order: VecDeque::new(), size: 0 };
-        Self { capacity, entries: Mutex::new(entries) }
+        let entries = Entries {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+            size: 0,
+        };
+        Self {
+            capacity,
+            entries: Mutex::new(entries),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<K, V>> {
@@ -69,7 +76,10 @@ mod tests {
         for key in 0..4 {
             cache.insert(key, Arc::new(key), 4);
         }
-        assert_eq!((0..4).map(|key| cache.get(&key).is_some()).collect::<Vec<_>>(), [false, false, true, true]);
+        assert_eq!(
+            (0..4).map(|key| cache.get(&key).is_some()).collect::<Vec<_>>(),
+            [false, false, true, true]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use weir_sandbox::Sandbox;
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Planned, StageBuilder};
 use crate::task::{self, Shared, TaskContext, TaskFailure};
-use crate::wasm::Functions;
+use crate::wasm::{Functions, load_modules};
 use crate::{PlanError, pipeline, session, sql};
 
 /// Plans written at once.
@@ -57,8 +57,13 @@ impl Engine {
     pub fn new(options: EngineOptions, storage: Storage, sandbox: Arc<Sandbox>) -> Result<Self, PlanError> {
         std::fs::create_dir_all(&options.spill_dir).map_err(|e| PlanError::Platform(Box::new(e)))?;
         let runtime = session::runtime(options.memory_bytes, &options.spill_dir)?;
-        let shared = Arc::new(Shared::new(storage.clone(), Arc::clone(&runtime)));
-        Ok(Self { storage, sandbox, runtime, shared })
+        let shared = Arc::new(Shared::new(storage.clone(), Arc::clone(&runtime), Arc::clone(&sandbox)));
+        Ok(Self {
+            storage,
+            sandbox,
+            runtime,
+            shared,
+        })
     }
 
     /// Plans a submission: writes the stage plans to storage and gives the graph.
@@ -81,20 +86,28 @@ impl Engine {
     /// What is wrong with the job, or with the platform.
     pub async fn explain(&self, submission: &Submission) -> Result<Explanation, PlanError> {
         let planned = self.build(RunId::from_parts(Timestamp(0), 0), submission).await?;
-        Ok(Explanation { logical: planned.logical, stages: planned.stages, graph: planned.graph })
+        Ok(Explanation {
+            logical: planned.logical,
+            stages: planned.stages,
+            graph: planned.graph,
+        })
     }
 
     async fn build(&self, run: RunId, submission: &Submission) -> Result<Planned, PlanError> {
-        let _ = &self.sandbox;
+        let modules = load_modules(&self.sandbox, &self.storage, submission.modules.values().copied()).await?;
         let context = session::planning(&self.runtime, &submission.settings);
-        let mut builder = StageBuilder::new(context, PlanCodec::default());
+        let mut builder = StageBuilder::new(context, PlanCodec::new(Functions::for_planning(modules)));
         match &submission.job {
-            Job::Sql { statement, setup, tables } => {
+            Job::Sql {
+                statement,
+                setup,
+                tables,
+            } => {
                 sql::build(statement, setup, tables, submission, run, &mut builder).await?;
             }
             Job::Pipeline { yaml, file, params } => {
                 let pipeline = spec::parse(file, yaml, params).map_err(PlanError::Pipeline)?;
-                let functions = Functions::default();
+                let functions = builder.functions().clone();
                 pipeline::build(&pipeline, submission, run, &functions, &mut builder).await?;
             }
         }

@@ -5,6 +5,8 @@ use weir_model::spec::Diagnostics;
 use weir_model::{Failure, FailureKind};
 use weir_platform::StorageError;
 
+use crate::wasm::ModuleError;
+
 /// Why a job could not be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -43,10 +45,19 @@ impl PlanError {
             DataFusionError::ObjectStore(cause) if !matches!(**cause, object_store::Error::NotFound { .. }) => {
                 Self::Platform(Box::new(error))
             }
-            DataFusionError::IoError(_) | DataFusionError::ResourcesExhausted(_) | DataFusionError::ExecutionJoin(_) => {
-                Self::Platform(Box::new(error))
-            }
+            DataFusionError::IoError(_)
+            | DataFusionError::ResourcesExhausted(_)
+            | DataFusionError::ExecutionJoin(_) => Self::Platform(Box::new(error)),
             root => Self::Query(root.strip_backtrace()),
+        }
+    }
+}
+
+impl From<ModuleError> for PlanError {
+    fn from(error: ModuleError) -> Self {
+        match (error.is_user(), std::error::Error::source(&error)) {
+            (true, Some(source)) => Self::Query(format!("{error}: {source}")),
+            _ => Self::Platform(Box::new(error)),
         }
     }
 }

@@ -20,6 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use weir_model::RunSettings;
 
 use crate::stages::DistributedJoins;
+use crate::wasm::FlatMapPlanner;
 
 /// Consumers that an out-of-memory message names.
 const NAMED_CONSUMERS: usize = 5;
@@ -72,6 +73,11 @@ pub(crate) fn planning(runtime: &Arc<RuntimeEnv>, settings: &RunSettings) -> Ses
     SessionContext::new_with_state(state)
 }
 
+/// A session with the functions that plans name, for tasks.
+pub(crate) fn executing(runtime: &Arc<RuntimeEnv>) -> SessionContext {
+    SessionContext::new_with_config_rt(config(), Arc::clone(runtime))
+}
+
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = Vec::new();
     for rule in PhysicalOptimizer::new().rules {
@@ -98,7 +104,9 @@ impl QueryPlanner for Planner {
 
 /// The planners of the modules that have logical nodes of their own.
 fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-    crate::pipeline::extension_planners()
+    let mut planners = crate::pipeline::extension_planners();
+    planners.push(Arc::new(FlatMapPlanner));
+    planners
 }
 
 #[cfg(test)]
@@ -108,7 +116,10 @@ mod tests {
     #[test]
     fn the_join_rule_is_in_place() {
         let names: Vec<_> = physical_rules().iter().map(|rule| rule.name().to_owned()).collect();
-        let joins = names.iter().position(|name| name == "distributed_joins").expect("the rule is there");
+        let joins = names
+            .iter()
+            .position(|name| name == "distributed_joins")
+            .expect("the rule is there");
         assert_eq!(names[joins - 1], JOIN_SELECTION);
     }
 }

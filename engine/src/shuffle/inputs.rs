@@ -48,10 +48,21 @@ impl ShuffleInputs {
             .iter()
             .map(|input| {
                 let manifest = OnceCell::new();
-                (input.stage, Input { attempt: input.stage_attempt, manifest })
+                (
+                    input.stage,
+                    Input {
+                        attempt: input.stage_attempt,
+                        manifest,
+                    },
+                )
             })
             .collect();
-        Self { storage, run, manifests, stages }
+        Self {
+            storage,
+            run,
+            manifests,
+            stages,
+        }
     }
 
     /// The inputs of the task that `context` belongs to.
@@ -69,7 +80,9 @@ impl ShuffleInputs {
 
     fn input(&self, stage: StageId) -> Result<&Input> {
         self.stages.get(&stage).ok_or_else(|| {
-            DataFusionError::Internal(format!("the plan reads stage {stage}, which the task message does not name"))
+            DataFusionError::Internal(format!(
+                "the plan reads stage {stage}, which the task message does not name"
+            ))
         })
     }
 
@@ -81,7 +94,11 @@ impl ShuffleInputs {
             if let Some(manifest) = self.manifests.get(&key) {
                 return Ok(manifest);
             }
-            let bytes = self.storage.get(&key).await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let bytes = self
+                .storage
+                .get(&key)
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
             let manifest =
                 Arc::new(StageManifest::from_bytes(&bytes).map_err(|e| DataFusionError::External(Box::new(e)))?);
             self.manifests.insert(key, Arc::clone(&manifest), bytes.len());

@@ -51,7 +51,9 @@ impl BatchEncoder {
         scratch: &mut IpcWriteContext,
         out: &mut Vec<u8>,
     ) -> Result<(), ArrowError> {
-        let (dictionaries, batch) = self.generator.encode(batch, &mut self.tracker, &self.options, scratch)?;
+        let (dictionaries, batch) = self
+            .generator
+            .encode(batch, &mut self.tracker, &self.options, scratch)?;
         for dictionary in dictionaries {
             write_message(&mut *out, dictionary, &self.options)?;
         }

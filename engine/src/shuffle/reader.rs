@@ -56,7 +56,13 @@ impl ShuffleReaderExec {
     /// A reader whose only partition has the rows of all `partitions` shuffle partitions of `stage`, in no order.
     pub fn gather(stage: StageId, partitions: u32, schema: SchemaRef) -> Self {
         let equivalences = EquivalenceProperties::new(schema);
-        Self::build(stage, 0..partitions, true, Partitioning::UnknownPartitioning(1), equivalences)
+        Self::build(
+            stage,
+            0..partitions,
+            true,
+            Partitioning::UnknownPartitioning(1),
+            equivalences,
+        )
     }
 
     pub(crate) fn build(
@@ -66,9 +72,13 @@ impl ShuffleReaderExec {
         partitioning: Partitioning,
         equivalences: EquivalenceProperties,
     ) -> Self {
-        let properties =
-            PlanProperties::new(equivalences, partitioning, EmissionType::Incremental, Boundedness::Bounded)
-                .with_scheduling_type(SchedulingType::Cooperative);
+        let properties = PlanProperties::new(
+            equivalences,
+            partitioning,
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
         Self {
             stage,
             shuffle_partitions,
@@ -126,7 +136,9 @@ impl ShuffleReaderExec {
         }
         let shuffle = self.shuffle_partitions.start + partition as u32;
         if self.gather || !self.shuffle_partitions.contains(&shuffle) {
-            return Err(DataFusionError::Internal(format!("{self:?} has no partition {partition}")));
+            return Err(DataFusionError::Internal(format!(
+                "{self:?} has no partition {partition}"
+            )));
         }
         Ok(shuffle..shuffle + 1)
     }
@@ -137,7 +149,11 @@ impl DisplayAs for ShuffleReaderExec {
         let partitioning = self.properties.output_partitioning();
         match self.gather {
             true => write!(f, "ShuffleReaderExec: stage={}, gather", self.stage),
-            false => write!(f, "ShuffleReaderExec: stage={}, partitioning={partitioning}", self.stage),
+            false => write!(
+                f,
+                "ShuffleReaderExec: stage={}, partitioning={partitioning}",
+                self.stage
+            ),
         }
     }
 }
@@ -181,9 +197,19 @@ impl ExecutionPlan for ShuffleReaderExec {
             rows: MetricBuilder::new(&self.metrics).output_rows(partition),
             bytes: MetricBuilder::new(&self.metrics).counter("bytes_read", partition),
         };
-        let read = read(inputs, self.stage, self.sources(partition)?, Arc::clone(&schema), counts, context);
+        let read = read(
+            inputs,
+            self.stage,
+            self.sources(partition)?,
+            Arc::clone(&schema),
+            counts,
+            context,
+        );
         let batches = stream::once(read).try_flatten();
-        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, Box::pin(batches)))))
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(
+            schema,
+            Box::pin(batches),
+        ))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -220,12 +246,18 @@ fn plan_fetches(manifest: &StageManifest, partitions: Range<u32>) -> (Vec<Fetch>
         let range = segment.offset..segment.offset + segment.length;
         match ranges.last_mut() {
             Some(last) if last.object == segment.object && last.range.end == range.start => last.range.end = range.end,
-            _ => ranges.push(Fetch { object: segment.object, range }),
+            _ => ranges.push(Fetch {
+                object: segment.object,
+                range,
+            }),
         }
     }
     let fetches = ranges.into_iter().flat_map(|Fetch { object, range }| {
         let starts = (range.start..range.end).step_by(CHUNK_BYTES as usize);
-        starts.map(move |start| Fetch { object, range: start..range.end.min(start + CHUNK_BYTES) })
+        starts.map(move |start| Fetch {
+            object,
+            range: start..range.end.min(start + CHUNK_BYTES),
+        })
     });
     (fetches.collect(), rows)
 }
@@ -294,7 +326,11 @@ async fn read(
     let manifest = inputs.manifest(stage).await?;
     let (fetches, expected_rows) = plan_fetches(&manifest, partitions);
     let reservation = MemoryConsumer::new("ShuffleReader").register(context.memory_pool());
-    let in_flight: u64 = fetches.iter().take(PREFETCH + 1).map(|fetch| fetch.range.end - fetch.range.start).sum();
+    let in_flight: u64 = fetches
+        .iter()
+        .take(PREFETCH + 1)
+        .map(|fetch| fetch.range.end - fetch.range.start)
+        .sum();
     reservation.try_grow(in_flight as usize)?;
     let chunks = stream::iter(fetches)
         .map(move |fetch| fetch_one(Arc::clone(&inputs), stage, Arc::clone(&manifest), fetch))

@@ -223,7 +223,9 @@ impl ShuffleWriter {
                 chunks.push(std::mem::take(&mut output.encoded));
             }
         }
-        self.metrics.spilled_bytes.fetch_add(self.encoded_bytes as u64, Ordering::Relaxed);
+        self.metrics
+            .spilled_bytes
+            .fetch_add(self.encoded_bytes as u64, Ordering::Relaxed);
         self.encoded_bytes = 0;
         let spill = blocking(move || {
             for chunk in chunks {
@@ -246,7 +248,12 @@ impl ShuffleWriter {
             }
             let spilled: usize = output.spilled.iter().map(|(_, length)| length).sum();
             let length = (spilled + output.encoded.len()) as u64;
-            index.push(PartitionSpan { partition: partition as u32, offset, length, rows: output.rows });
+            index.push(PartitionSpan {
+                partition: partition as u32,
+                offset,
+                length,
+                rows: output.rows,
+            });
             offset += length;
         }
         if index.is_empty() {
@@ -286,8 +293,9 @@ impl ShuffleWriter {
     async fn send_parts(&mut self, upload: &mut WriteMultipart, source: &mut Option<SpillReader>) -> Result<()> {
         for output in &mut self.outputs {
             for (start, length) in std::mem::take(&mut output.spilled) {
-                let mut reader =
-                    source.take().ok_or_else(|| DataFusionError::Internal("the spill file is gone".to_owned()))?;
+                let mut reader = source
+                    .take()
+                    .ok_or_else(|| DataFusionError::Internal("the spill file is gone".to_owned()))?;
                 let mut left = length;
                 let mut at = start;
                 while left > 0 {
@@ -326,14 +334,22 @@ impl SpillStore {
             .ok_or_else(|| DataFusionError::Internal("spill files are not local".to_owned()))?
             .to_owned();
         let writer = file.open_writer()?;
-        Ok(Self { path, file, writer, end: 0 })
+        Ok(Self {
+            path,
+            file,
+            writer,
+            end: 0,
+        })
     }
 
     async fn into_reader(mut self) -> Result<SpillReader> {
         blocking(move || {
             self.writer.finish().map_err(std::io::Error::other)?;
             let handle = File::open(&self.path)?;
-            Ok(SpillReader { _file: self.file, handle })
+            Ok(SpillReader {
+                _file: self.file,
+                handle,
+            })
         })
         .await
     }
@@ -358,7 +374,10 @@ impl SpillReader {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
-    spawn_blocking(work).await.map_err(external)?.map_err(DataFusionError::IoError)
+    spawn_blocking(work)
+        .await
+        .map_err(external)?
+        .map_err(DataFusionError::IoError)
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {

@@ -22,11 +22,16 @@ pub(super) async fn sink(
     builder: &mut StageBuilder,
 ) -> Result<(), PlanError> {
     if !copy.partition_by.is_empty() {
-        return Err(unsupported("COPY ... PARTITIONED BY", "write each partition with a COPY of its own"));
+        return Err(unsupported(
+            "COPY ... PARTITIONED BY",
+            "write each partition with a COPY of its own",
+        ));
     }
     let absolute = tables::absolute(&copy.output_url, &submission.base);
     if absolute.contains("://") && !absolute.starts_with("file://") {
-        return Err(PlanError::Query(format!("`{absolute}`: only local paths can be written to")));
+        return Err(PlanError::Query(format!(
+            "`{absolute}`: only local paths can be written to"
+        )));
     }
     let absolute = absolute.strip_prefix("file://").unwrap_or(&absolute);
     let format = format(&copy.file_type.get_ext(), &copy.options)?;
@@ -38,14 +43,23 @@ pub(super) async fn sink(
     };
     let prefix = absolute.strip_suffix(suffix).unwrap_or(absolute);
     let target = SinkTarget::new(prefix).ok_or_else(|| PlanError::Query(format!("`{absolute}` is not a file name")))?;
-    let spec = SinkSpec { info: target.info(run, TRANSFORM, &format), suffix: suffix.to_owned(), shards: None, format };
-    builder.sink(&[TRANSFORM.to_owned()], LogicalPlan::clone(&copy.input), spec).await
+    let spec = SinkSpec {
+        info: target.info(run, TRANSFORM, &format),
+        suffix: suffix.to_owned(),
+        shards: None,
+        format,
+    };
+    builder
+        .sink(&[TRANSFORM.to_owned()], LogicalPlan::clone(&copy.input), spec)
+        .await
 }
 
 fn format(extension: &str, options: &HashMap<String, String>) -> Result<SinkFormat, PlanError> {
     let extension = extension.trim_start_matches('.');
-    let mut options: HashMap<_, _> =
-        options.iter().map(|(key, value)| (key.strip_prefix("format.").unwrap_or(key), value.as_str())).collect();
+    let mut options: HashMap<_, _> = options
+        .iter()
+        .map(|(key, value)| (key.strip_prefix("format.").unwrap_or(key), value.as_str()))
+        .collect();
     let format = match extension {
         "csv" => SinkFormat::Csv {
             delimiter: byte(options.remove("delimiter"), b',')?,
@@ -57,11 +71,20 @@ fn format(extension: &str, options: &HashMap<String, String>) -> Result<SinkForm
             null: options.remove("null_value").unwrap_or_default().to_owned(),
         },
         "json" => SinkFormat::Json,
-        "parquet" => SinkFormat::Parquet { codec: codec(options.remove("compression"))? },
-        other => return Err(unsupported(&format!("writing {other} files"), "use STORED AS PARQUET, CSV or JSON")),
+        "parquet" => SinkFormat::Parquet {
+            codec: codec(options.remove("compression"))?,
+        },
+        other => {
+            return Err(unsupported(
+                &format!("writing {other} files"),
+                "use STORED AS PARQUET, CSV or JSON",
+            ));
+        }
     };
     match options.keys().next() {
-        Some(unknown) => Err(PlanError::Query(format!("COPY to {extension} has no option `{unknown}`"))),
+        Some(unknown) => Err(PlanError::Query(format!(
+            "COPY to {extension} has no option `{unknown}`"
+        ))),
         None => Ok(format),
     }
 }

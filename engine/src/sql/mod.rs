@@ -8,13 +8,16 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{DdlStatement, Explain, LogicalPlan, Statement};
 use datafusion::prelude::SessionContext;
 use weir_model::{RunId, Submission, TableRef};
+use weir_sandbox::FunctionKind;
 
 use crate::PlanError;
-use crate::stages::codec::PlanCodec;
 use crate::stages::StageBuilder;
+use crate::stages::codec::PlanCodec;
+use crate::wasm::{Functions, WasmFunctionRef};
 
 /// The schema whose tables describe the others.
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -32,6 +35,7 @@ pub(crate) async fn build(
     builder: &mut StageBuilder,
 ) -> Result<(), PlanError> {
     let context = builder.context().clone();
+    register_functions(&context, builder.functions())?;
     for table in tables {
         tables::register(&context, table, &submission.base).await?;
     }
@@ -41,14 +45,19 @@ pub(crate) async fn build(
     let plan = context.state().create_logical_plan(statement).await?;
     match plan {
         LogicalPlan::Explain(explain) => {
-            let rows = self::explain(&context, explain, submission, run).await?;
+            let functions = builder.functions().clone();
+            let rows = self::explain(&context, functions, explain, submission, run).await?;
             builder.result(values(&context, rows)?).await
         }
         LogicalPlan::Copy(copy) => copy::sink(copy, submission, run, builder).await,
-        LogicalPlan::Analyze(_) => {
-            Err(unsupported("EXPLAIN ANALYZE", "run the query and look at the numbers of its stages"))
-        }
-        LogicalPlan::Dml(_) => Err(unsupported("changing a table", "write a new one with COPY (SELECT ...) TO 'path'")),
+        LogicalPlan::Analyze(_) => Err(unsupported(
+            "EXPLAIN ANALYZE",
+            "run the query and look at the numbers of its stages",
+        )),
+        LogicalPlan::Dml(_) => Err(unsupported(
+            "changing a table",
+            "write a new one with COPY (SELECT ...) TO 'path'",
+        )),
         LogicalPlan::Ddl(_) => Err(PlanError::Query(
             "the last statement defines something and has no rows; add a SELECT or COPY after it".to_owned(),
         )),
@@ -62,6 +71,42 @@ pub(crate) async fn build(
             builder.result(plan).await
         }
     }
+}
+
+/// Makes the functions of Wasm modules callable by their names.
+fn register_functions(context: &SessionContext, functions: &Functions) -> Result<(), PlanError> {
+    for (digest, module) in functions.modules() {
+        for function in module.functions() {
+            let reference = WasmFunctionRef {
+                module: *digest,
+                function: function.name.clone(),
+                config: "{}".to_owned(),
+            };
+            let taken = || {
+                PlanError::Query(format!(
+                    "there is a function `{}` already; rename that of the module",
+                    function.name
+                ))
+            };
+            match function.kind {
+                FunctionKind::Scalar => {
+                    let function = functions.function(&reference)?.scalar_udf()?;
+                    if context.state_ref().write().register_udf(function)?.is_some() {
+                        return Err(taken());
+                    }
+                }
+                FunctionKind::Aggregate => {
+                    let function = functions.function(&reference)?.aggregate_udf()?;
+                    if context.state_ref().write().register_udaf(function)?.is_some() {
+                        return Err(taken());
+                    }
+                }
+                // Gives any number of rows, for which SQL has no place.
+                FunctionKind::FlatMap => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unsupported(what: &str, instead: &str) -> PlanError {
@@ -93,7 +138,10 @@ async fn set_up(context: &SessionContext, statement: &str, base: &str) -> Result
             | DdlStatement::DropCatalogSchema(_),
         ) => plan,
         LogicalPlan::Statement(Statement::SetVariable(_) | Statement::ResetVariable(_)) => {
-            return Err(unsupported("SET", "settings are given with the run, for example --target-partitions"));
+            return Err(unsupported(
+                "SET",
+                "settings are given with the run, for example --target-partitions",
+            ));
         }
         _ => {
             return Err(PlanError::Query(format!(
@@ -121,7 +169,10 @@ fn describes_tables(plan: &LogicalPlan) -> Result<bool, PlanError> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     if described && other {
-        return Err(unsupported("joining the information schema with other tables", "query it on its own"));
+        return Err(unsupported(
+            "joining the information schema with other tables",
+            "query it on its own",
+        ));
     }
     Ok(described)
 }
@@ -134,12 +185,13 @@ fn values(context: &SessionContext, rows: Vec<RecordBatch>) -> Result<LogicalPla
 /// The rows of an `EXPLAIN`.
 async fn explain(
     context: &SessionContext,
+    functions: Functions,
     explain: Explain,
     submission: &Submission,
     run: RunId,
 ) -> Result<Vec<RecordBatch>, PlanError> {
     // A builder of its own: nothing of the explained query runs.
-    let mut builder = StageBuilder::new(context.clone(), PlanCodec::default());
+    let mut builder = StageBuilder::new(context.clone(), PlanCodec::new(functions));
     match Arc::unwrap_or_clone(explain.plan) {
         LogicalPlan::Copy(copy) => copy::sink(copy, submission, run, &mut builder).await?,
         plan => builder.result(plan).await?,
@@ -153,7 +205,10 @@ async fn explain(
         Arc::new(schema),
         vec![
             Arc::new(StringArray::from(vec!["logical_plan", "stages"])),
-            Arc::new(StringArray::from(vec![planned.logical.trim_end(), planned.stages.trim_end()])),
+            Arc::new(StringArray::from(vec![
+                planned.logical.trim_end(),
+                planned.stages.trim_end(),
+            ])),
         ],
     );
     Ok(vec![rows.map_err(datafusion::error::DataFusionError::from)?])

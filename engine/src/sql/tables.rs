@@ -24,14 +24,21 @@ pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &
     let url = ListingTableUrl::parse(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
     let file = first_file(context, &url).await.map_err(&unreadable)?;
     let (format, extension) = format(&file).ok_or_else(|| {
-        unreadable(format!("the format of `{file}` is not known; name files .parquet, .csv, .json, .jsonl or .ndjson"))
+        unreadable(format!(
+            "the format of `{file}` is not known; name files .parquet, .csv, .json, .jsonl or .ndjson"
+        ))
     })?;
     let state = context.state();
     let options = ListingOptions::new(format).with_file_extension(extension);
-    let schema = options.infer_schema(&state, &url).await.map_err(|e| unreadable(e.strip_backtrace()))?;
-    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    let listing = ListingTable::try_new(config)?
-        .with_cache(context.runtime_env().cache_manager.get_file_statistic_cache());
+    let schema = options
+        .infer_schema(&state, &url)
+        .await
+        .map_err(|e| unreadable(e.strip_backtrace()))?;
+    let config = ListingTableConfig::new(url)
+        .with_listing_options(options)
+        .with_schema(schema);
+    let listing =
+        ListingTable::try_new(config)?.with_cache(context.runtime_env().cache_manager.get_file_statistic_cache());
     context.register_table(table.name.as_str(), Arc::new(listing))?;
     Ok(())
 }
@@ -40,7 +47,11 @@ pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &
 pub(super) fn absolute(path: &str, base: &str) -> String {
     let mut path = match path.contains("://") || Path::new(path).is_absolute() {
         true => path.to_owned(),
-        false => format!("{}/{}", base.trim_end_matches('/'), path.strip_prefix("./").unwrap_or(path)),
+        false => format!(
+            "{}/{}",
+            base.trim_end_matches('/'),
+            path.strip_prefix("./").unwrap_or(path)
+        ),
     };
     let local = path.strip_prefix("file://").unwrap_or(&path);
     if !path.ends_with('/') && Path::new(local).is_dir() {
@@ -52,8 +63,14 @@ pub(super) fn absolute(path: &str, base: &str) -> String {
 /// The path of the first file of a known format, or else of the first file.
 async fn first_file(context: &SessionContext, url: &ListingTableUrl) -> Result<String, String> {
     let state = context.state();
-    let store = context.runtime_env().object_store(url).map_err(|e| e.strip_backtrace())?;
-    let files = url.list_all_files(&state, store.as_ref(), "").await.map_err(|e| e.strip_backtrace())?;
+    let store = context
+        .runtime_env()
+        .object_store(url)
+        .map_err(|e| e.strip_backtrace())?;
+    let files = url
+        .list_all_files(&state, store.as_ref(), "")
+        .await
+        .map_err(|e| e.strip_backtrace())?;
     let mut files = files;
     let mut unknown = None;
     while let Some(file) = files.next().await {
@@ -80,7 +97,11 @@ fn format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
     let (_, extension) = name.strip_suffix(end)?.rsplit_once('.')?;
     let format: Arc<dyn FileFormat> = match extension {
         "parquet" if end.is_empty() => Arc::new(ParquetFormat::default()),
-        "csv" => Arc::new(CsvFormat::default().with_has_header(true).with_file_compression_type(compression)),
+        "csv" => Arc::new(
+            CsvFormat::default()
+                .with_has_header(true)
+                .with_file_compression_type(compression),
+        ),
         "tsv" => {
             let tabs = CsvFormat::default().with_has_header(true).with_delimiter(b'\t');
             Arc::new(tabs.with_file_compression_type(compression))
@@ -100,7 +121,10 @@ mod tests {
     #[test]
     fn formats_by_name() {
         let extension = |path| format(path).map(|(format, extension)| (format.get_ext(), extension));
-        assert_eq!(extension("a/b.parquet"), Some(("parquet".to_owned(), ".parquet".to_owned())));
+        assert_eq!(
+            extension("a/b.parquet"),
+            Some(("parquet".to_owned(), ".parquet".to_owned()))
+        );
         assert_eq!(extension("a/b.CSV.gz"), Some(("csv".to_owned(), ".CSV.gz".to_owned())));
         assert_eq!(extension("b.jsonl"), Some(("json".to_owned(), ".jsonl".to_owned())));
         assert_eq!(extension("b.parquet.gz"), None);

@@ -1,6 +1,6 @@
 //! Collects the parts of a job and cuts them into stages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -21,14 +21,15 @@ use weir_model::{Digest, Exchange, PlanRef, Stage, StageGraph, StageId, StageInp
 
 use super::codec::PlanCodec;
 use super::cut::{Stages, cut, gather};
+use super::explain;
 use super::flow::{Flow, leaves, scan_bytes};
 use super::plan::{Assignment, BUILD, StagePlan};
 use super::shared::SharedTable;
-use super::explain;
 use crate::PlanError;
 use crate::engine::PlanBlob;
 use crate::io::SinkSpec;
 use crate::shuffle::ShuffleReaderExec;
+use crate::wasm::Functions;
 
 /// Collects the parts of a job in topological order. A part is a logical plan whose rows go to one place: to several
 /// readers ([`shared`](Self::shared), computed once), to files ([`sink`](Self::sink)), to the submitter
@@ -56,7 +57,11 @@ impl StageBuilder {
     /// A builder whose parts are planned in `context`, with the functions that `codec` can encode.
     pub(crate) fn new(context: SessionContext, codec: PlanCodec) -> Self {
         let options = Arc::clone(context.state().config_options());
-        Self { context, stages: CutStages::new(codec, options), logical: String::new() }
+        Self {
+            context,
+            stages: CutStages::new(codec, options),
+            logical: String::new(),
+        }
     }
 
     /// The session that logical plans are built in: functions, tables and settings.
@@ -64,11 +69,14 @@ impl StageBuilder {
         &self.context
     }
 
-    /// Adds a Wasm component that the plans of parts added from now on need.
+    /// Has the plans of parts added from now on name a Wasm component, besides those whose functions they call.
     pub fn require_module(&mut self, module: Digest) {
-        if !self.stages.modules.contains(&module) {
-            self.stages.modules.push(module);
-        }
+        self.stages.required.insert(module);
+    }
+
+    /// The functions of the job's Wasm modules.
+    pub fn functions(&self) -> &Functions {
+        self.stages.codec.functions()
     }
 
     /// A part with several readers: its rows are written to a shuffle once; scan the table that comes back.
@@ -82,7 +90,10 @@ impl StageBuilder {
         let partitioning = root.output_partitioning().clone();
         let equivalences = root.equivalence_properties().clone();
         let stage = self.stages.add(root, None)?;
-        Ok(Arc::new(SharedTable::new(ShuffleReaderExec::new(stage, partitioning, equivalences), statistics)))
+        Ok(Arc::new(SharedTable::new(
+            ShuffleReaderExec::new(stage, partitioning, equivalences),
+            statistics,
+        )))
     }
 
     /// A part whose rows go to files.
@@ -113,9 +124,17 @@ impl StageBuilder {
 
     /// The whole job.
     pub fn finish(self) -> Result<Planned, PlanError> {
-        let graph = StageGraph { stages: self.stages.stages, build: BUILD.to_owned() };
+        let graph = StageGraph {
+            stages: self.stages.stages,
+            build: BUILD.to_owned(),
+        };
         let stages = explain::stages(&graph, &self.stages.operators);
-        Ok(Planned { graph, plans: self.stages.plans, logical: self.logical, stages })
+        Ok(Planned {
+            graph,
+            plans: self.stages.plans,
+            logical: self.logical,
+            stages,
+        })
     }
 
     /// Plans a part physically and cuts off all stages but its last.
@@ -128,7 +147,11 @@ impl StageBuilder {
         self.stages.transforms = transforms.to_vec();
         let state = self.context.state();
         let optimized = state.optimize(&plan)?;
-        let heading = if transforms.is_empty() { title.to_owned() } else { transforms.join(", ") };
+        let heading = if transforms.is_empty() {
+            title.to_owned()
+        } else {
+            transforms.join(", ")
+        };
         let _ = writeln!(self.logical, "{heading}");
         for line in optimized.display_indent().to_string().lines() {
             let _ = writeln!(self.logical, "  {line}");
@@ -151,7 +174,11 @@ impl StageBuilder {
             .equivalence_properties()
             .clone();
         let stage = self.stages.add(plan, Some(Partitioning::RoundRobinBatch(count)))?;
-        Ok(Arc::new(ShuffleReaderExec::new(stage, Partitioning::UnknownPartitioning(count), equivalences)))
+        Ok(Arc::new(ShuffleReaderExec::new(
+            stage,
+            Partitioning::UnknownPartitioning(count),
+            equivalences,
+        )))
     }
 }
 
@@ -159,7 +186,7 @@ impl StageBuilder {
 struct CutStages {
     codec: PlanCodec,
     options: Arc<ConfigOptions>,
-    modules: Vec<Digest>,
+    required: BTreeSet<Digest>,
     /// Of the part that is being cut.
     transforms: Vec<String>,
     stages: Vec<Stage>,
@@ -179,7 +206,13 @@ impl Stages for CutStages {
             }
             None => (Assignment::Forward, plan.output_partitioning().partition_count()),
         };
-        self.push(plan, assignment, StageOutput::Shuffle { partitions: partitions as u32 })
+        self.push(
+            plan,
+            assignment,
+            StageOutput::Shuffle {
+                partitions: partitions as u32,
+            },
+        )
     }
 }
 
@@ -188,7 +221,7 @@ impl CutStages {
         Self {
             codec,
             options,
-            modules: vec![],
+            required: BTreeSet::new(),
             transforms: vec![],
             stages: vec![],
             plans: vec![],
@@ -200,11 +233,20 @@ impl CutStages {
     fn push(&mut self, plan: Arc<dyn ExecutionPlan>, assignment: Assignment, output: StageOutput) -> Result<StageId> {
         // Cutting must leave every operator with the distribution and order that it was planned with.
         let plan = SanityCheckPlan::new().optimize(plan, &self.options)?;
+        let operators = self.codec.encode(&plan)?;
+        // Expressions of the assignment were encoded before.
+        let modules: BTreeSet<_> = self
+            .codec
+            .take_modules()
+            .into_iter()
+            .chain(self.required.iter().copied())
+            .collect();
+        let modules = modules.into_iter().collect();
         let bytes = StagePlan {
             build: BUILD.to_owned(),
-            operators: self.codec.encode(&plan)?,
+            operators,
             assignment,
-            modules: self.modules.clone(),
+            modules,
         }
         .to_bytes();
         let digest = Digest::of(&bytes);
@@ -225,13 +267,19 @@ impl CutStages {
             id,
             name,
             transforms: self.transforms.clone(),
-            plan: PlanRef { digest, bytes: bytes.len() as u64 },
+            plan: PlanRef {
+                digest,
+                bytes: bytes.len() as u64,
+            },
             partitions: partitions as u32,
             scan_bytes: scan_bytes(&plan, partitions),
             inputs: inputs(&plan),
             output,
         });
-        self.plans.push(PlanBlob { digest, bytes: Bytes::from(bytes) });
+        self.plans.push(PlanBlob {
+            digest,
+            bytes: Bytes::from(bytes),
+        });
         self.operators.push(plan);
         Ok(id)
     }
@@ -254,14 +302,19 @@ fn repeatable(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 fn inputs(plan: &Arc<dyn ExecutionPlan>) -> Vec<StageInput> {
     let mut inputs = Vec::new();
     for leaf in leaves(plan) {
-        let Some(reader) = leaf.plan.downcast_ref::<ShuffleReaderExec>() else { continue };
+        let Some(reader) = leaf.plan.downcast_ref::<ShuffleReaderExec>() else {
+            continue;
+        };
         let exchange = match leaf.flow {
-            Flow::Aligned(readers) if !reader.gathers() => {
-                Exchange::Aligned { readers: readers.start as u32..readers.end as u32 }
-            }
+            Flow::Aligned(readers) if !reader.gathers() => Exchange::Aligned {
+                readers: readers.start as u32..readers.end as u32,
+            },
             _ => Exchange::All,
         };
-        let input = StageInput { stage: reader.stage(), exchange };
+        let input = StageInput {
+            stage: reader.stage(),
+            exchange,
+        };
         if !inputs.contains(&input) {
             inputs.push(input);
         }

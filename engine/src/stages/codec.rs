@@ -5,13 +5,15 @@
 //! itself, with [`Encoder`] and [`Decoder`] for schemas and expressions. The format carries no compatibility promise:
 //! plans name the build that made them, and another build refuses them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::not_impl_err;
+use datafusion::common::{internal_err, not_impl_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::bytes::{
@@ -25,12 +27,15 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use weir_model::StageId;
+use weir_model::{Digest, StageId};
 
 use crate::io::scan::{ScanExec, ScanSpec};
 use crate::pipeline;
 use crate::pipeline::operators::RowsSpec;
 use crate::shuffle::ShuffleReaderExec;
+use crate::wasm::{
+    FlatMapSpec, Functions, WasmFlatMapExec, WasmFunction, WasmFunctionRef, aggregate_reference, scalar_reference,
+};
 
 /// An operator of ours, as it travels.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +43,12 @@ enum Operator {
     ShuffleReader(ReaderSpec),
     Scan(ScanSpec),
     Rows(RowsSpec),
+    FlatMap {
+        function: WasmFunctionRef,
+        spec: FlatMapSpec,
+        /// Over the columns of the input.
+        args: Vec<Vec<u8>>,
+    },
 }
 
 /// A [`ShuffleReaderExec`], as it travels.
@@ -53,13 +64,59 @@ struct ReaderSpec {
 }
 
 /// Translates our operators and functions.
-#[derive(Debug, Default)]
-pub struct PlanCodec {}
+#[derive(Default)]
+pub struct PlanCodec {
+    functions: Functions,
+    /// Modules that encoded functions named since the last look.
+    modules: Mutex<BTreeSet<Digest>>,
+}
+
+impl fmt::Debug for PlanCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanCodec").finish_non_exhaustive()
+    }
+}
 
 impl PlanCodec {
+    /// A codec for plans that call `functions`.
+    pub fn new(functions: Functions) -> Self {
+        Self {
+            functions,
+            modules: Mutex::default(),
+        }
+    }
+
+    /// The Wasm functions that plans can call.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
     /// A whole plan as bytes.
     pub fn encode(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
         Ok(physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), self)?.into())
+    }
+
+    /// The Wasm modules of the functions that were encoded since the last call.
+    pub fn take_modules(&self) -> Vec<Digest> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *modules).into_iter().collect()
+    }
+
+    fn note_module(&self, module: Digest) {
+        self.modules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(module);
+    }
+
+    fn encode_function(&self, function: &WasmFunctionRef, buffer: &mut Vec<u8>) -> Result<()> {
+        self.note_module(function.module);
+        *buffer = postcard::to_extend(function, std::mem::take(buffer)).map_err(invalid)?;
+        Ok(())
+    }
+
+    fn decode_function(&self, bytes: &[u8]) -> Result<WasmFunction> {
+        self.functions.function(&postcard::from_bytes(bytes).map_err(invalid)?)
     }
 
     /// What [`encode`](Self::encode) wrote. Every call gives operators of its own, with no state.
@@ -69,12 +126,19 @@ impl PlanCodec {
 
     /// Helps to encode what operators hold.
     pub fn encoder(&self) -> Encoder<'_> {
-        Encoder { codec: self, converter: &DefaultPhysicalProtoConverter {} }
+        Encoder {
+            codec: self,
+            converter: &DefaultPhysicalProtoConverter {},
+        }
     }
 
     /// Helps to decode what operators hold.
     pub fn decoder<'a>(&'a self, context: &'a TaskContext) -> Decoder<'a> {
-        Decoder { codec: self, context, converter: &DefaultPhysicalProtoConverter {} }
+        Decoder {
+            codec: self,
+            context,
+            converter: &DefaultPhysicalProtoConverter {},
+        }
     }
 }
 
@@ -86,11 +150,27 @@ impl PhysicalExtensionCodec for PlanCodec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let decoder = Decoder { codec: self, context, converter };
+        let decoder = Decoder {
+            codec: self,
+            context,
+            converter,
+        };
         match postcard::from_bytes(bytes).map_err(invalid)? {
             Operator::ShuffleReader(spec) => decode_reader(&spec, &decoder),
             Operator::Scan(spec) => Ok(Arc::new(ScanExec::new(spec)?)),
             Operator::Rows(spec) => spec.decode(inputs, &decoder),
+            Operator::FlatMap { function, spec, args } => {
+                let [input] = inputs else {
+                    return internal_err!("a flat-map of a stage plan has {} inputs instead of one", inputs.len());
+                };
+                let schema = input.schema();
+                let args = args
+                    .iter()
+                    .map(|arg| decoder.expr(arg, &schema))
+                    .collect::<Result<_>>()?;
+                let function = self.functions.function(&function)?;
+                Ok(Arc::new(WasmFlatMapExec::new(function, spec, args, Arc::clone(input))?))
+            }
         }
     }
 
@@ -107,6 +187,15 @@ impl PhysicalExtensionCodec for PlanCodec {
             Operator::Scan(scan.spec().clone())
         } else if let Some(rows) = RowsSpec::encode(&node, &encoder)? {
             Operator::Rows(rows)
+        } else if let Some(map) = node.downcast_ref::<WasmFlatMapExec>() {
+            let function = map.function().reference().clone();
+            self.note_module(function.module);
+            let args = map.args().iter().map(|arg| encoder.expr(arg)).collect::<Result<_>>()?;
+            Operator::FlatMap {
+                function,
+                spec: map.spec().clone(),
+                args,
+            }
         } else {
             return not_impl_err!("{} cannot run in a task of its own", node.name());
         };
@@ -114,7 +203,28 @@ impl PhysicalExtensionCodec for PlanCodec {
         Ok(())
     }
 
-    fn try_decode_udf(&self, name: &str, _: &[u8]) -> Result<Arc<ScalarUDF>> {
+    fn try_encode_udf(&self, function: &ScalarUDF, buffer: &mut Vec<u8>) -> Result<()> {
+        match scalar_reference(function) {
+            Some(function) => self.encode_function(function, buffer),
+            None => Ok(()),
+        }
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, buffer: &mut Vec<u8>) -> Result<()> {
+        match aggregate_reference(function) {
+            Some(function) => self.encode_function(function, buffer),
+            None => Ok(()),
+        }
+    }
+
+    fn try_decode_udaf(&self, _: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
+        self.decode_function(bytes)?.aggregate_udf()
+    }
+
+    fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
+        if !bytes.is_empty() {
+            return self.decode_function(bytes)?.scalar_udf();
+        }
         match pipeline::function(name) {
             Some(function) => Ok(function),
             None => not_impl_err!("there is no function {name}"),
@@ -130,7 +240,9 @@ fn encode_reader(reader: &ShuffleReaderExec, encoder: &Encoder<'_>) -> Result<Re
         gather: reader.gathers(),
         schema: encoder.schema(&reader.schema())?,
         partitioning: encoder.partitioning(reader.properties().output_partitioning())?,
-        orderings: orderings.map(|ordering| encoder.sort_exprs(ordering.iter().cloned())).collect::<Result<_>>()?,
+        orderings: orderings
+            .map(|ordering| encoder.sort_exprs(ordering.iter().cloned()))
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -204,7 +316,8 @@ impl Decoder<'_> {
     /// An expression over columns of `schema`.
     pub fn expr(&self, bytes: &[u8], schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
         let expr = protobuf::PhysicalExprNode::decode(bytes).map_err(invalid)?;
-        self.converter.proto_to_physical_expr(&expr, schema, &self.plan_context())
+        self.converter
+            .proto_to_physical_expr(&expr, schema, &self.plan_context())
     }
 
     /// Sort expressions over columns of `schema`.

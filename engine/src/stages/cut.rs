@@ -44,7 +44,10 @@ pub(super) fn cut(plan: Arc<dyn ExecutionPlan>, stages: &mut dyn Stages) -> Resu
     let plan = if children.is_empty() {
         plan
     } else {
-        let children = children.into_iter().map(|child| cut(Arc::clone(child), stages)).collect::<Result<_>>()?;
+        let children = children
+            .into_iter()
+            .map(|child| cut(Arc::clone(child), stages))
+            .collect::<Result<_>>()?;
         replace(plan, children)?
     };
     if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
@@ -84,7 +87,10 @@ fn cut_repartition(exchange: &RepartitionExec, stages: &mut dyn Stages) -> Resul
     if partitioning.partition_count() == 1 && partitions(&input) == 1 {
         return Ok(input);
     }
-    if matches!(partitioning, Partitioning::RoundRobinBatch(_) | Partitioning::UnknownPartitioning(_)) {
+    if matches!(
+        partitioning,
+        Partitioning::RoundRobinBatch(_) | Partitioning::UnknownPartitioning(_)
+    ) {
         // Only spreads rows; the operators above work with any number of partitions.
         return Ok(input);
     }
@@ -97,7 +103,9 @@ fn cut_repartition(exchange: &RepartitionExec, stages: &mut dyn Stages) -> Resul
         // The rows of several tasks come one after the other.
         Some(ordering) if several_inputs && exchange.preserve_order() => {
             let reader = reader(EquivalenceProperties::new(exchange.schema()));
-            Ok(Arc::new(SortExec::new(ordering, reader).with_preserve_partitioning(true)))
+            Ok(Arc::new(
+                SortExec::new(ordering, reader).with_preserve_partitioning(true),
+            ))
         }
         _ => Ok(reader(equivalences)),
     }
@@ -188,9 +196,6 @@ fn partitions(plan: &Arc<dyn ExecutionPlan>) -> usize {
     plan.output_partitioning().partition_count()
 }
 
-fn replace(
-    plan: Arc<dyn ExecutionPlan>,
-    children: Vec<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
+fn replace(plan: Arc<dyn ExecutionPlan>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }

@@ -57,7 +57,11 @@ pub(super) fn stages(graph: &StageGraph, operators: &[Arc<dyn ExecutionPlan>]) -
         for StageInput { stage, exchange } in &stage.inputs {
             let _ = match exchange {
                 Exchange::Aligned { readers } => {
-                    writeln!(text, "  reads stage {stage}: partitions {}..{} of their own", readers.start, readers.end)
+                    writeln!(
+                        text,
+                        "  reads stage {stage}: partitions {}..{} of their own",
+                        readers.start, readers.end
+                    )
                 }
                 Exchange::All => writeln!(text, "  reads stage {stage}: all of it"),
             };
@@ -102,7 +106,10 @@ mod tests {
     #[test]
     fn file_lists_are_shortened() {
         let line = "  DataSourceExec: file_groups={2 groups: [[a/b:0..1], [a/b:1..2]]}, projection=[x]";
-        assert_eq!(without_files(line), "  DataSourceExec: file_groups={2 groups}, projection=[x]");
+        assert_eq!(
+            without_files(line),
+            "  DataSourceExec: file_groups={2 groups}, projection=[x]"
+        );
         assert_eq!(without_files("FilterExec: a"), "FilterExec: a");
     }
 

@@ -8,10 +8,12 @@ use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilde
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
-    ExecutionPlan, ExecutionPlanProperties, execution_plan::ReplaceChildrenOptions, execution_plan::ChildrenPropertiesMode,
+    ExecutionPlan, ExecutionPlanProperties, execution_plan::ChildrenPropertiesMode,
+    execution_plan::ReplaceChildrenOptions,
 };
 
 use super::joins::collects_left;
+use crate::io::scan::{ScanExec, ScanSpec};
 use crate::shuffle::ShuffleReaderExec;
 
 /// Which partitions of one child a partition of its parent reads.
@@ -89,7 +91,10 @@ pub(crate) fn restrict(plan: &Arc<dyn ExecutionPlan>, range: Range<usize>) -> Re
         return Ok(Arc::clone(plan));
     }
     if range.end > partitions || range.is_empty() {
-        return Err(DataFusionError::Internal(format!("{} has no partitions {range:?}", plan.name())));
+        return Err(DataFusionError::Internal(format!(
+            "{} has no partitions {range:?}",
+            plan.name()
+        )));
     }
     let children = plan.children();
     if children.is_empty() {
@@ -132,10 +137,19 @@ fn restrict_leaf(plan: &Arc<dyn ExecutionPlan>, range: Range<usize>) -> Result<A
     if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
         return Ok(Arc::new(reader.restricted(range)));
     }
+    if let Some(scan) = plan.downcast_ref::<ScanExec>() {
+        let partitions = scan.spec().partitions[range].to_vec();
+        return Ok(Arc::new(ScanExec::new(ScanSpec {
+            partitions,
+            ..scan.spec().clone()
+        })?));
+    }
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         if let Some(files) = scan.data_source().downcast_ref::<FileScanConfig>() {
             let groups = files.file_groups[range].to_vec();
-            let files = FileScanConfigBuilder::from(files.clone()).with_file_groups(groups).build();
+            let files = FileScanConfigBuilder::from(files.clone())
+                .with_file_groups(groups)
+                .build();
             return Ok(DataSourceExec::from_data_source(files));
         }
         if let Some(memory) = scan.data_source().downcast_ref::<MemorySourceConfig>() {
@@ -147,7 +161,10 @@ fn restrict_leaf(plan: &Arc<dyn ExecutionPlan>, range: Range<usize>) -> Result<A
             return Ok(DataSourceExec::from_data_source(source.with_limit(scan.fetch())));
         }
     }
-    Err(DataFusionError::Internal(format!("{} cannot run as several tasks", plan.name())))
+    Err(DataFusionError::Internal(format!(
+        "{} cannot run as several tasks",
+        plan.name()
+    )))
 }
 
 /// Bytes that each of `partitions` partitions reads from files; empty when the plan reads none.
@@ -155,7 +172,9 @@ pub(crate) fn scan_bytes(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Ve
     let mut bytes = Vec::new();
     for leaf in leaves(plan) {
         // What every partition reads is read once per task, however partitions are grouped.
-        let (Flow::Aligned(range), Some(groups)) = (&leaf.flow, file_group_bytes(leaf.plan.as_ref())) else { continue };
+        let (Flow::Aligned(range), Some(groups)) = (&leaf.flow, file_group_bytes(leaf.plan.as_ref())) else {
+            continue;
+        };
         bytes.resize(partitions, 0);
         for (partition, group) in range.clone().zip(groups) {
             bytes[partition] += group;
@@ -166,9 +185,18 @@ pub(crate) fn scan_bytes(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Ve
 
 /// Bytes of each file group of a scan.
 pub(crate) fn file_group_bytes(plan: &dyn ExecutionPlan) -> Option<Vec<u64>> {
-    let files = plan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()?;
-    let bytes = |group: &datafusion::datasource::physical_plan::FileGroup| {
-        group.iter().map(|file| file.effective_size()).sum()
-    };
+    if let Some(scan) = plan.downcast_ref::<ScanExec>() {
+        return Some(
+            (0..scan.spec().partitions.len())
+                .map(|partition| scan.scan_bytes(partition))
+                .collect(),
+        );
+    }
+    let files = plan
+        .downcast_ref::<DataSourceExec>()?
+        .data_source()
+        .downcast_ref::<FileScanConfig>()?;
+    let bytes =
+        |group: &datafusion::datasource::physical_plan::FileGroup| group.iter().map(|file| file.effective_size()).sum();
     Some(files.file_groups.iter().map(bytes).collect())
 }

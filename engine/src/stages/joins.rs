@@ -40,7 +40,11 @@ fn distribute(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execut
     if let Some(join) = plan.downcast_ref::<HashJoinExec>()
         && !join.null_aware
     {
-        let join = join.builder().with_partition_mode(PartitionMode::Partitioned).recompute_properties().build()?;
+        let join = join
+            .builder()
+            .with_partition_mode(PartitionMode::Partitioned)
+            .recompute_properties()
+            .build()?;
         return Ok(Transformed::yes(Arc::new(join)));
     }
     if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>()

@@ -67,7 +67,9 @@ mod as_json {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::to_string(value).map_err(S::Error::custom)?.serialize(serializer)
+        serde_json::to_string(value)
+            .map_err(S::Error::custom)?
+            .serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
@@ -89,7 +91,10 @@ mod tests {
         };
         let error = StagePlan::from_bytes(&plan.to_bytes()).unwrap_err();
         assert!(error.to_string().contains("build `0.0.1+other`"), "{error}");
-        let plan = StagePlan { build: BUILD.to_owned(), ..plan };
+        let plan = StagePlan {
+            build: BUILD.to_owned(),
+            ..plan
+        };
         let read = StagePlan::from_bytes(&plan.to_bytes()).unwrap();
         assert_eq!((read.operators, read.modules), (plan.operators, plan.modules));
         assert!(StagePlan::from_bytes(b"").is_err());

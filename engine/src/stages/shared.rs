@@ -10,8 +10,8 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 use crate::shuffle::ShuffleReaderExec;
 
@@ -24,7 +24,10 @@ pub(crate) struct SharedTable {
 
 impl SharedTable {
     pub(crate) fn new(reader: ShuffleReaderExec, statistics: Arc<Statistics>) -> Self {
-        Self { reader: Arc::new(reader.with_statistics(Arc::clone(&statistics))), statistics }
+        Self {
+            reader: Arc::new(reader.with_statistics(Arc::clone(&statistics))),
+            statistics,
+        }
     }
 }
 

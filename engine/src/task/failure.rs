@@ -50,7 +50,9 @@ pub(crate) fn classify(error: &DataFusionError) -> Failure {
         },
         DataFusionError::IoError(_) => platform("io"),
         DataFusionError::ExecutionJoin(_) => platform("task_panicked"),
-        DataFusionError::Internal(_) | DataFusionError::Context(..) | DataFusionError::Shared(_) => platform("internal"),
+        DataFusionError::Internal(_) | DataFusionError::Context(..) | DataFusionError::Shared(_) => {
+            platform("internal")
+        }
         DataFusionError::ArrowError(cause, _) => match **cause {
             ArrowError::DivideByZero => {
                 let message = "division by zero; guard the divisor with NULLIF or CASE";
@@ -126,7 +128,11 @@ pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    Failure::new(FailureKind::Platform, "task_panicked", format!("the task panicked: {what}"))
+    Failure::new(
+        FailureKind::Platform,
+        "task_panicked",
+        format!("the task panicked: {what}"),
+    )
 }
 
 #[cfg(test)]
@@ -139,7 +145,12 @@ mod tests {
 
     fn check(error: DataFusionError, kind: FailureKind, code: &str) {
         let failure = classify(&error);
-        assert_eq!((failure.kind, failure.code.as_str()), (kind, code), "{}", failure.message);
+        assert_eq!(
+            (failure.kind, failure.code.as_str()),
+            (kind, code),
+            "{}",
+            failure.message
+        );
         assert!(!failure.message.is_empty());
     }
 
@@ -148,19 +159,38 @@ mod tests {
         use FailureKind::{Platform, User};
         let arrow = |error| DataFusionError::ArrowError(Box::new(error), None);
         check(arrow(ArrowError::DivideByZero), User, "division_by_zero");
-        check(arrow(ArrowError::CastError("no number".to_owned())), User, "invalid_value");
-        check(arrow(ArrowError::ArithmeticOverflow("i64".to_owned())), User, "arithmetic_overflow");
+        check(
+            arrow(ArrowError::CastError("no number".to_owned())),
+            User,
+            "invalid_value",
+        );
+        check(
+            arrow(ArrowError::ArithmeticOverflow("i64".to_owned())),
+            User,
+            "arithmetic_overflow",
+        );
         check(DataFusionError::Execution("regex".to_owned()), User, "execution_failed");
-        check(DataFusionError::ResourcesExhausted("pool".to_owned()), Platform, "out_of_memory");
+        check(
+            DataFusionError::ResourcesExhausted("pool".to_owned()),
+            Platform,
+            "out_of_memory",
+        );
         check(DataFusionError::IoError(std::io::Error::other("disk")), Platform, "io");
         check(DataFusionError::Internal("bug".to_owned()), Platform, "internal");
-        let gone = object_store::Error::NotFound { path: "a.csv".to_owned(), source: "gone".into() };
+        let gone = object_store::Error::NotFound {
+            path: "a.csv".to_owned(),
+            source: "gone".into(),
+        };
         check(DataFusionError::ObjectStore(Box::new(gone)), User, "input_missing");
     }
 
     #[test]
     fn our_errors_are_found_under_wrappers() {
-        let lost = LostShuffle { stage: StageId(3), stage_attempt: 1, objects: vec!["key".to_owned()] };
+        let lost = LostShuffle {
+            stage: StageId(3),
+            stage_attempt: 1,
+            objects: vec!["key".to_owned()],
+        };
         let error = DataFusionError::External(Box::new(LostObjects { lost: lost.clone() }));
         let error = DataFusionError::Shared(Arc::new(error.context("while merging")));
         let failure = classify(&error);

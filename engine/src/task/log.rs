@@ -73,7 +73,7 @@ impl TaskLog {
     }
 
     /// Fills in what was measured, without lines.
-    pub(super) fn measure(&self, metrics: &mut TaskMetrics) {
+    pub(crate) fn measure(&self, metrics: &mut TaskMetrics) {
         let entries = self.lock();
         metrics.wasm_us = entries.wasm.as_micros() as u64;
         metrics.user = entries.metrics.clone();
@@ -81,7 +81,7 @@ impl TaskLog {
     }
 
     /// The lines so far.
-    pub(super) fn lines(&self) -> Vec<LogLine> {
+    pub(crate) fn lines(&self) -> Vec<LogLine> {
         self.lock().lines.clone()
     }
 }
@@ -93,7 +93,11 @@ mod tests {
     use super::*;
 
     fn line(message: String) -> LogLine {
-        LogLine { level: LogLevel::Info, source: "f".to_owned(), message }
+        LogLine {
+            level: LogLevel::Info,
+            source: "f".to_owned(),
+            message,
+        }
     }
 
     #[test]
@@ -110,7 +114,10 @@ mod tests {
         let log = TaskLog::default();
         log.push(line("x".repeat(MAX_BYTES)));
         log.push(line("fits".to_owned()));
-        assert_eq!(log.lines().iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["fits"]);
+        assert_eq!(
+            log.lines().iter().map(|line| line.message.as_str()).collect::<Vec<_>>(),
+            ["fits"]
+        );
     }
 
     #[test]

@@ -17,7 +17,11 @@ pub(crate) struct TaskMemory {
 
 impl TaskMemory {
     pub(crate) fn new(pool: Arc<dyn MemoryPool>) -> Self {
-        Self { pool, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+        Self {
+            pool,
+            used: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        }
     }
 
     /// The most that the task held at once, in bytes.

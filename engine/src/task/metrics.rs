@@ -38,7 +38,10 @@ impl Meter {
 
     /// Totals at the end.
     pub(super) fn finish(&self) -> TaskMetrics {
-        TaskMetrics { logs: self.log.lines(), ..self.totals() }
+        TaskMetrics {
+            logs: self.log.lines(),
+            ..self.totals()
+        }
     }
 }
 

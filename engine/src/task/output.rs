@@ -56,7 +56,12 @@ impl Output {
         Ok(match assignment {
             Assignment::Partitioned(partitioning) => {
                 let partitioning = codec.decoder(context).partitioning(&partitioning, schema)?;
-                Self::Partitioned(ShuffleWriter::partitioned(Arc::clone(schema), partitioning, context, metrics)?)
+                Self::Partitioned(ShuffleWriter::partitioned(
+                    Arc::clone(schema),
+                    partitioning,
+                    context,
+                    metrics,
+                )?)
             }
             Assignment::Forward | Assignment::Result => {
                 Self::Forward(ShuffleWriter::forward(Arc::clone(schema), partitions, context, metrics))
@@ -65,7 +70,10 @@ impl Output {
                 spec: *spec,
                 schema: Arc::clone(schema),
                 execution,
-                task: SinkPlace { index: message.task.index, count: message.tasks },
+                task: SinkPlace {
+                    index: message.task.index,
+                    count: message.tasks,
+                },
                 open: None,
                 done: vec![],
                 metrics,
@@ -98,7 +106,12 @@ impl Output {
     }
 
     /// Ends the output; nothing can be read before.
-    pub(super) async fn finish(self, storage: &Storage, message: &TaskMessage, execution: ExecutionId) -> Result<TaskOutput> {
+    pub(super) async fn finish(
+        self,
+        storage: &Storage,
+        message: &TaskMessage,
+        execution: ExecutionId,
+    ) -> Result<TaskOutput> {
         let mut output = TaskOutput::default();
         match self {
             Self::Partitioned(writer) | Self::Forward(writer) => {
@@ -116,7 +129,10 @@ impl Files {
     /// Before the rows of a partition: with a fixed number of files each partition has its own.
     async fn start(&mut self, partition: usize, context: &TaskContext) -> Result<()> {
         let place = match self.spec.shards {
-            Some(count) => SinkPlace { index: partition as u32, count },
+            Some(count) => SinkPlace {
+                index: partition as u32,
+                count,
+            },
             None if self.open.is_some() => return Ok(()),
             None => self.task,
         };
@@ -132,7 +148,9 @@ impl Files {
             let before = writer.bytes();
             writer.write(batch).await.map_err(external)?;
             self.metrics.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            self.metrics.bytes.fetch_add(writer.bytes().saturating_sub(before), Ordering::Relaxed);
+            self.metrics
+                .bytes
+                .fetch_add(writer.bytes().saturating_sub(before), Ordering::Relaxed);
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::stream::{self, BoxStream};
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use weir_model::{StageGraph, StageOutput, TaskOutput};
 use weir_platform::Storage;
 
@@ -19,7 +19,6 @@ use super::failure::with_sources;
 use crate::PlanError;
 use crate::shuffle::BatchDecoder;
 use crate::stages::StagePlan;
-use crate::stages::codec::PlanCodec;
 
 /// Bytes read at once; a result is shown as it comes, so a few rows must not wait for many.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -31,17 +30,24 @@ pub(crate) async fn read_result(
     outputs: Vec<TaskOutput>,
 ) -> Result<SendableRecordBatchStream, PlanError> {
     let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result);
-    let stage = stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
-    let bytes = shared.plan(stage.plan.digest).await.map_err(|failure| PlanError::Platform(failure.message.into()))?;
+    let stage =
+        stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
+    let bytes = shared
+        .plan(stage.plan.digest)
+        .await
+        .map_err(|failure| PlanError::Platform(failure.message.into()))?;
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;
-    let schema = PlanCodec::default().decode(&plan.operators, &shared.bare_session())?.schema();
+    let schema = shared.schema(&plan).await?;
     let storage = shared.storage.clone();
     let objects = outputs.into_iter().filter_map(|output| output.shuffle);
     let ranges: Vec<_> = objects
         .flat_map(|object| {
             let key = object.key;
             // Spans are in partition order; each was encoded on its own.
-            object.index.into_iter().map(move |span| (key.clone(), span.offset..span.offset + span.length))
+            object
+                .index
+                .into_iter()
+                .map(move |span| (key.clone(), span.offset..span.offset + span.length))
         })
         .collect();
     let read_schema = Arc::clone(&schema);
@@ -93,7 +99,14 @@ fn read_span(
         Ok(decoder) => decoder,
         Err(error) => return stream::once(async { Err(error.into()) }).boxed(),
     };
-    let reader = SpanReader { decoder, storage, key, left: range, bytes: Buffer::from_vec(Vec::<u8>::new()), ended: false };
+    let reader = SpanReader {
+        decoder,
+        storage,
+        key,
+        left: range,
+        bytes: Buffer::from_vec(Vec::<u8>::new()),
+        ended: false,
+    };
     stream::try_unfold(reader, |mut reader| async move {
         let batch = reader.next().await?;
         Ok(batch.map(|batch| (batch, reader)))

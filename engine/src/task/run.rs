@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext as SessionTask;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -12,16 +13,19 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use weir_model::{Digest, Failure, FailureKind, TaskMessage, TaskMetrics, TaskOutput, layout};
 use weir_platform::Storage;
+use weir_sandbox::{Limits, Sandbox};
 
 use super::failure::{classify, panicked, with_sources};
 use super::metrics::Meter;
 use super::output::{Output, partition_range};
 use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
+use crate::PlanError;
 use crate::cache::Cache;
 use crate::session;
 use crate::shuffle::{ManifestCache, ShuffleInputs, ShuffleMetrics};
 use crate::stages::codec::PlanCodec;
 use crate::stages::{StagePlan, restrict};
+use crate::wasm::{Functions, TaskFunctions, load_modules};
 
 /// Bytes of stage plans that a process keeps.
 const PLAN_CACHE_BYTES: usize = 64 << 20;
@@ -32,6 +36,7 @@ const MANIFEST_CACHE_BYTES: usize = 64 << 20;
 pub(crate) struct Shared {
     pub(crate) storage: Storage,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    sandbox: Arc<Sandbox>,
     /// Functions that plans name.
     functions: SessionContext,
     plans: Cache<Digest, Vec<u8>>,
@@ -39,11 +44,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(storage: Storage, runtime: Arc<RuntimeEnv>) -> Self {
+    pub(crate) fn new(storage: Storage, runtime: Arc<RuntimeEnv>, sandbox: Arc<Sandbox>) -> Self {
         Self {
             storage,
-            functions: SessionContext::new_with_config_rt(session::config(), Arc::clone(&runtime)),
+            functions: session::executing(&runtime),
             runtime,
+            sandbox,
             plans: Cache::new(PLAN_CACHE_BYTES),
             manifests: Arc::new(Cache::new(MANIFEST_CACHE_BYTES)),
         }
@@ -64,9 +70,11 @@ impl Shared {
         Ok(plan)
     }
 
-    /// A session to decode plans in, without running them.
-    pub(super) fn bare_session(&self) -> Arc<SessionTask> {
-        self.functions.task_ctx()
+    /// The schema of a stage's rows.
+    pub(super) async fn schema(&self, stage: &StagePlan) -> Result<SchemaRef, PlanError> {
+        let modules = load_modules(&self.sandbox, &self.storage, stage.modules.iter().copied()).await?;
+        let codec = PlanCodec::new(Functions::for_planning(modules));
+        Ok(codec.decode(&stage.operators, &self.functions.task_ctx())?.schema())
     }
 
     /// The session of one attempt: its memory, inputs and log over what the process shares.
@@ -77,7 +85,9 @@ impl Shared {
             Arc::clone(&self.manifests),
             &message.inputs,
         );
-        let config = session::config().with_extension(Arc::new(inputs)).with_extension(Arc::clone(log));
+        let config = session::config()
+            .with_extension(Arc::new(inputs))
+            .with_extension(Arc::clone(log));
         let runtime = RuntimeEnv {
             memory_pool: Arc::clone(memory) as Arc<dyn MemoryPool>,
             ..self.runtime.as_ref().clone()
@@ -143,7 +153,22 @@ async fn attempt(
     let memory = Arc::new(TaskMemory::new(Arc::clone(&shared.runtime.memory_pool)));
     let log = Arc::new(TaskLog::default());
     let session = shared.session(message, &memory, &log);
-    let codec = PlanCodec::default();
+    let modules = load_modules(&shared.sandbox, &shared.storage, stage.modules.iter().copied()).await;
+    let modules = modules.map_err(|error| {
+        let kind = if error.is_user() {
+            FailureKind::User
+        } else {
+            FailureKind::Platform
+        };
+        Failure::new(kind, "wasm_module", with_sources(&error))
+    })?;
+    let functions = TaskFunctions {
+        pool: Arc::clone(&memory) as Arc<dyn MemoryPool>,
+        log: Arc::clone(&log),
+        cancel: context.cancel.clone(),
+        limits: Limits::default(),
+    };
+    let codec = PlanCodec::new(Functions::for_task(modules, functions));
     let failed = |error| classify(&error);
 
     let whole = codec.decode(&stage.operators, &session).map_err(failed)?;
@@ -154,16 +179,25 @@ async fn attempt(
     drop(whole);
 
     let output = Arc::new(ShuffleMetrics::default());
-    let meter = Arc::new(Meter { started, plan: Arc::clone(&plan), output: Arc::clone(&output), memory, log });
+    let meter = Arc::new(Meter {
+        started,
+        plan: Arc::clone(&plan),
+        output: Arc::clone(&output),
+        memory,
+        log,
+    });
     context.progress.follow(Arc::clone(&meter));
     *measured = Some(meter);
 
     let attempt = (message, context.execution);
-    let mut output = Output::new(stage.assignment, &schema, partitions, &codec, &session, attempt, output)
-        .map_err(failed)?;
+    let mut output =
+        Output::new(stage.assignment, &schema, partitions, &codec, &session, attempt, output).map_err(failed)?;
     for (own, partition) in range.enumerate() {
         let rows = plan.execute(own, Arc::clone(&session)).map_err(failed)?;
         output.take(partition, rows, &session).await.map_err(failed)?;
     }
-    output.finish(&shared.storage, message, context.execution).await.map_err(failed)
+    output
+        .finish(&shared.storage, message, context.execution)
+        .await
+        .map_err(failed)
 }

@@ -14,7 +14,7 @@ use weir_model::{
     StageManifest, Submission, TableRef, TaskId, TaskMessage, TaskOutput, Timestamp, layout,
 };
 use weir_platform::Storage;
-use weir_sandbox::Sandbox;
+use weir_sandbox::{Sandbox, SandboxOptions};
 
 /// Memory that most tests run with.
 pub(crate) const MEMORY_BYTES: usize = 1 << 30;
@@ -43,17 +43,31 @@ pub(crate) struct Run {
 
 /// A SQL job over `tables` with one setting that matters.
 pub(crate) fn sql(statement: &str, tables: &[(&str, String)], target_partitions: u32) -> Submission {
-    let tables = tables.iter().map(|(name, path)| TableRef { name: (*name).to_owned(), path: path.clone() }).collect();
+    let tables = tables
+        .iter()
+        .map(|(name, path)| TableRef {
+            name: (*name).to_owned(),
+            path: path.clone(),
+        })
+        .collect();
     Submission {
         namespace: Namespace::default(),
         name: "test".to_owned(),
-        job: Job::Sql { statement: statement.to_owned(), setup: vec![], tables },
+        job: Job::Sql {
+            statement: statement.to_owned(),
+            setup: vec![],
+            tables,
+        },
         modules: Default::default(),
         base: std::env::temp_dir().to_string_lossy().into_owned(),
         settings: RunSettings {
             target_partitions,
             // Small, so that tests over little data have several tasks a stage.
-            coalesce: CoalesceSettings { target_bytes: 64 << 10, min_bytes: 16 << 10, parallelism: 4 },
+            coalesce: CoalesceSettings {
+                target_bytes: 64 << 10,
+                min_bytes: 16 << 10,
+                parallelism: 4,
+            },
             ..RunSettings::default()
         },
     }
@@ -63,9 +77,16 @@ impl Driver {
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open(folder.path().join("storage").to_str().unwrap()).unwrap();
-        let options = EngineOptions { memory_bytes, spill_dir: folder.path().join("spill") };
-        let engine = Engine::new(options, storage.clone(), sandbox(folder.path())).unwrap();
-        Self { engine, storage, folder }
+        let options = EngineOptions {
+            memory_bytes,
+            spill_dir: folder.path().join("spill"),
+        };
+        let engine = Engine::new(options, storage.clone(), sandbox()).unwrap();
+        Self {
+            engine,
+            storage,
+            folder,
+        }
     }
 
     /// A folder for the files of a test.
@@ -93,7 +114,11 @@ impl Driver {
     pub(crate) async fn plan(&self, submission: &Submission) -> Result<Run, Failed> {
         let id = RunId::from_parts(Timestamp(1), 1);
         let graph = self.engine.plan(id, submission).await.map_err(Failed::Plan)?;
-        Ok(Run { id, graph, outputs: vec![] })
+        Ok(Run {
+            id,
+            graph,
+            outputs: vec![],
+        })
     }
 
     /// Runs the tasks of the next stage, some at a time, and writes its manifest.
@@ -119,13 +144,22 @@ pub(crate) fn messages(run: &Run, stage: usize, settings: &RunSettings) -> Vec<T
     let stage = &run.graph.stages[stage];
     let tasks = coalesce(&sizes(run, stage), stage.inputs.is_empty(), &settings.coalesce);
     let count = tasks.len() as u32;
-    let mut inputs: Vec<_> =
-        stage.inputs.iter().map(|input| InputRef { stage: input.stage, stage_attempt: 0 }).collect();
+    let mut inputs: Vec<_> = stage
+        .inputs
+        .iter()
+        .map(|input| InputRef {
+            stage: input.stage,
+            stage_attempt: 0,
+        })
+        .collect();
     inputs.dedup();
     let message = |(index, partitions)| TaskMessage {
         namespace: Namespace::default(),
         run: run.id,
-        task: TaskId { stage: stage.id, index: index as u32 },
+        task: TaskId {
+            stage: stage.id,
+            index: index as u32,
+        },
         stage_attempt: 0,
         attempt: 0,
         tasks: count,
@@ -144,7 +178,9 @@ fn sizes(run: &Run, stage: &Stage) -> Vec<Option<u64>> {
         *size += bytes;
     }
     for input in &stage.inputs {
-        let Exchange::Aligned { readers } = &input.exchange else { continue };
+        let Exchange::Aligned { readers } = &input.exchange else {
+            continue;
+        };
         for output in &run.outputs[input.stage.0 as usize] {
             for span in output.shuffle.iter().flat_map(|shuffle| &shuffle.index) {
                 sizes[(readers.start + span.partition) as usize] += span.length;
@@ -166,6 +202,6 @@ pub(crate) fn context(task: TaskId) -> TaskContext {
     }
 }
 
-fn sandbox(_: &Path) -> Arc<Sandbox> {
-    Arc::new(Sandbox)
+fn sandbox() -> Arc<Sandbox> {
+    Arc::new(Sandbox::new(SandboxOptions::default()).unwrap())
 }

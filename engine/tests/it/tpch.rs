@@ -31,11 +31,20 @@ fn rows(batches: &[RecordBatch]) -> Vec<String> {
     let Some(first) = batches.first() else { return vec![] };
     let batch = concat_batches(&first.schema(), batches).unwrap();
     let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
     let cell = |column: &ArrayFormatter<'_>, row| column.value(row).to_string();
     (0..batch.num_rows())
-        .map(|row| columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join("|"))
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| cell(column, row))
+                .collect::<Vec<_>>()
+                .join("|")
+        })
         .collect()
 }
 
@@ -43,7 +52,10 @@ async fn expected(query: &str) -> Vec<String> {
     let context = SessionContext::new();
     for table in TABLES {
         let path = data().join(table);
-        context.register_parquet(table, path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+        context
+            .register_parquet(table, path.to_str().unwrap(), ParquetReadOptions::default())
+            .await
+            .unwrap();
     }
     rows(&context.sql(query).await.unwrap().collect().await.unwrap())
 }

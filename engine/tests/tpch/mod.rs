@@ -21,7 +21,9 @@ use tpchgen_arrow::{
 const BATCH_ROWS: usize = 8192;
 
 /// The tables.
-pub(crate) const TABLES: [&str; 8] = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"];
+pub(crate) const TABLES: [&str; 8] = [
+    "customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier",
+];
 
 /// The queries, the first at zero.
 pub(crate) const QUERIES: [&str; 22] = [
@@ -49,18 +51,34 @@ pub(crate) const QUERIES: [&str; 22] = [
     include_str!("q22.sql"),
 ];
 
-/// Writes every table as Parquet files `TABLE/PART.parquet` below `folder`, the large ones in `parts` files.
+/// Writes every table as Parquet files `TABLE/PART.parquet` below `folder`, the large ones in `parts` files, each by a
+/// thread of its own.
 pub(crate) fn generate(folder: &Path, scale: f64, parts: i32) -> parquet::errors::Result<()> {
-    for part in 1..=parts {
-        write(folder, "customer", part, CustomerArrow::new(CustomerGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-        write(folder, "lineitem", part, LineItemArrow::new(LineItemGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-        write(folder, "orders", part, OrderArrow::new(OrderGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-        write(folder, "part", part, PartArrow::new(PartGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-        write(folder, "partsupp", part, PartSuppArrow::new(PartSuppGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-        write(folder, "supplier", part, SupplierArrow::new(SupplierGenerator::new(scale, part, parts)).with_batch_size(BATCH_ROWS))?;
-    }
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (1..=parts)
+            .map(|part| scope.spawn(move || generate_part(folder, scale, part, parts)))
+            .collect();
+        writers
+            .into_iter()
+            .try_for_each(|writer| writer.join().expect("a generator does not panic"))
+    })?;
     write(folder, "nation", 1, NationArrow::new(NationGenerator::new(scale, 1, 1)))?;
     write(folder, "region", 1, RegionArrow::new(RegionGenerator::new(scale, 1, 1)))
+}
+
+fn generate_part(folder: &Path, scale: f64, part: i32, parts: i32) -> parquet::errors::Result<()> {
+    let customers = CustomerArrow::new(CustomerGenerator::new(scale, part, parts));
+    write(folder, "customer", part, customers.with_batch_size(BATCH_ROWS))?;
+    let items = LineItemArrow::new(LineItemGenerator::new(scale, part, parts));
+    write(folder, "lineitem", part, items.with_batch_size(BATCH_ROWS))?;
+    let orders = OrderArrow::new(OrderGenerator::new(scale, part, parts));
+    write(folder, "orders", part, orders.with_batch_size(BATCH_ROWS))?;
+    let products = PartArrow::new(PartGenerator::new(scale, part, parts));
+    write(folder, "part", part, products.with_batch_size(BATCH_ROWS))?;
+    let offers = PartSuppArrow::new(PartSuppGenerator::new(scale, part, parts));
+    write(folder, "partsupp", part, offers.with_batch_size(BATCH_ROWS))?;
+    let suppliers = SupplierArrow::new(SupplierGenerator::new(scale, part, parts));
+    write(folder, "supplier", part, suppliers.with_batch_size(BATCH_ROWS))
 }
 
 fn write(
