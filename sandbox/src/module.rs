@@ -359,6 +359,12 @@ impl Module {
         let Some(function) = self.function(name).filter(|function| function.kind == kind) else {
             return Err(self.unknown(name, kind));
         };
+        if let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&options.config) {
+            return Err(Error::Open {
+                function: name.to_owned(),
+                message: format!("its configuration is not a JSON object: {error}"),
+            });
+        }
         let input = schema::fields_to_guest(&function.params).map_err(|message| Error::Arguments {
             function: name.to_owned(),
             message,

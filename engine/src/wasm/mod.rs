@@ -19,6 +19,8 @@ mod function;
 mod functions;
 mod modules;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 pub use flat_map::{FlatMapPlanner, FlatMapSpec, KIND, WasmFlatMapExec, flat_map};
 pub use function::{WasmFunction, WasmFunctionRef, aggregate_reference, scalar_reference};

@@ -26,6 +26,7 @@ fn a_module_says_what_it_holds() {
             "parse",
             "answer",
             "divide",
+            "spin",
             "configured",
             "same",
             "columns",

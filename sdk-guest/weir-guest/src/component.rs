@@ -39,7 +39,7 @@ impl<C: Component> functions::Guest for C {
 
     fn open(function: String, _input: Vec<Field>, config: String) -> Result<(), String> {
         let instance = C::open(&function).ok_or_else(|| format!("there is no function `{function}`"))?;
-        config::set(&config)?;
+        config::set(config)?;
         INSTANCE.set(Some(instance));
         Ok(())
     }

@@ -4,6 +4,9 @@ use std::sync::OnceLock;
 
 use crate::json::Json;
 
+/// The text from the host. It is parsed when it is first asked for, so that a component whose functions take no
+/// configuration holds no parser.
+static TEXT: OnceLock<String> = OnceLock::new();
 static CONFIG: OnceLock<Config> = OnceLock::new();
 
 /// The configuration of this instance: a JSON object, from the pipeline.
@@ -21,8 +24,14 @@ static CONFIG: OnceLock<Config> = OnceLock::new();
 ///
 /// It does not change while the instance lives, so what is made from it can be kept in a `LazyLock` or `OnceLock`, as
 /// above. A panic there, with a message that says what is wrong with the configuration, fails the run with that message.
+///
+/// # Panics
+/// When the text is no JSON object; the host checks that it is.
 pub fn config() -> &'static Config {
-    CONFIG.get_or_init(Config::default)
+    CONFIG.get_or_init(|| match TEXT.get() {
+        Some(text) => Config::parse(text).unwrap_or_else(|problem| panic!("the configuration is {problem}")),
+        None => Config::default(),
+    })
 }
 
 /// A JSON object. See [`config`].
@@ -37,7 +46,7 @@ impl Config {
         let members = match Json::parse(text)? {
             Json::Object(members) => members,
             Json::Null => Vec::new(),
-            _ => return Err("the configuration is not a JSON object".to_owned()),
+            _ => return Err("no JSON object".to_owned()),
         };
         Ok(Self {
             text: text.to_owned(),
@@ -93,8 +102,6 @@ impl Config {
 }
 
 /// Sets the configuration, once.
-pub(crate) fn set(text: &str) -> Result<(), String> {
-    CONFIG
-        .set(Config::parse(text)?)
-        .map_err(|_| "the instance is open already".to_owned())
+pub(crate) fn set(text: String) -> Result<(), String> {
+    TEXT.set(text).map_err(|_| "the instance is open already".to_owned())
 }

@@ -167,9 +167,9 @@ pub mod testing {
     /// Sets what [`config`](crate::config) gives, once per process and before it is first asked for.
     ///
     /// # Panics
-    /// When the text is no JSON object, or the configuration was set or used before.
+    /// When the configuration was set before.
     pub fn set_config(json: &str) {
-        crate::config::set(json).expect("a JSON object, set once, before its first use");
+        crate::config::set(json.to_owned()).expect("a configuration that was not set before");
     }
 }
 

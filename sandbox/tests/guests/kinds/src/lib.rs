@@ -52,6 +52,16 @@ fn divide(a: i64, b: i64) -> i64 {
     a / b
 }
 
+/// Never ends, unless `n` is zero.
+#[weir_guest::scalar]
+fn spin(n: i64) -> i64 {
+    let mut state = n;
+    while state != 0 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005) | 1;
+    }
+    state
+}
+
 #[weir_guest::scalar]
 fn configured(key: &str) -> Option<&'static str> {
     config().str(key)
@@ -206,6 +216,7 @@ weir_guest::export!(
     parse,
     answer,
     divide,
+    spin,
     configured,
     same,
     columns,
