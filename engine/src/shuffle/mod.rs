@@ -11,6 +11,8 @@
 mod inputs;
 mod ipc;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use inputs::ManifestCache;
