@@ -25,6 +25,7 @@ pub(crate) fn scalar(options: Options, item: ItemFn) -> Result<TokenStream> {
     let ident = &item.sig.ident;
     let (reads, values) = (params.iter().map(Param::read), params.iter().map(Param::get));
     let validity = params.iter().map(Param::validity);
+    let (blocks, block_values) = (params.iter().map(Param::block), params.iter().map(Param::of));
     let (docs, volatility) = (docs(&item.attrs), options.volatility());
     // Located at the type, so that a type that is no column is shown where it is written.
     let describe = quote_spanned!(returned.span()=> ::weir_guest::__private::describe_scalar::<#returned>);
@@ -38,6 +39,10 @@ pub(crate) fn scalar(options: Options, item: ItemFn) -> Result<TokenStream> {
                 batch.rows as usize,
                 &validity,
                 |row| #ident(#(#values),*),
+                |start| {
+                    #(#blocks)*
+                    move |i| #ident(#(#block_values),*)
+                },
             ))
         })
     };

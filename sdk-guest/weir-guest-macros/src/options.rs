@@ -130,6 +130,18 @@ impl Param {
         let (column, ty) = (&self.column, &self.ty);
         quote!(<#ty as ::weir_guest::Read<'_>>::get(&#column, row))
     }
+
+    /// Takes the block of rows that starts with `start`; its variable hides the column's.
+    pub(crate) fn block(&self) -> TokenStream {
+        let (column, ty) = (&self.column, &self.ty);
+        quote!(let #column = <#ty as ::weir_guest::Read<'_>>::block(&#column, start);)
+    }
+
+    /// The value in row `i` of the block.
+    pub(crate) fn of(&self) -> TokenStream {
+        let (column, ty) = (&self.column, &self.ty);
+        quote!(<#ty as ::weir_guest::Read<'_>>::of(#column, i))
+    }
 }
 
 /// The type with its lifetimes left to the compiler, for use in the body of another function.

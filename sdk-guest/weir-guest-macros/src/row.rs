@@ -53,6 +53,7 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
             type Column = ::weir_guest::__private::StructColumn<
                 #source, (#(<#types as ::weir_guest::Read<#source>>::Column,)*)
             >;
+            type Block = (#(<#types as ::weir_guest::Read<#source>>::Block,)*);
 
             fn declare(name: &str, nullable: bool, fields: #schema) {
                 #declare_struct
@@ -75,6 +76,18 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
             fn get(column: &Self::Column, row: usize) -> Self {
                 Self {
                     #(#idents: <#types as ::weir_guest::Read<#source>>::get(&column.fields.#positions, row),)*
+                }
+            }
+
+            #[inline]
+            fn block(column: &Self::Column, start: usize) -> Self::Block {
+                (#(<#types as ::weir_guest::Read<#source>>::block(&column.fields.#positions, start),)*)
+            }
+
+            #[inline]
+            fn of(block: Self::Block, i: usize) -> Self {
+                Self {
+                    #(#idents: <#types as ::weir_guest::Read<#source>>::of(block.#positions, i),)*
                 }
             }
         }

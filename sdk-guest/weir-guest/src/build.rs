@@ -1,6 +1,7 @@
 //! Columns as they go out: builders that fill the buffers of a batch.
 
 use crate::bindings::weir::udf::types::{Batch, Node};
+use crate::column::{BLOCK, Mask};
 
 /// A column under construction.
 pub trait Build: Default {
@@ -51,6 +52,29 @@ impl Validity {
         self.push(row, false);
     }
 
+    /// Adds the block of rows that starts with row `row`, the next one; rows that are not in `present` are null.
+    #[inline]
+    pub(crate) fn push_block(&mut self, row: usize, present: Mask) {
+        if self.nulls == 0 && present == Mask::MAX {
+            return;
+        }
+        if !row.is_multiple_of(8) {
+            for i in 0..BLOCK {
+                if present >> i & 1 == 1 {
+                    self.push_valid(row + i);
+                } else {
+                    self.push_null(row + i);
+                }
+            }
+            return;
+        }
+        if self.nulls == 0 {
+            self.bits = vec![0xff; row / 8];
+        }
+        self.nulls += present.count_zeros() as usize;
+        self.bits.extend_from_slice(&present.to_le_bytes());
+    }
+
     #[inline]
     fn push(&mut self, row: usize, valid: bool) {
         if row / 8 == self.bits.len() {
@@ -91,9 +115,6 @@ pub struct FixedBuilder<const N: usize> {
     validity: Validity,
 }
 
-/// Rows that are computed between two looks at the clock: each turn of a loop costs one, and a short loop is unrolled.
-const BLOCK: usize = 16;
-
 impl<const N: usize> FixedBuilder<N> {
     #[inline]
     pub(crate) fn push(&mut self, value: [u8; N]) {
@@ -101,17 +122,26 @@ impl<const N: usize> FixedBuilder<N> {
         self.values.push(value);
     }
 
-    /// Adds a value for each row in `0..rows`.
+    /// Adds a block of rows: `value` has those in `present`, the others are null.
     #[inline]
-    pub(crate) fn extend(&mut self, rows: usize, mut value: impl FnMut(usize) -> [u8; N]) {
-        debug_assert_eq!(self.validity.nulls, 0);
-        self.values.reserve(rows);
-        let blocks = rows / BLOCK;
-        for block in 0..blocks {
-            let values: [[u8; N]; BLOCK] = std::array::from_fn(|i| value(block * BLOCK + i));
-            self.values.extend_from_slice(&values);
+    pub(crate) fn extend(&mut self, present: Mask, mut value: impl FnMut(usize) -> [u8; N]) {
+        let length = self.values.len();
+        self.validity.push_block(length, present);
+        self.values.reserve(BLOCK);
+        let Some(block) = self.values.spare_capacity_mut().first_chunk_mut::<BLOCK>() else {
+            unreachable!("there is room for a block")
+        };
+        if present == Mask::MAX {
+            for (i, slot) in block.iter_mut().enumerate() {
+                slot.write(value(i));
+            }
+        } else {
+            for (i, slot) in block.iter_mut().enumerate() {
+                slot.write(if present >> i & 1 == 1 { value(i) } else { [0; N] });
+            }
         }
-        self.values.extend((blocks * BLOCK..rows).map(value));
+        // SAFETY: the next `BLOCK` values were written just now.
+        unsafe { self.values.set_len(length + BLOCK) };
     }
 }
 
@@ -165,19 +195,18 @@ impl BoolBuilder {
         self.length += 1;
     }
 
-    /// Adds a value for each row in `0..rows`.
+    /// Adds a block of rows: `value` has those in `present`, the others are null.
     #[inline]
-    pub(crate) fn extend(&mut self, rows: usize, mut value: impl FnMut(usize) -> bool) {
-        if self.length == 0 {
-            let bytes = rows / 8;
-            self.bits.extend((0..bytes).map(|byte| {
-                let bits: [bool; 8] = std::array::from_fn(|i| value(byte * 8 + i));
-                (0..8).fold(0, |byte, i| byte | u8::from(bits[i]) << i)
-            }));
-            self.length = bytes * 8;
-            (self.length..rows).for_each(|row| self.push_bit(value(row)));
+    pub(crate) fn extend(&mut self, present: Mask, mut value: impl FnMut(usize) -> bool) {
+        self.validity.push_block(self.length, present);
+        let bits = (0..BLOCK).fold(0, |bits: Mask, i| {
+            bits | Mask::from(present >> i & 1 == 1 && value(i)) << i
+        });
+        if self.length.is_multiple_of(8) {
+            self.bits.extend_from_slice(&bits.to_le_bytes());
+            self.length += BLOCK;
         } else {
-            (0..rows).for_each(|row| self.push(value(row)));
+            (0..BLOCK).for_each(|i| self.push_bit(bits >> i & 1 == 1));
         }
     }
 }
@@ -510,7 +539,7 @@ mod tests {
         assert_eq!(buffers[2], b"abde");
 
         let mut bools = BoolBuilder::default();
-        bools.extend(11, |_| true);
+        (0..11).for_each(|_| bools.push(true));
         bools.push_null();
         bools.truncate(9);
         bools.push(false);
@@ -528,16 +557,33 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_their_rest_are_in_order() {
-        for rows in [0, 1, 15, 16, 17, 100] {
-            let mut builder = FixedBuilder::<4>::default();
-            builder.extend(rows, |row| (row as u32).to_le_bytes());
-            let expected: Vec<[u8; 4]> = (0..rows as u32).map(u32::to_le_bytes).collect();
-            assert_eq!(builder.values, expected);
-            let mut bools = BoolBuilder::default();
-            bools.extend(rows, |row| row % 3 == 0);
-            let bits: Vec<bool> = (0..rows).map(|row| bools.bits[row / 8] >> (row % 8) & 1 == 1).collect();
-            assert_eq!(bits, (0..rows).map(|row| row % 3 == 0).collect::<Vec<_>>());
+    fn blocks_are_rows_one_by_one() {
+        let masks = [Mask::MAX, 0b1011, Mask::MAX, 0, 1 << (BLOCK - 1)];
+        // The first block may start within a byte of the bitmaps.
+        for before in [0, 3, 8] {
+            let (mut values, mut bools) = (FixedBuilder::<4>::default(), BoolBuilder::default());
+            let (mut expected_values, mut expected_bools) = (FixedBuilder::<4>::default(), BoolBuilder::default());
+            for _ in 0..before {
+                values.push([7; 4]);
+                expected_values.push([7; 4]);
+                bools.push(true);
+                expected_bools.push(true);
+            }
+            for present in masks {
+                values.extend(present, |i| [i as u8; 4]);
+                bools.extend(present, |i| i % 3 == 0);
+                for i in 0..BLOCK {
+                    if present >> i & 1 == 1 {
+                        expected_values.push([i as u8; 4]);
+                        expected_bools.push(i % 3 == 0);
+                    } else {
+                        expected_values.push_null();
+                        expected_bools.push_null();
+                    }
+                }
+            }
+            assert_eq!(finished(values), finished(expected_values));
+            assert_eq!(finished(bools), finished(expected_bools));
         }
     }
 

@@ -2,6 +2,15 @@
 
 use crate::bindings::weir::udf::types::{Batch, Node};
 
+/// Rows that are read and computed together: bounds are checked, and the host's clock is looked at, once for all of
+/// them. What is between is unrolled or vectorised.
+pub const BLOCK: usize = 32;
+
+/// The rows of a block that are there, or that no argument is null in: the least significant bit is the first.
+pub type Mask = u32;
+
+const _: () = assert!(Mask::BITS as usize == BLOCK);
+
 /// A bitmap: the least significant bit of the first byte is row zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Bits<'a>(&'a [u8]);
@@ -16,6 +25,13 @@ impl<'a> Bits<'a> {
     #[inline]
     pub fn get(self, row: usize) -> bool {
         self.0[row / 8] >> (row % 8) & 1 == 1
+    }
+
+    /// The bits of the block of rows that starts with row `start`, a multiple of [`BLOCK`].
+    #[inline]
+    pub fn block(self, start: usize) -> Mask {
+        let bytes = self.0[start / 8..].first_chunk();
+        Mask::from_le_bytes(*bytes.expect("a block is within its column"))
     }
 }
 
@@ -69,11 +85,20 @@ pub struct FixedColumn<'a, const N: usize> {
     pub(crate) values: &'a [[u8; N]],
 }
 
+/// The values of a block of rows.
+pub type FixedBlock<'a, const N: usize> = &'a [[u8; N]; BLOCK];
+
 impl<'a, const N: usize> FixedColumn<'a, N> {
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, String> {
         let (length, validity) = cursor.node()?;
         let values = cursor.values(length)?;
         Ok(Self { validity, values })
+    }
+
+    #[inline]
+    pub(crate) fn block(&self, start: usize) -> FixedBlock<'a, N> {
+        let values = self.values[start..].first_chunk();
+        values.expect("a block is within its column")
     }
 }
 
@@ -113,20 +138,27 @@ impl<'a> Offsets<'a> {
 pub struct TextColumn<'a> {
     pub(crate) validity: Option<Bits<'a>>,
     pub(crate) offsets: Offsets<'a>,
-    pub(crate) text: &'a str,
+    text: &'a [u8],
 }
 
 impl<'a> TextColumn<'a> {
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, String> {
         let (length, validity) = cursor.node()?;
         let offsets = Offsets::read(cursor, length)?;
-        // Checked once for all values; a slice of it checks only that it starts and ends at characters.
-        let text = std::str::from_utf8(cursor.buffer()?).map_err(|error| error.to_string())?;
+        let text = cursor.buffer()?;
         Ok(Self {
             validity,
             offsets,
             text,
         })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> &'a str {
+        let value = &self.text[self.offsets.range(row)];
+        // SAFETY: the contract says that every value is UTF-8, and the host, which a guest trusts as it does for
+        // `string`, has it from arrays that were checked.
+        unsafe { std::str::from_utf8_unchecked(value) }
     }
 }
 
@@ -135,7 +167,7 @@ impl<'a> TextColumn<'a> {
 pub struct BytesColumn<'a> {
     pub(crate) validity: Option<Bits<'a>>,
     pub(crate) offsets: Offsets<'a>,
-    pub(crate) bytes: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl<'a> BytesColumn<'a> {
@@ -148,6 +180,11 @@ impl<'a> BytesColumn<'a> {
             offsets,
             bytes,
         })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> &'a [u8] {
+        &self.bytes[self.offsets.range(row)]
     }
 }
 

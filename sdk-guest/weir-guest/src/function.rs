@@ -5,7 +5,7 @@ use crate::bindings::exports::weir::udf::functions::{self, Kind, Output};
 use crate::bindings::exports::weir::udf::scalar::Evaluated;
 use crate::bindings::weir::udf::types::{Batch, Error, Field, RowError};
 use crate::build::{self, Build};
-use crate::column::{Bits, Cursor};
+use crate::column::{BLOCK, Bits, Cursor, Mask};
 use crate::value::{Read, Row, Write};
 
 /// How far results depend on the arguments alone.
@@ -89,10 +89,12 @@ pub trait Return {
     /// The value.
     type Value: Write;
 
-    /// Adds a value for each row in `0..rows`, and the rows that were refused to `errors`.
+    /// Adds the block of rows that starts with row `start`: `value` has those in `present`, the others are null. Adds
+    /// the rows that were refused to `errors`.
     fn extend(
         builder: &mut <Self::Value as Write>::Builder,
-        rows: usize,
+        start: usize,
+        present: Mask,
         value: impl FnMut(usize) -> Self,
         errors: &mut Vec<RowError>,
     );
@@ -105,8 +107,14 @@ impl<T: Write> Return for T {
     type Value = T;
 
     #[inline]
-    fn extend(builder: &mut T::Builder, rows: usize, value: impl FnMut(usize) -> Self, _errors: &mut Vec<RowError>) {
-        T::extend(builder, rows, value);
+    fn extend(
+        builder: &mut T::Builder,
+        _start: usize,
+        present: Mask,
+        value: impl FnMut(usize) -> Self,
+        _errors: &mut Vec<RowError>,
+    ) {
+        T::extend(builder, present, value);
     }
 
     #[inline]
@@ -119,10 +127,19 @@ impl<T: Write, E: std::fmt::Display> Return for Result<T, E> {
     type Value = T;
 
     #[inline]
-    fn extend(builder: &mut T::Builder, rows: usize, mut value: impl FnMut(usize) -> Self, errors: &mut Vec<RowError>) {
-        builder.reserve(rows);
-        for row in 0..rows {
-            value(row).push(row, builder, errors);
+    fn extend(
+        builder: &mut T::Builder,
+        start: usize,
+        present: Mask,
+        mut value: impl FnMut(usize) -> Self,
+        errors: &mut Vec<RowError>,
+    ) {
+        for i in 0..BLOCK {
+            if present >> i & 1 == 1 {
+                value(i).push(start + i, builder, errors);
+            } else {
+                builder.push_null();
+            }
         }
     }
 
@@ -189,22 +206,31 @@ pub fn describe_scalar<R: Return>(
     }
 }
 
-/// Runs a scalar over the rows of a batch.
+/// Runs a scalar over the rows of a batch: `block` gives what computes the rows of a whole block, from its first row;
+/// `value` computes any row.
 #[inline]
-pub fn evaluate<R: Return>(rows: usize, validity: &[Option<Bits<'_>>], mut value: impl FnMut(usize) -> R) -> Evaluated {
+pub fn evaluate<R: Return, B: FnMut(usize) -> R>(
+    rows: usize,
+    validity: &[Option<Bits<'_>>],
+    mut value: impl FnMut(usize) -> R,
+    mut block: impl FnMut(usize) -> B,
+) -> Evaluated {
     let mut builder = <R::Value as Write>::Builder::default();
     let mut errors = Vec::new();
     let validity: Vec<Bits<'_>> = validity.iter().flatten().copied().collect();
-    if validity.is_empty() {
-        R::extend(&mut builder, rows, value, &mut errors);
-    } else {
-        builder.reserve(rows);
-        for row in 0..rows {
-            if validity.iter().all(|bits| bits.get(row)) {
-                value(row).push(row, &mut builder, &mut errors);
-            } else {
-                builder.push_null();
-            }
+    builder.reserve(rows);
+    let whole = rows - rows % BLOCK;
+    for start in (0..whole).step_by(BLOCK) {
+        let present = validity
+            .iter()
+            .fold(Mask::MAX, |present, bits| present & bits.block(start));
+        R::extend(&mut builder, start, present, block(start), &mut errors);
+    }
+    for row in whole..rows {
+        if validity.iter().all(|bits| bits.get(row)) {
+            value(row).push(row, &mut builder, &mut errors);
+        } else {
+            builder.push_null();
         }
     }
     let mut column = build::batch(rows);

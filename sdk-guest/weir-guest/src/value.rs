@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use crate::bindings::weir::udf::types::{Batch, DataType, Decimal as DecimalType, Field};
 use crate::build::{BoolBuilder, Build, BuildFields, BytesBuilder, FixedBuilder, ListBuilder, StructBuilder};
-use crate::column::{Bits, BoolColumn, BytesColumn, Cursor, FixedColumn, ListColumn, Offsets, TextColumn};
+use crate::column::{
+    BLOCK, Bits, BoolColumn, BytesColumn, Cursor, FixedBlock, FixedColumn, ListColumn, Mask, Offsets, TextColumn,
+};
 
 /// A type that a function can take.
 ///
@@ -16,7 +18,10 @@ use crate::column::{Bits, BoolColumn, BytesColumn, Cursor, FixedColumn, ListColu
 )]
 pub trait Read<'a>: Sized {
     /// What it is read from.
-    type Column;
+    type Column: Copy;
+
+    /// Some rows of it, next to each other.
+    type Block: Copy;
 
     /// Declares a column of this type.
     fn declare(name: &str, nullable: bool, fields: &mut Vec<Field>);
@@ -32,6 +37,12 @@ pub trait Read<'a>: Sized {
 
     /// The value of a row that is there.
     fn get(column: &Self::Column, row: usize) -> Self;
+
+    /// A whole block of rows, from row `start` on.
+    fn block(column: &Self::Column, start: usize) -> Self::Block;
+
+    /// The value of row `i` of a block, if that row is there; else any value or a panic.
+    fn of(block: Self::Block, i: usize) -> Self;
 }
 
 /// A type that a function can return.
@@ -52,12 +63,15 @@ pub trait Write: Sized {
     /// Adds this value.
     fn push(self, builder: &mut Self::Builder);
 
-    /// Adds a value for each row in `0..rows`.
+    /// Adds a block of rows: `value` has those in `present`, the others are null.
     #[inline]
-    fn extend(builder: &mut Self::Builder, rows: usize, mut value: impl FnMut(usize) -> Self) {
-        builder.reserve(rows);
-        for row in 0..rows {
-            value(row).push(builder);
+    fn extend(builder: &mut Self::Builder, present: Mask, mut value: impl FnMut(usize) -> Self) {
+        for i in 0..BLOCK {
+            if present >> i & 1 == 1 {
+                value(i).push(builder);
+            } else {
+                builder.push_null();
+            }
         }
     }
 }
@@ -95,6 +109,7 @@ macro_rules! fixed {
         |$from:ident| $read:expr, |$to:ident| $write:expr;)*) => {$(
         impl<'a, $($(const $param: $of),*)?> Read<'a> for $type {
             type Column = FixedColumn<'a, $bytes>;
+            type Block = FixedBlock<'a, $bytes>;
 
             fn declare(name: &str, nullable: bool, fields: &mut Vec<Field>) {
                 declare(name, $data_type, nullable, 0, fields);
@@ -114,6 +129,17 @@ macro_rules! fixed {
                 let $from = column.values[row];
                 $read
             }
+
+            #[inline]
+            fn block(column: &Self::Column, start: usize) -> Self::Block {
+                column.block(start)
+            }
+
+            #[inline]
+            fn of(block: Self::Block, i: usize) -> Self {
+                let $from = block[i];
+                $read
+            }
         }
 
         impl<$($(const $param: $of),*)?> Write for $type {
@@ -130,9 +156,9 @@ macro_rules! fixed {
             }
 
             #[inline]
-            fn extend(builder: &mut Self::Builder, rows: usize, mut value: impl FnMut(usize) -> Self) {
-                builder.extend(rows, |row| {
-                    let $to = value(row);
+            fn extend(builder: &mut Self::Builder, present: Mask, mut value: impl FnMut(usize) -> Self) {
+                builder.extend(present, |i| {
+                    let $to = value(i);
                     $write
                 });
             }
@@ -180,6 +206,7 @@ pub struct Decimal<const PRECISION: u8, const SCALE: i8>(pub i128);
 
 impl<'a> Read<'a> for bool {
     type Column = BoolColumn<'a>;
+    type Block = Mask;
 
     fn declare(name: &str, nullable: bool, fields: &mut Vec<Field>) {
         declare(name, DataType::Boolean, nullable, 0, fields);
@@ -198,6 +225,16 @@ impl<'a> Read<'a> for bool {
     fn get(column: &Self::Column, row: usize) -> Self {
         column.values.get(row)
     }
+
+    #[inline]
+    fn block(column: &Self::Column, start: usize) -> Mask {
+        column.values.block(start)
+    }
+
+    #[inline]
+    fn of(block: Mask, i: usize) -> Self {
+        block >> i & 1 == 1
+    }
 }
 
 impl Write for bool {
@@ -213,15 +250,16 @@ impl Write for bool {
     }
 
     #[inline]
-    fn extend(builder: &mut Self::Builder, rows: usize, value: impl FnMut(usize) -> Self) {
-        builder.extend(rows, value);
+    fn extend(builder: &mut Self::Builder, present: Mask, value: impl FnMut(usize) -> Self) {
+        builder.extend(present, value);
     }
 }
 
 macro_rules! bytes {
-    ($($type:ty, $column:ident.$data:ident, $data_type:expr, |$value:ident| $read:expr, $as_bytes:ident;)*) => {$(
+    ($($type:ty, $column:ident, $data_type:expr, |$value:ident| $read:expr, $as_bytes:ident;)*) => {$(
         impl<'a> Read<'a> for $type {
             type Column = $column<'a>;
+            type Block = ($column<'a>, usize);
 
             fn declare(name: &str, nullable: bool, fields: &mut Vec<Field>) {
                 declare(name, $data_type, nullable, 0, fields);
@@ -238,8 +276,18 @@ macro_rules! bytes {
 
             #[inline]
             fn get(column: &Self::Column, row: usize) -> Self {
-                let $value = &column.$data[column.offsets.range(row)];
+                let $value = column.get(row);
                 $read
+            }
+
+            #[inline]
+            fn block(column: &Self::Column, start: usize) -> Self::Block {
+                (*column, start)
+            }
+
+            #[inline]
+            fn of((column, start): Self::Block, i: usize) -> Self {
+                Self::get(&column, start + i)
             }
         }
 
@@ -260,16 +308,17 @@ macro_rules! bytes {
 }
 
 bytes! {
-    &'a str, TextColumn.text, DataType::Utf8, |value| value, as_bytes;
-    String, TextColumn.text, DataType::Utf8, |value| value.to_owned(), as_bytes;
-    Cow<'a, str>, TextColumn.text, DataType::Utf8, |value| Cow::Borrowed(value), as_bytes;
-    &'a [u8], BytesColumn.bytes, DataType::Binary, |value| value, as_ref;
-    Vec<u8>, BytesColumn.bytes, DataType::Binary, |value| value.to_vec(), as_ref;
-    Cow<'a, [u8]>, BytesColumn.bytes, DataType::Binary, |value| Cow::Borrowed(value), as_ref;
+    &'a str, TextColumn, DataType::Utf8, |value| value, as_bytes;
+    String, TextColumn, DataType::Utf8, |value| value.to_owned(), as_bytes;
+    Cow<'a, str>, TextColumn, DataType::Utf8, |value| Cow::Borrowed(value), as_bytes;
+    &'a [u8], BytesColumn, DataType::Binary, |value| value, as_ref;
+    Vec<u8>, BytesColumn, DataType::Binary, |value| value.to_vec(), as_ref;
+    Cow<'a, [u8]>, BytesColumn, DataType::Binary, |value| Cow::Borrowed(value), as_ref;
 }
 
 impl<'a, T: Read<'a>> Read<'a> for Option<T> {
     type Column = T::Column;
+    type Block = (T::Block, Mask);
 
     fn declare(name: &str, _nullable: bool, fields: &mut Vec<Field>) {
         T::declare(name, true, fields);
@@ -290,6 +339,17 @@ impl<'a, T: Read<'a>> Read<'a> for Option<T> {
             Some(validity) if !validity.get(row) => None,
             _ => Some(T::get(column, row)),
         }
+    }
+
+    #[inline]
+    fn block(column: &Self::Column, start: usize) -> Self::Block {
+        let present = T::validity(column).map_or(Mask::MAX, |validity| validity.block(start));
+        (T::block(column, start), present)
+    }
+
+    #[inline]
+    fn of((block, present): Self::Block, i: usize) -> Self {
+        (present >> i & 1 == 1).then(|| T::of(block, i))
     }
 }
 
@@ -342,6 +402,7 @@ impl<T: Item> Item for Vec<T> {}
 
 impl<'a, T: Read<'a> + Item> Read<'a> for Vec<T> {
     type Column = ListColumn<'a, T::Column>;
+    type Block = (Self::Column, usize);
 
     fn declare(name: &str, nullable: bool, fields: &mut Vec<Field>) {
         declare(name, DataType::List, nullable, 1, fields);
@@ -368,6 +429,14 @@ impl<'a, T: Read<'a> + Item> Read<'a> for Vec<T> {
             .range(row)
             .map(|item| T::get(&column.items, item))
             .collect()
+    }
+
+    fn block(column: &Self::Column, start: usize) -> Self::Block {
+        (*column, start)
+    }
+
+    fn of((column, start): Self::Block, i: usize) -> Self {
+        Self::get(&column, start + i)
     }
 }
 
