@@ -91,7 +91,9 @@ async fn messages_of_a_cancelled_run_that_still_wait_are_not_run() {
 
 #[tokio::test]
 async fn another_control_plane_can_ask_for_a_cancellation() {
-    let kit = Kit::with(|_| To::Nothing { tasks: 4 }, |_| Plan::Graph).await;
+    let mut kit = Kit::with(|_| To::Nothing { tasks: 4 }, |_| Plan::Graph).await;
+    // The owner hears of it when it renews its lease.
+    kit.options.lease_ms = 1_500;
     kit.runner.script(|_, _| Act::Hang);
     let (owner, other) = (kit.process(), kit.process());
     let run = owner.control_plane.submit(submission()).await.unwrap();
@@ -110,6 +112,7 @@ async fn a_cancellation_outlives_a_crash() {
     let run = first.control_plane.submit(submission()).await.unwrap();
     first.until(run, |snapshot| snapshot.phase == RunPhase::Running).await;
     first.kill().await;
+    kit.expire(run).await;
     let second = kit.process();
     second.control_plane.cancel(run, "ann").await.unwrap();
     second.control_plane.resume(run).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weir_control_plane::store::{Durability, SqliteStore, Store};
+use weir_control_plane::store::{Durability, Lease, SqliteStore, Store};
 use weir_control_plane::{ControlPlane, Environment, Options};
 use weir_model::{Event, EventRecord, RunId, RunSnapshot, TaskId};
 use weir_platform::{MemoryQueue, MemoryQueueOptions, Queue, Storage};
@@ -24,7 +24,10 @@ pub(crate) struct Kit {
     pub(crate) storage: Storage,
     pub(crate) runner: Arc<ScriptedRunner>,
     pub(crate) planner: Arc<ScriptedPlanner>,
+    /// Of the processes that are started from now on.
     pub(crate) options: Options,
+    /// Of their workers.
+    pub(crate) visibility_ms: u64,
 }
 
 /// A control plane with its queues and a worker: what one process holds in embedded mode.
@@ -54,11 +57,12 @@ impl Kit {
                 act: Box::new(plan),
             }),
             options: Options {
-                lease_ms: 400,
+                lease_ms: 30_000,
                 grace_ms: 1_000,
                 snapshot_ms: 1,
                 ..Options::default()
             },
+            visibility_ms: 30_000,
             dir,
             store,
             storage,
@@ -93,7 +97,7 @@ impl Kit {
         let options = WorkerOptions {
             slots: 4,
             task_threads: 0,
-            visibility_ms: 300,
+            visibility_ms: self.visibility_ms,
             heartbeat_ms: 20,
             drain_ms: 0,
             stop_ms: 200,
@@ -142,6 +146,11 @@ impl Kit {
         let manifest = std::fs::read(self.out().join("part.manifest.json")).unwrap();
         let manifest: weir_model::OutputManifest = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest.files.len(), parts.len());
+    }
+
+    /// Lets the lease of a run whose first owner was killed run out.
+    pub(crate) async fn expire(&self, run: RunId) {
+        self.store.lease_release(&Lease { run, epoch: 1 }).await.unwrap();
     }
 
     pub(crate) async fn events(&self, run: RunId) -> Vec<EventRecord> {

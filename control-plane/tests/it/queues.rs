@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weir_model::RunOutcome;
+use weir_model::{Event, EventRecord, RunOutcome};
 use weir_platform::{Delivery, MemoryQueue, MemoryQueueOptions, Queue, QueueError, Receipt, SendMessage};
 
 use crate::kit::{Kit, eventually};
-use crate::script::{Act, MAPS, Plan, REDUCES, To, submission, task};
+use crate::script::{Act, MAPS, Plan, REDUCES, To, impatient, submission, task};
 
 /// Changes what is sent to a queue.
 struct Meddling<F> {
@@ -72,7 +72,7 @@ async fn lost_task_messages_are_sent_again() {
         tasks,
         Meddling::new(|message| vec![message]),
     );
-    let run = process.control_plane.submit(submission()).await.unwrap();
+    let run = process.control_plane.submit(impatient()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     kit.check_output();
@@ -88,7 +88,7 @@ async fn lost_reports_are_made_up_for() {
         Meddling::new(|message| vec![message]),
         reports,
     );
-    let run = process.control_plane.submit(submission()).await.unwrap();
+    let run = process.control_plane.submit(impatient()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     kit.check_output();
@@ -138,21 +138,28 @@ async fn a_full_queue_slows_a_run_down_and_no_more() {
 
 #[tokio::test]
 async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
-    let kit = Kit::new().await;
+    let kit = Kit {
+        visibility_ms: 300,
+        ..Kit::new().await
+    };
     // Longer than both the visibility timeout and the attempt timeout.
     kit.runner.script(|id, _| match id == task(0, 0) {
         true => Act::WorkAfter(Duration::from_millis(900)),
         false => Act::Work,
     });
     let process = kit.process();
-    let run = process.control_plane.submit(submission()).await.unwrap();
+    let run = process.control_plane.submit(impatient()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
-    assert_eq!(kit.runner.executions(task(0, 0)), 1, "heartbeats keep it alive");
+    let failed = |record: &EventRecord| matches!(record.event, Event::AttemptFailed { .. });
+    assert!(!kit.events(run).await.iter().any(failed), "heartbeats keep it alive");
     kit.check_output();
 
     // Without its worker the attempt is silent; another worker takes the task over.
-    let kit = Kit::new().await;
+    let kit = Kit {
+        visibility_ms: 300,
+        ..Kit::new().await
+    };
     kit.runner.script(|id, nth| match (id == task(0, 0), nth) {
         (true, 1) => Act::Hang,
         _ => Act::Work,
@@ -161,7 +168,7 @@ async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
     let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
     let store = Arc::new(kit.store.clone());
     let process = kit.process_with(store.clone(), tasks.clone(), reports.clone());
-    let run = process.control_plane.submit(submission()).await.unwrap();
+    let run = process.control_plane.submit(impatient()).await.unwrap();
     process
         .until(run, |snapshot| {
             snapshot.stages.first().is_some_and(|stage| stage.done == 3)
@@ -171,7 +178,7 @@ async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
     let other = kit.process_with(store, tasks, reports);
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
-    assert_eq!(kit.runner.executions(task(0, 0)), 2);
+    assert!(kit.runner.executions(task(0, 0)) > 1);
     kit.check_output();
     drop(other);
 }

@@ -12,7 +12,7 @@ use weir_control_plane::{Error as ControlPlaneError, Options};
 use weir_model::{EventRecord, RunId, RunOutcome, Submission};
 
 use crate::kit::{Kit, eventually};
-use crate::script::{Act, MAPS, Plan, REDUCES, To, submission, task};
+use crate::script::{Act, MAPS, REDUCES, submission, task};
 
 /// When a [`Mortal`] store dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,20 +131,18 @@ impl Store for Mortal {
     }
 }
 
-async fn quick_kit() -> Kit {
+async fn kit_with_lease(lease_ms: u64) -> Kit {
     let kit = Kit::new().await;
-    Kit {
-        options: Options {
-            lease_ms: 60,
-            ..kit.options.clone()
-        },
-        ..kit
-    }
+    let options = Options {
+        lease_ms,
+        ..kit.options.clone()
+    };
+    Kit { options, ..kit }
 }
 
 /// Runs the job in a process that dies at the given append, and again in another; says whether the first one died.
 async fn survives(death: Death, appends: i64) -> bool {
-    let kit = quick_kit().await;
+    let kit = Kit::new().await;
     let mortal = Mortal::new(kit.store.clone(), death, appends);
     let mut dead = mortal.dead.subscribe();
     let first = kit.process_over(mortal);
@@ -156,6 +154,7 @@ async fn survives(death: Death, appends: i64) -> bool {
         }) => false,
     };
     first.kill().await;
+    kit.expire(run).await;
     let before: HashMap<_, _> = kit
         .acceptances(run)
         .await
@@ -223,7 +222,7 @@ async fn a_crash_between_any_append_and_its_effects_loses_no_accepted_work_and_d
 
 #[tokio::test]
 async fn a_run_whose_owner_is_alive_is_not_taken_over() {
-    let kit = Kit::with(|_| To::Nothing { tasks: 4 }, |_| Plan::Graph).await;
+    let kit = kit_with_lease(1_500).await;
     kit.runner.script(|_, _| Act::Hang);
     let (first, second) = (kit.process(), kit.process());
     let run = first.control_plane.submit(submission()).await.unwrap();
@@ -235,7 +234,7 @@ async fn a_run_whose_owner_is_alive_is_not_taken_over() {
 
 #[tokio::test]
 async fn after_a_kill_another_control_plane_goes_on_when_the_lease_has_run_out() {
-    let kit = Kit::new().await;
+    let kit = kit_with_lease(1_500).await;
     kit.runner.script(|id, nth| match (id == task(1, 1), nth) {
         (true, 1) => Act::Hang,
         _ => Act::Work,
@@ -263,14 +262,7 @@ async fn after_a_kill_another_control_plane_goes_on_when_the_lease_has_run_out()
 
 #[tokio::test]
 async fn a_shutdown_gives_runs_back_at_once() {
-    let kit = Kit::new().await;
-    let kit = Kit {
-        options: Options {
-            lease_ms: 3_600_000,
-            ..kit.options.clone()
-        },
-        ..kit
-    };
+    let kit = kit_with_lease(3_600_000).await;
     kit.runner.script(|id, nth| match (id == task(1, 1), nth) {
         (true, 1) => Act::Hang,
         _ => Act::Work,
@@ -298,14 +290,16 @@ async fn a_shutdown_gives_runs_back_at_once() {
 
 #[tokio::test]
 async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
-    let kit = quick_kit().await;
+    let mut kit = kit_with_lease(60).await;
     kit.runner.script(|id, _| match id.stage.0 {
         1 => Act::WorkAfter(Duration::from_millis(200)),
         _ => Act::Work,
     });
     let mut cut_off = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
     Arc::get_mut(&mut cut_off).unwrap().renewals_fail = true;
-    let (first, second) = (kit.process_over(cut_off), kit.process());
+    let first = kit.process_over(cut_off);
+    kit.options.lease_ms = 30_000;
+    let second = kit.process();
     let run = first.control_plane.submit(submission()).await.unwrap();
     let mut watch = first.control_plane.watch(run).await.unwrap();
     let stopped = async { while watch.changed().await.is_ok() {} };
@@ -323,7 +317,7 @@ async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
 
 #[tokio::test]
 async fn an_owner_that_was_overtaken_in_its_sleep_writes_nothing_more() {
-    let kit = quick_kit().await;
+    let kit = kit_with_lease(1_500).await;
     let process = kit.process();
     kit.runner.script(|_, _| Act::WorkAfter(Duration::from_millis(300)));
     let run = process.control_plane.submit(submission()).await.unwrap();

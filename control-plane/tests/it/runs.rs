@@ -82,11 +82,9 @@ async fn a_run_without_stages_succeeds() {
 async fn thousands_of_tasks_and_many_runs_go_through() {
     let kit = Kit::with(|_| To::Nothing { tasks: 2_000 }, |_| Plan::Graph).await;
     let process = kit.process();
-    let mut patient = submission();
-    patient.settings.attempt_timeout_ms = 60_000;
     let mut runs = Vec::new();
     for _ in 0..3 {
-        runs.push(process.control_plane.submit(patient.clone()).await.unwrap());
+        runs.push(process.control_plane.submit(submission()).await.unwrap());
     }
     for run in runs {
         let snapshot = process.finished(run).await;

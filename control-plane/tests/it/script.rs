@@ -90,12 +90,16 @@ pub(crate) fn graph(run: RunId, to: &To) -> StageGraph {
     }
 }
 
-/// A submission whose timeouts are short and whose tasks are one partition each.
+/// A submission that misses a lost message soon; an attempt of it may run twice when the machine is busy.
+pub(crate) fn impatient() -> Submission {
+    let mut submission = submission();
+    submission.settings.attempt_timeout_ms = 400;
+    submission
+}
+
+/// A submission whose tasks are one partition each.
 pub(crate) fn submission() -> Submission {
-    let mut settings = RunSettings {
-        attempt_timeout_ms: 400,
-        ..RunSettings::default()
-    };
+    let mut settings = RunSettings::default();
     settings.retry.backoff_ms = 10;
     settings.coalesce.target_bytes = 1;
     settings.coalesce.min_bytes = 0;

@@ -114,13 +114,19 @@ async fn rows(store: &impl Store) {
 }
 
 async fn leases(store: &impl Store) {
-    let lease = create(store, "a", Duration::from_millis(20)).await;
+    let lease = create(store, "a", LONG).await;
     let run = lease.run;
     assert!(matches!(
         store.lease_acquire(run, "b", LONG).await.unwrap(),
         Acquired::Held { owner, .. } if owner == "a"
     ));
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(
+        store
+            .lease_renew(std::slice::from_ref(&lease), Duration::ZERO)
+            .await
+            .unwrap()[0]
+            .is_some()
+    );
     let nobody_asked = Some(Renewal {
         cancel_requested_by: None,
     });
@@ -162,9 +168,8 @@ async fn leases(store: &impl Store) {
 }
 
 async fn fences(store: &impl Store) {
-    let first = create(store, "a", Duration::from_millis(1)).await;
+    let first = create(store, "a", Duration::ZERO).await;
     let run = first.run;
-    tokio::time::sleep(Duration::from_millis(10)).await;
     store
         .run_append(&first, &[note(run, 2)], None)
         .await
