@@ -22,6 +22,9 @@ use crate::wasm::{Functions, WasmFunctionRef};
 /// The schema whose tables describe the others.
 const INFORMATION_SCHEMA: &str = "information_schema";
 
+/// Options that DataFusion's serialised scans leave out, so that a task would read something else.
+const UNSUPPORTED_OPTIONS: [&str; 2] = ["format.terminator", "format.newline_delimited"];
+
 /// Plans `statement`, with `tables` and what `setup` defines in reach, as the parts of `builder`.
 ///
 /// # Errors
@@ -118,6 +121,16 @@ async fn set_up(context: &SessionContext, statement: &str, base: &str) -> Result
     let plan = context.state().create_logical_plan(statement).await?;
     let plan = match plan {
         LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
+            if let Some(option) = table
+                .options
+                .keys()
+                .find(|option| UNSUPPORTED_OPTIONS.contains(&option.as_str()))
+            {
+                return Err(unsupported(
+                    &format!("the table option {option}"),
+                    "leave it out, or convert the files",
+                ));
+            }
             for location in &mut table.locations {
                 *location = tables::absolute(location, base);
             }

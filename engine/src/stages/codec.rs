@@ -29,6 +29,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use weir_model::{Digest, StageId};
 
+use super::travel::{self, CompressedScan};
 use crate::io::scan::{ScanExec, ScanSpec};
 use crate::pipeline;
 use crate::pipeline::operators::RowsSpec;
@@ -42,6 +43,8 @@ use crate::wasm::{
 enum Operator {
     ShuffleReader(ReaderSpec),
     Scan(ScanSpec),
+    /// How the files of the scan below are compressed, by name.
+    CompressedScan(String),
     Rows(RowsSpec),
     FlatMap {
         function: WasmFunctionRef,
@@ -93,7 +96,7 @@ impl PlanCodec {
 
     /// A whole plan as bytes.
     pub fn encode(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
-        Ok(physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), self)?.into())
+        Ok(physical_plan_to_bytes_with_extension_codec(travel::prepare(plan)?, self)?.into())
     }
 
     /// The Wasm modules of the functions that were encoded since the last call.
@@ -158,6 +161,12 @@ impl PhysicalExtensionCodec for PlanCodec {
         match postcard::from_bytes(bytes).map_err(invalid)? {
             Operator::ShuffleReader(spec) => decode_reader(&spec, &decoder),
             Operator::Scan(spec) => Ok(Arc::new(ScanExec::new(spec)?)),
+            Operator::CompressedScan(compression) => {
+                let [input] = inputs else {
+                    return internal_err!("a scan of a stage plan has {} inputs", inputs.len());
+                };
+                CompressedScan::restore(input, compression.parse().map_err(invalid)?)
+            }
             Operator::Rows(spec) => spec.decode(inputs, &decoder),
             Operator::FlatMap { function, spec, args } => {
                 let [input] = inputs else {
@@ -185,6 +194,8 @@ impl PhysicalExtensionCodec for PlanCodec {
             Operator::ShuffleReader(encode_reader(reader, &encoder)?)
         } else if let Some(scan) = node.downcast_ref::<ScanExec>() {
             Operator::Scan(scan.spec().clone())
+        } else if let Some(scan) = node.downcast_ref::<CompressedScan>() {
+            Operator::CompressedScan(scan.compression().to_string())
         } else if let Some(rows) = RowsSpec::encode(&node, &encoder)? {
             Operator::Rows(rows)
         } else if let Some(map) = node.downcast_ref::<WasmFlatMapExec>() {

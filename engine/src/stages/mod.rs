@@ -18,6 +18,7 @@ mod flow;
 mod joins;
 mod plan;
 mod shared;
+mod travel;
 
 pub use builder::{Planned, StageBuilder};
 pub use joins::DistributedJoins;

@@ -2,6 +2,9 @@
 
 mod driver;
 mod pipeline;
+mod plans;
+mod sql;
+mod tasks;
 mod tpch;
 #[path = "../tpch/mod.rs"]
 mod tpch_data;
