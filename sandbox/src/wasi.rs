@@ -229,7 +229,7 @@ pub(crate) struct Random(u64);
 
 impl Default for Random {
     fn default() -> Self {
-        Self(0x5eed_0f_0e1e_57a7)
+        Self(0x05ee_d0f0_e1e5_7a7e)
     }
 }
 

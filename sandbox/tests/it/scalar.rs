@@ -92,7 +92,7 @@ fn text_owned_and_borrowed() {
     let module = module("kinds");
     let mut shout = module.open_scalar("shout", &OpenOptions::default()).unwrap();
     let input = text([Some("straße"), None, Some("")]);
-    let shouted = shout.call(&[input.clone()]).unwrap();
+    let shouted = shout.call(std::slice::from_ref(&input)).unwrap();
     assert_eq!(&shouted.column, &text([Some("STRASSE"), None, Some("")]));
     assert_eq!(
         &shout.call(&[input.slice(1, 2)]).unwrap().column,

@@ -169,7 +169,7 @@ pub(crate) fn report() {
             }
         }
         #[cfg(not(target_arch = "wasm32"))]
-        drop(report);
+        let _ = report;
     }
 }
 
