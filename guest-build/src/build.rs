@@ -217,6 +217,8 @@ fn flags(dir: &Path, cargo_home: Option<OsString>, home: Option<PathBuf>) -> Vec
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     flags.extend(cargo_home.map(|cargo_home| remap(&cargo_home, "/cargo")));
     flags.push(remap(source, "/source"));
+    // The compiler's own messages keep them.
+    flags.push("--remap-path-scope=macro,debuginfo,coverage,object".to_owned());
     flags
 }
 
@@ -294,7 +296,7 @@ mod tests {
         let guest = root.join("examples/guest");
         let remapped = |cargo_home: Option<&str>| {
             let flags = flags(&guest, cargo_home.map(OsString::from), Some("/home/me".into()));
-            flags[1..].to_vec()
+            flags[1..3].to_vec()
         };
         let source = format!("--remap-path-prefix={}=/source", root.display());
         assert_eq!(remapped(None), ["--remap-path-prefix=/home/me/.cargo=/cargo", &source]);

@@ -8,3 +8,4 @@ mod sql;
 mod support;
 mod validate;
 mod wordcount;
+mod wordcount_component;
