@@ -61,7 +61,10 @@ pub struct FileSet {
 impl Location {
     /// Makes `path` absolute: relative to `base`, which is an absolute path or a URL.
     pub fn resolve(base: &str, path: &str) -> Result<Self, LocationError> {
-        let invalid = |reason: String| LocationError::Invalid { path: path.to_owned(), reason };
+        let invalid = |reason: String| LocationError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
         if path.is_empty() {
             return Err(invalid("it is empty".to_owned()));
         }
@@ -72,16 +75,21 @@ impl Location {
         };
         let (store, absolute) = match joined.split_once("://") {
             None => ("file:///".to_owned(), joined.as_str()),
-            Some(("file", rest)) => {
-                ("file:///".to_owned(), rest.find('/').map_or("/", |slash| &rest[slash..]))
-            }
+            Some(("file", rest)) => (
+                "file:///".to_owned(),
+                rest.find('/').map_or("/", |slash| &rest[slash..]),
+            ),
             Some((scheme, rest)) => {
                 let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 (format!("{scheme}://{host}"), path)
             }
         };
         let store = ObjectStoreUrl::parse(store).map_err(|error| invalid(error.strip_backtrace()))?;
-        Ok(Self { store, path: normalise(absolute), folder: joined.ends_with('/') })
+        Ok(Self {
+            store,
+            path: normalise(absolute),
+            folder: joined.ends_with('/'),
+        })
     }
 
     /// The absolute path or URL, for messages and sinks.
@@ -120,7 +128,10 @@ impl Location {
             return Err(LocationError::NoMatch(self.absolute()));
         }
         files.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(FileSet { store: self.store.clone(), files })
+        Ok(FileSet {
+            store: self.store.clone(),
+            files,
+        })
     }
 
     async fn file_or_folder(&self, store: &Arc<dyn ObjectStore>) -> Result<Vec<ObjectMeta>, LocationError> {
@@ -131,7 +142,12 @@ impl Location {
                 Err(object_store::Error::NotFound { .. }) => {}
                 // A folder of a file system is found, but is no file.
                 Err(_) if self.local().is_some_and(|path| path.is_dir()) => {}
-                Err(source) => return Err(LocationError::Storage { path: self.absolute(), source }),
+                Err(source) => {
+                    return Err(LocationError::Storage {
+                        path: self.absolute(),
+                        source,
+                    });
+                }
             }
         }
         let hidden = |file: &ObjectMeta| {
@@ -152,8 +168,11 @@ impl Location {
             require_literal_separator: true,
             require_literal_leading_dot: false,
         };
-        let folder: Vec<&str> =
-            self.path.split('/').take_while(|part| !part.contains(['*', '?', '['])).collect();
+        let folder: Vec<&str> = self
+            .path
+            .split('/')
+            .take_while(|part| !part.contains(['*', '?', '[']))
+            .collect();
         let files = self.list(store, &self.object_path(&folder.join("/"))?).await?;
         let matches = |file: &ObjectMeta| pattern.matches_with(file.location.as_ref(), options);
         Ok(files.into_iter().filter(matches).collect())
@@ -161,7 +180,10 @@ impl Location {
 
     async fn list(&self, store: &Arc<dyn ObjectStore>, prefix: &ObjectPath) -> Result<Vec<ObjectMeta>, LocationError> {
         let listed: Result<Vec<_>, _> = store.list(Some(prefix)).try_collect().await;
-        listed.map_err(|source| LocationError::Storage { path: self.absolute(), source })
+        listed.map_err(|source| LocationError::Storage {
+            path: self.absolute(),
+            source,
+        })
     }
 }
 
@@ -197,7 +219,9 @@ mod tests {
     }
 
     async fn found(folder: &Path, path: &str) -> Result<Vec<String>, LocationError> {
-        let set = Location::resolve(folder.to_str().unwrap(), path)?.files(&SessionContext::new()).await?;
+        let set = Location::resolve(folder.to_str().unwrap(), path)?
+            .files(&SessionContext::new())
+            .await?;
         let prefix = folder.to_str().unwrap().trim_start_matches('/').to_owned() + "/";
         let name = |file: &ObjectMeta| file.location.as_ref().strip_prefix(&prefix).unwrap().to_owned();
         Ok(set.files.iter().map(name).collect())
@@ -207,7 +231,14 @@ mod tests {
     async fn files_globs_and_folders() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        for name in ["a.csv", "b.csv", "c d.txt", "sub/e.csv", "sub/_weir/f.csv", "sub/.g.csv"] {
+        for name in [
+            "a.csv",
+            "b.csv",
+            "c d.txt",
+            "sub/e.csv",
+            "sub/_weir/f.csv",
+            "sub/.g.csv",
+        ] {
             std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
             std::fs::write(folder.join(name), "x").unwrap();
         }

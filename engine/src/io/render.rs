@@ -16,7 +16,12 @@ pub struct PythonText;
 impl PythonJson {
     /// Appends a row as an object.
     pub fn write_row(out: &mut String, batch: &RecordBatch, row: usize) -> Result<(), ArrowError> {
-        write_fields(out, batch.schema_ref().fields().iter().map(|field| field.name()), batch.columns(), row)
+        write_fields(
+            out,
+            batch.schema_ref().fields().iter().map(|field| field.name()),
+            batch.columns(),
+            row,
+        )
     }
 
     /// Appends one value.
@@ -104,7 +109,11 @@ impl PythonText {
         }
         let mut text = String::new();
         Self::write(&mut text, array, row)?;
-        let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+        let quote = if text.contains('\'') && !text.contains('"') {
+            '"'
+        } else {
+            '\''
+        };
         out.push(quote);
         for c in text.chars() {
             match c {
@@ -133,7 +142,9 @@ pub fn python_float(out: &mut String, value: f64) {
         if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
             let text = format!("{value:e}");
             let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+            let (sign, exponent) = exponent
+                .strip_prefix('-')
+                .map_or(('+', exponent), |exponent| ('-', exponent));
             let _ = write!(out, "{digits}e{sign}{exponent:0>2}");
         } else {
             let _ = write!(out, "{value:?}");
@@ -174,7 +185,11 @@ fn write_json_string(out: &mut String, text: &str) {
 }
 
 fn write_bytes(out: &mut String, bytes: &[u8]) {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' };
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
+        b'"'
+    } else {
+        b'\''
+    };
     out.push('b');
     out.push(char::from(quote));
     for &byte in bytes {
@@ -194,7 +209,12 @@ fn write_bytes(out: &mut String, bytes: &[u8]) {
 }
 
 fn write_struct(out: &mut String, array: &StructArray, row: usize) -> Result<(), ArrowError> {
-    write_fields(out, array.fields().iter().map(|field| field.name()), array.columns(), row)
+    write_fields(
+        out,
+        array.fields().iter().map(|field| field.name()),
+        array.columns(),
+        row,
+    )
 }
 
 fn write_map(out: &mut String, array: &dyn Array, row: usize) -> Result<(), ArrowError> {
@@ -236,7 +256,10 @@ fn separate(out: &mut String, index: usize) {
 }
 
 fn is_list(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _))
+    matches!(
+        data_type,
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _)
+    )
 }
 
 fn list_items(array: &dyn Array, row: usize) -> Result<ArrayRef, ArrowError> {
@@ -283,10 +306,31 @@ mod tests {
 
     #[test]
     fn floats_as_python_writes_them() {
-        let values = [1.0, 0.1, 1e20, 1e16, 1e15, 1e-4, 1e-5, -1.5e-7, 123456789012345680.0, -0.0, 1e100];
+        let values = [
+            1.0,
+            0.1,
+            1e20,
+            1e16,
+            1e15,
+            1e-4,
+            1e-5,
+            -1.5e-7,
+            123456789012345680.0,
+            -0.0,
+            1e100,
+        ];
         let expect = [
-            "1.0", "0.1", "1e+20", "1e+16", "1000000000000000.0", "0.0001", "1e-05", "-1.5e-07",
-            "1.2345678901234568e+17", "-0.0", "1e+100",
+            "1.0",
+            "0.1",
+            "1e+20",
+            "1e+16",
+            "1000000000000000.0",
+            "0.0001",
+            "1e-05",
+            "-1.5e-07",
+            "1.2345678901234568e+17",
+            "-0.0",
+            "1e+100",
         ];
         check(Float64Array::from(values.to_vec()), &expect, &expect);
         check(
@@ -303,7 +347,11 @@ mod tests {
             &[r#""\u00e9\"/\n\ud83d\ude00""#, "null"],
             &["é\"/\n😀", "None"],
         );
-        check(BinaryArray::from(vec![&b"a'\x00"[..]]), &[r#""b\"a'\\x00\"""#], &[r#"b"a'\x00""#]);
+        check(
+            BinaryArray::from(vec![&b"a'\x00"[..]]),
+            &[r#""b\"a'\\x00\"""#],
+            &[r#"b"a'\x00""#],
+        );
         check(Date32Array::from(vec![0]), &["\"1970-01-01\""], &["1970-01-01"]);
     }
 
@@ -312,8 +360,14 @@ mod tests {
         let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
         check(list, &["[1, null]", "null"], &["[1, None]", "None"]);
         let row = StructArray::from(vec![
-            (Arc::new(Field::new("a", DataType::Int64, true)), Arc::new(Int64Array::from(vec![1])) as ArrayRef),
-            (Arc::new(Field::new("b", DataType::Utf8, true)), Arc::new(StringArray::from(vec!["it's"])) as ArrayRef),
+            (
+                Arc::new(Field::new("a", DataType::Int64, true)),
+                Arc::new(Int64Array::from(vec![1])) as ArrayRef,
+            ),
+            (
+                Arc::new(Field::new("b", DataType::Utf8, true)),
+                Arc::new(StringArray::from(vec!["it's"])) as ArrayRef,
+            ),
         ]);
         check(row, &[r#"{"a": 1, "b": "it's"}"#], &[r#"Row(a=1, b="it's")"#]);
     }

@@ -28,7 +28,11 @@ pub(super) async fn combine(
         if input.field(key).is_none() {
             return Err(place.no_field(key.span, key, input.names()));
         }
-        if config.combine.iter().any(|aggregation| aggregation.field.value == key.value) {
+        if config
+            .combine
+            .iter()
+            .any(|aggregation| aggregation.field.value == key.value)
+        {
             let message = format!("`{key}` is a field of group_by and of combine; give one of them another name");
             return Err(place.at(key.span, message));
         }
@@ -54,7 +58,10 @@ pub(super) async fn combine(
         if global {
             functions.push(count(lit(1_i64)).alias(ROWS));
         }
-        let names = config.combine.iter().map(|aggregation| Expr::Column(unqualified(&aggregation.field)));
+        let names = config
+            .combine
+            .iter()
+            .map(|aggregation| Expr::Column(unqualified(&aggregation.field)));
         let columns: Vec<Expr> = groups.iter().cloned().chain(names).collect();
         let mut plan = input.builder().aggregate(groups, functions)?;
         if global {
@@ -84,7 +91,7 @@ fn aggregate(expressions: &Expressions<'_>, wasm: &WasmCalls<'_>, aggregation: &
     let data_type = expressions.data_type(span, &value)?;
     let unfit = |what: &str| {
         let message = format!("{what} takes {}; this is {}", fit(what), type_name(&data_type));
-        place.at(span, message)
+        place.at(aggregation.function.span, message)
     };
     let number = || match &data_type {
         DataType::Boolean | DataType::Null => Some(cast(value.clone(), DataType::Int64)),
@@ -104,7 +111,9 @@ fn aggregate(expressions: &Expressions<'_>, wasm: &WasmCalls<'_>, aggregation: &
         AggregateFunction::Count => count(lit(1_i64)),
         AggregateFunction::Group => array_agg(value),
         AggregateFunction::Concat => {
-            let DataType::List(_) = &data_type else { return Err(unfit("concat")) };
+            let DataType::List(_) = &data_type else {
+                return Err(unfit("concat"));
+            };
             let lists = array_agg(value.clone()).filter(value.is_not_null()).build();
             flatten(lists.map_err(|error| place.failed(span, &error))?)
         }
@@ -140,12 +149,18 @@ async fn sql(place: Place<'_>, context: &SessionContext, config: &Combine, input
         planned.map_err(|error| place.failed(aggregation.function.span, &error))?;
         selected.push(column);
     }
-    let planned = Query::plan(context, &query(&keys, &selected), &tables).await.map_err(place.wrong())?;
+    let planned = Query::plan(context, &query(&keys, &selected), &tables)
+        .await
+        .map_err(place.wrong())?;
     planned.over(std::slice::from_ref(&input.plan)).map_err(place.wrong())
 }
 
 fn query(keys: &[String], selected: &[String]) -> String {
-    let group_by = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let group_by = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" GROUP BY {}", keys.join(", "))
+    };
     format!("SELECT {} FROM PCOLLECTION{group_by}", selected.join(", "))
 }
 
@@ -174,4 +189,3 @@ fn text(expression: &Expression) -> Option<&Spanned<String>> {
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
-

@@ -30,13 +30,13 @@ pub(super) fn case_sensitive(context: &SessionContext) -> SessionState {
 }
 
 impl<'a> Expressions<'a> {
-    pub(super) fn new(
-        place: Place<'a>,
-        input: &'a Flow,
-        context: &SessionContext,
-        wasm: &'a WasmCalls<'a>,
-    ) -> Self {
-        Self { place, input, state: case_sensitive(context), wasm }
+    pub(super) fn new(place: Place<'a>, input: &'a Flow, context: &SessionContext, wasm: &'a WasmCalls<'a>) -> Self {
+        Self {
+            place,
+            input,
+            state: case_sensitive(context),
+            wasm,
+        }
     }
 
     /// An expression in any language.
@@ -65,7 +65,10 @@ impl<'a> Expressions<'a> {
             Expression::Generic(_) => self.truth(span, expr),
             _ if matches!(data_type, DataType::Boolean | DataType::Null) => Ok(expr),
             _ => {
-                let message = format!("this is {} and no condition; compare it with something", type_name(&data_type));
+                let message = format!(
+                    "this is {} and no condition; compare it with something",
+                    type_name(&data_type)
+                );
                 Err(self.place.at(span, message))
             }
         }
@@ -91,8 +94,10 @@ impl<'a> Expressions<'a> {
     /// An expression with the type that the file says it must have, if it does.
     pub(super) fn typed(&self, span: Span, expr: Expr, output_type: Option<&Spanned<Value>>) -> Result<Expr> {
         let Some(wanted) = output_type else { return Ok(expr) };
-        let data_type = json_type(&wanted.value)
-            .ok_or_else(|| self.place.at(wanted.span, "this type is not supported; leave output_type out"))?;
+        let data_type = json_type(&wanted.value).ok_or_else(|| {
+            self.place
+                .at(wanted.span, "this type is not supported; leave output_type out")
+        })?;
         let found = self.data_type(span, &expr)?;
         if found == data_type || (found.is_string() && data_type == DataType::Utf8) {
             return Ok(expr);
@@ -106,7 +111,8 @@ impl<'a> Expressions<'a> {
 
     /// The type of an expression.
     pub(super) fn data_type(&self, span: Span, expr: &Expr) -> Result<DataType> {
-        expr.get_type(self.input.schema()).map_err(|error| self.place.failed(span, &error))
+        expr.get_type(self.input.schema())
+            .map_err(|error| self.place.failed(span, &error))
     }
 
     fn sql(&self, text: &Spanned<String>) -> Result<Expr> {
@@ -119,9 +125,11 @@ impl<'a> Expressions<'a> {
         let fields: Vec<&str> = self.input.names().collect();
         let parsed = GenericExpression::parse(text, &fields).map_err(|message| self.place.at(text.span, message))?;
         match &parsed {
-            GenericExpression::Compare { left, comparison, right } => {
-                self.compare(text.span, self.atom(left)?, *comparison, self.atom(right)?)
-            }
+            GenericExpression::Compare {
+                left,
+                comparison,
+                right,
+            } => self.compare(text.span, self.atom(left)?, *comparison, self.atom(right)?),
             atom => self.atom(atom),
         }
     }
@@ -143,7 +151,7 @@ impl<'a> Expressions<'a> {
         let (left_type, right_type) = (self.data_type(span, &left)?, self.data_type(span, &right)?);
         let comparable = unify(&as_number(&left_type), &as_number(&right_type)).is_some();
         let [left, right] = [(left, &left_type), (right, &right_type)].map(|(expr, data_type)| match data_type {
-            DataType::Boolean if !(left_type == right_type) => cast(expr, DataType::Int64),
+            DataType::Boolean if left_type != right_type => cast(expr, DataType::Int64),
             _ => expr,
         });
         let operator = match comparison {
@@ -152,7 +160,11 @@ impl<'a> Expressions<'a> {
                     true => binary(left, Operator::IsNotDistinctFrom, right),
                     false => left.is_null().and(right.is_null()),
                 };
-                return Ok(if comparison == Comparison::Equal { equal } else { not(equal) });
+                return Ok(if comparison == Comparison::Equal {
+                    equal
+                } else {
+                    not(equal)
+                });
             }
             Comparison::Less => Operator::Lt,
             Comparison::LessOrEqual => Operator::LtEq,
@@ -178,7 +190,11 @@ impl<'a> Expressions<'a> {
 
 /// Python's booleans are numbers.
 fn as_number(data_type: &DataType) -> DataType {
-    if *data_type == DataType::Boolean { DataType::Int64 } else { data_type.clone() }
+    if *data_type == DataType::Boolean {
+        DataType::Int64
+    } else {
+        data_type.clone()
+    }
 }
 
 fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
@@ -197,7 +213,9 @@ fn literal(value: &Value) -> Expr {
 
 /// A JSON schema type as a type of Arrow.
 fn json_type(schema: &Value) -> Option<DataType> {
-    let Some(Value::String(name)) = schema.get("type") else { return None };
+    let Some(Value::String(name)) = schema.get("type") else {
+        return None;
+    };
     Some(match name.as_str() {
         "string" => DataType::Utf8,
         "integer" => DataType::Int64,
@@ -206,7 +224,9 @@ fn json_type(schema: &Value) -> Option<DataType> {
         "bytes" => DataType::Binary,
         "array" => DataType::List(Arc::new(Field::new_list_field(json_type(schema.get("items")?)?, true))),
         "object" => {
-            let Some(Value::Map(properties)) = schema.get("properties") else { return None };
+            let Some(Value::Map(properties)) = schema.get("properties") else {
+                return None;
+            };
             let field = |(name, schema): &(String, Value)| Some(Field::new(name, json_type(schema)?, true));
             DataType::Struct(properties.iter().map(field).collect::<Option<_>>()?)
         }

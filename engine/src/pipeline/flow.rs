@@ -22,7 +22,10 @@ impl Flow {
     /// The rows of a table, read by `transform`.
     pub(super) fn table(transform: &str, table: Arc<dyn TableProvider>) -> Result<Self> {
         let plan = LogicalPlanBuilder::scan(name(transform), provider_as_source(table), None)?.build()?;
-        Ok(Self { plan, transforms: vec![transform.to_owned()] })
+        Ok(Self {
+            plan,
+            transforms: vec![transform.to_owned()],
+        })
     }
 
     /// The same rows after more was done with them.
@@ -31,11 +34,7 @@ impl Flow {
     }
 
     /// What comes of several inputs.
-    pub(super) fn join<'a>(
-        inputs: impl IntoIterator<Item = &'a Self>,
-        transform: &str,
-        plan: LogicalPlan,
-    ) -> Self {
+    pub(super) fn join<'a>(inputs: impl IntoIterator<Item = &'a Self>, transform: &str, plan: LogicalPlan) -> Self {
         let mut transforms: Vec<String> = Vec::new();
         for name in inputs.into_iter().flat_map(|input| &input.transforms) {
             if !transforms.contains(name) {
@@ -59,7 +58,9 @@ impl Flow {
     /// A field and its position.
     pub(super) fn field(&self, name: &str) -> Option<(usize, &Field)> {
         let fields = self.schema().fields().iter().enumerate();
-        fields.map(|(index, field)| (index, field.as_ref())).find(|(_, field)| field.name() == name)
+        fields
+            .map(|(index, field)| (index, field.as_ref()))
+            .find(|(_, field)| field.name() == name)
     }
 
     /// The field at a position, as an expression.
@@ -69,7 +70,9 @@ impl Flow {
 
     /// All fields, as expressions that keep their names.
     pub(super) fn columns(&self) -> Vec<Expr> {
-        (0..self.schema().fields().len()).map(|index| self.column(index)).collect()
+        (0..self.schema().fields().len())
+            .map(|index| self.column(index))
+            .collect()
     }
 
     /// The plan, to be built on.
@@ -105,7 +108,10 @@ pub(super) fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
             Some(DataType::List(Arc::new(Field::new_list_field(item, true))))
         }
         (DataType::Struct(a), DataType::Struct(b)) => {
-            let mut fields: Vec<Field> = a.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+            let mut fields: Vec<Field> = a
+                .iter()
+                .map(|field| field.as_ref().clone().with_nullable(true))
+                .collect();
             for field in b {
                 match fields.iter_mut().find(|known| known.name() == field.name()) {
                     Some(known) => known.set_data_type(unify(known.data_type(), field.data_type())?),
@@ -122,7 +128,10 @@ pub(super) fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
 }
 
 fn is_bytes(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+    matches!(
+        data_type,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+    )
 }
 
 /// A type in words for people.

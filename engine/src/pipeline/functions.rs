@@ -33,7 +33,9 @@ struct NotNull {
 
 impl NotNull {
     fn new() -> Self {
-        Self { signature: Signature::any(3, Volatility::Immutable) }
+        Self {
+            signature: Signature::any(3, Volatility::Immutable),
+        }
     }
 }
 

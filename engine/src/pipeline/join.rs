@@ -14,7 +14,10 @@ use super::problems::{Place, Result};
 /// Rows of several inputs side by side.
 pub(super) fn join(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) -> Result<LogicalPlan> {
     let aliased = |flow: &Flow, tag: &str| {
-        flow.builder().project(flow.columns())?.alias(TableReference::bare(tag.to_owned()))?.build()
+        flow.builder()
+            .project(flow.columns())?
+            .alias(TableReference::bare(tag.to_owned()))?
+            .build()
     };
     let find = |tag: &str| inputs.iter().find(|(known, _)| *known == tag).map(|(_, flow)| *flow);
     let column = |(tag, field): &(String, Spanned<String>)| {
@@ -24,7 +27,9 @@ pub(super) fn join(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) ->
             None => Err(place.no_field(field.span, field, flow.names())),
         }
     };
-    let Some((first_tag, first)) = inputs.first() else { return Err(place.here("there is nothing to join")) };
+    let Some((first_tag, first)) = inputs.first() else {
+        return Err(place.here("there is nothing to join"));
+    };
     let mut plan = LogicalPlanBuilder::from(aliased(first, first_tag).map_err(place.wrong())?);
     for step in &config.steps {
         let mut conditions = Vec::with_capacity(step.on.len());
@@ -55,7 +60,9 @@ pub(super) fn join(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) ->
         plan = plan.join_on(right, kind, conditions).map_err(place.wrong())?;
     }
     let columns = output(place, config, inputs)?;
-    plan.project(columns).and_then(|plan| plan.build()).map_err(place.wrong())
+    plan.project(columns)
+        .and_then(|plan| plan.build())
+        .map_err(place.wrong())
 }
 
 /// The fields of the output. A name that is taken already gets a number, as in Calcite: `id`, `id0`, `id1`.
@@ -89,7 +96,9 @@ fn output(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) -> Result<V
     let mut taken: HashSet<String> = HashSet::new();
     let unique = |(name, expr): (String, Expr)| {
         let numbered = (0..).map(|number| format!("{name}{number}"));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
+        let free = std::iter::once(name.clone())
+            .chain(numbered)
+            .find(|name| !taken.contains(name));
         let free = free.unwrap_or(name);
         taken.insert(free.clone());
         expr.alias(free)
@@ -98,7 +107,10 @@ fn output(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) -> Result<V
 }
 
 fn qualified(tag: &str, name: &str) -> Expr {
-    Expr::Column(datafusion::common::Column::new(Some(TableReference::bare(tag.to_owned())), name))
+    Expr::Column(datafusion::common::Column::new(
+        Some(TableReference::bare(tag.to_owned())),
+        name,
+    ))
 }
 
 fn as_type(expr: Expr, from: &DataType, to: &DataType) -> Expr {
@@ -139,8 +151,12 @@ pub(super) fn flatten(place: Place<'_>, inputs: &[&Flow]) -> Result<LogicalPlan>
     let union = || {
         let mut plans = inputs.iter().map(|input| one(input));
         let first = plans.next().transpose()?;
-        let Some(first) = first else { return LogicalPlanBuilder::empty(false).build() };
-        plans.try_fold(LogicalPlanBuilder::from(first), |all, plan| all.union(plan?))?.build()
+        let Some(first) = first else {
+            return LogicalPlanBuilder::empty(false).build();
+        };
+        plans
+            .try_fold(LogicalPlanBuilder::from(first), |all, plan| all.union(plan?))?
+            .build()
     };
     union().map_err(place.wrong())
 }

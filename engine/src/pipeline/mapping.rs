@@ -65,7 +65,12 @@ impl RowWise {
             let dropped: HashSet<&str> = config.drop.iter().map(|name| name.as_str()).collect();
             for (index, name) in input.names().enumerate().filter(|(_, name)| !dropped.contains(name)) {
                 let (name, expr, sql) = (name.to_owned(), input.column(index), Some(quoted(name)));
-                fields.push(Mapped { name, expr, span: Span::default(), sql });
+                fields.push(Mapped {
+                    name,
+                    expr,
+                    span: Span::default(),
+                    sql,
+                });
             }
         }
         let expressions = Expressions::new(place, input, context, wasm);
@@ -82,7 +87,12 @@ impl RowWise {
                 Expression::Sql(text) if field.output_type.is_none() => Some(text.value.clone()),
                 _ => None,
             };
-            fields.push(Mapped { name: name.value.clone(), expr, span, sql });
+            fields.push(Mapped {
+                name: name.value.clone(),
+                expr,
+                span,
+                sql,
+            });
         }
         Ok(Self::Project(fields))
     }
@@ -97,9 +107,14 @@ impl RowWise {
     ) -> Result<Self> {
         let expressions = Expressions::new(place, input, context, wasm);
         let keep = expressions.predicate(&config.keep)?;
-        if contains(&keep, |expr| matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_)))? {
+        if contains(&keep, |expr| {
+            matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_))
+        })? {
             let span = Expressions::span(&config.keep);
-            return Err(place.at(span, "a condition is about one row; aggregate in a transform before this one"));
+            return Err(place.at(
+                span,
+                "a condition is about one row; aggregate in a transform before this one",
+            ));
         }
         Ok(Self::Filter(keep))
     }
@@ -123,8 +138,10 @@ impl RowWise {
                     columns[index] = characters.alias(field.name());
                 }
                 data_type => {
-                    let message =
-                        format!("`{name}` is {}, and only lists can be exploded", super::flow::type_name(data_type));
+                    let message = format!(
+                        "`{name}` is {}, and only lists can be exploded",
+                        super::flow::type_name(data_type)
+                    );
                     return Err(place.at(name.span, message));
                 }
             }
@@ -133,16 +150,22 @@ impl RowWise {
             }
             lists.push(index);
         }
-        Ok(Self::Explode { columns, lists, cross_product: config.cross_product })
+        Ok(Self::Explode {
+            columns,
+            lists,
+            cross_product: config.cross_product,
+        })
     }
 
     /// The plan where a row that fails fails the run.
     pub(super) async fn plan(self, place: Place<'_>, context: &SessionContext, input: &Flow) -> Result<LogicalPlan> {
         match self {
             Self::Project(fields) => project(place, context, fields, input).await,
-            Self::Filter(keep) => {
-                input.builder().filter(keep).and_then(LogicalPlanBuilder::build).map_err(place.wrong())
-            }
+            Self::Filter(keep) => input
+                .builder()
+                .filter(keep)
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(place.wrong()),
             Self::Explode { .. } => self.node(place, input, false, false),
         }
     }
@@ -178,34 +201,50 @@ impl RowWise {
                 (RowOperation::Project { names }, exprs)
             }
             Self::Filter(keep) => (RowOperation::Filter, vec![keep]),
-            Self::Explode { columns, lists, cross_product } => {
+            Self::Explode {
+                columns,
+                lists,
+                cross_product,
+            } => {
                 if columns.iter().any(|column| !matches!(column, Expr::Column(_))) {
                     let split = input.builder().project(columns).and_then(LogicalPlanBuilder::build);
                     plan = split.map_err(place.wrong())?;
                 }
-                (RowOperation::Explode { columns: lists, cross_product }, Vec::new())
+                (
+                    RowOperation::Explode {
+                        columns: lists,
+                        cross_product,
+                    },
+                    Vec::new(),
+                )
             }
         };
-        let spec = MapRowsSpec { transform: place.transform.name.clone(), operation, capture, counted };
+        let spec = MapRowsSpec {
+            transform: place.transform.name.clone(),
+            operation,
+            capture,
+            counted,
+        };
         RowsNode::plan(RowsKind::Map(spec), plan, exprs).map_err(place.wrong())
     }
 }
 
-async fn project(
-    place: Place<'_>,
-    context: &SessionContext,
-    fields: Vec<Mapped>,
-    input: &Flow,
-) -> Result<LogicalPlan> {
+async fn project(place: Place<'_>, context: &SessionContext, fields: Vec<Mapped>, input: &Flow) -> Result<LogicalPlan> {
     let mut over_rows = None;
     for field in &fields {
-        if contains(&field.expr, |expr| matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_)))? {
+        if contains(&field.expr, |expr| {
+            matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_))
+        })? {
             over_rows = Some(field.span);
         }
     }
     let Some(span) = over_rows else {
         let named = fields.into_iter().map(|field| field.expr.alias(field.name));
-        return input.builder().project(named).and_then(LogicalPlanBuilder::build).map_err(place.wrong());
+        return input
+            .builder()
+            .project(named)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(place.wrong());
     };
     // In Beam expressions in SQL are the columns of a SELECT, so they may look at several rows.
     let column = |field: &Mapped| Some(format!("({}) AS {}", field.sql.as_ref()?, quoted(&field.name)));
@@ -215,7 +254,9 @@ async fn project(
     };
     let query = format!("SELECT {} FROM PCOLLECTION", columns.join(", "));
     let tables = [("PCOLLECTION", 0, Arc::clone(input.schema().inner()))];
-    let planned = Query::plan(context, &query, &tables).await.map_err(|error| place.failed(span, &error))?;
+    let planned = Query::plan(context, &query, &tables)
+        .await
+        .map_err(|error| place.failed(span, &error))?;
     planned.over(std::slice::from_ref(&input.plan)).map_err(place.wrong())
 }
 
@@ -245,5 +286,9 @@ pub(super) fn strip(place: Place<'_>, input: &Flow) -> Result<LogicalPlan> {
             .collect(),
         _ => vec![record.alias("element")],
     };
-    input.builder().project(columns).and_then(LogicalPlanBuilder::build).map_err(place.wrong())
+    input
+        .builder()
+        .project(columns)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(place.wrong())
 }

@@ -47,7 +47,9 @@ pub async fn build(
     functions: &Functions,
     builder: &mut StageBuilder,
 ) -> Result<(), PlanError> {
-    planner::Planner::new(pipeline, submission, run, functions, builder).plan().await
+    planner::Planner::new(pipeline, submission, run, functions, builder)
+        .plan()
+        .await
 }
 
 /// The planners of this module's logical nodes, for the session that jobs are planned in.

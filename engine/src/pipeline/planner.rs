@@ -84,7 +84,11 @@ impl<'a> Planner<'a> {
     pub(super) async fn plan(mut self) -> Result<(), PlanError> {
         for id in self.pipeline.ids() {
             let transform = self.pipeline.transform(id);
-            if !transform.inputs.iter().all(|input| self.outputs.contains_key(&key(input))) {
+            if !transform
+                .inputs
+                .iter()
+                .all(|input| self.outputs.contains_key(&key(input)))
+            {
                 continue;
             }
             match self.transform(id).await {
@@ -93,7 +97,11 @@ impl<'a> Planner<'a> {
                 Err(Problem::Other(error)) => return Err(self.located(transform, error)),
             }
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(PlanError::Pipeline(Diagnostics(self.problems))) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(PlanError::Pipeline(Diagnostics(self.problems)))
+        }
     }
 
     /// A query that only turned out to be wrong when it was planned belongs to a transform as well.
@@ -113,7 +121,11 @@ impl<'a> Planner<'a> {
         let outputs = match self.make(id).await? {
             Made::Nothing => return Ok(()),
             Made::Rows(plan) => {
-                let inputs: Vec<&Flow> = transform.inputs.iter().filter_map(|input| self.outputs.get(&key(input))).collect();
+                let inputs: Vec<&Flow> = transform
+                    .inputs
+                    .iter()
+                    .filter_map(|input| self.outputs.get(&key(input)))
+                    .collect();
                 vec![(None, Flow::join(inputs, name, plan))]
             }
             Made::Outputs(outputs) => outputs,
@@ -135,15 +147,27 @@ impl<'a> Planner<'a> {
 
     /// How often an output is read.
     fn readers(&self, id: TransformId, output: Option<&str>) -> usize {
-        self.pipeline.consumers(id).filter(|(_, input)| input.output.as_deref() == output).count()
+        self.pipeline
+            .consumers(id)
+            .filter(|(_, input)| input.output.as_deref() == output)
+            .count()
     }
 
     /// Has rows computed once for several readers.
     async fn share(&mut self, name: &str, flow: Flow) -> Result<Flow> {
         let table = self.builder.shared(&flow.transforms, flow.plan).await?;
-        let place = LogicalPlanBuilder::scan(flow::name(name), datafusion::datasource::provider_as_source(table), None);
-        let plan = place.and_then(LogicalPlanBuilder::build).map_err(|error| Problem::Other(error.into()))?;
-        Ok(Flow { plan, transforms: Vec::new() })
+        let place = LogicalPlanBuilder::scan(
+            flow::name(name),
+            datafusion::datasource::provider_as_source(table),
+            None,
+        );
+        let plan = place
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| Problem::Other(error.into()))?;
+        Ok(Flow {
+            plan,
+            transforms: Vec::new(),
+        })
     }
 
     async fn make(&mut self, id: TransformId) -> Result<Made> {
@@ -173,25 +197,28 @@ impl<'a> Planner<'a> {
             TransformKind::MapToFields(config) => {
                 let input = only()?;
                 let rows = RowWise::map(place, &context, &self.wasm, config, input)?;
-                self.row_wise(place, id, rows, input, config.error_handling.as_ref()).await
+                self.row_wise(place, id, rows, input, config.error_handling.as_ref())
+                    .await
             }
             TransformKind::Filter(config) => {
                 let input = only()?;
                 let rows = RowWise::filter(place, &context, &self.wasm, config, input)?;
-                self.row_wise(place, id, rows, input, config.error_handling.as_ref()).await
+                self.row_wise(place, id, rows, input, config.error_handling.as_ref())
+                    .await
             }
             TransformKind::Explode(config) => {
                 let input = only()?;
                 let rows = RowWise::explode(place, config, input)?;
-                self.row_wise(place, id, rows, input, config.error_handling.as_ref()).await
+                self.row_wise(place, id, rows, input, config.error_handling.as_ref())
+                    .await
             }
             TransformKind::Flatten => {
                 let flows: Vec<&Flow> = inputs.iter().map(|(_, flow)| flow).collect();
                 flatten(place, &flows).map(Made::Rows)
             }
-            TransformKind::Combine(config) => {
-                combine(place, &context, &self.wasm, config, only()?).await.map(Made::Rows)
-            }
+            TransformKind::Combine(config) => combine(place, &context, &self.wasm, config, only()?)
+                .await
+                .map(Made::Rows),
             TransformKind::Join(config) => {
                 let flows: Vec<(&str, &Flow)> = inputs.iter().map(|(tag, flow)| (*tag, flow)).collect();
                 join(place, config, &flows).map(Made::Rows)
@@ -238,24 +265,39 @@ impl<'a> Planner<'a> {
             return rows.plan(place, &context, input).await.map(Made::Rows);
         };
         // At a threshold of one, all may fail.
-        let threshold = handling.threshold.as_ref().map(|threshold| threshold.value).filter(|&part| part < 1.0);
+        let threshold = handling
+            .threshold
+            .as_ref()
+            .map(|threshold| threshold.value)
+            .filter(|&part| part < 1.0);
         let tagged = input.then(name, rows.captured(place, input, threshold.is_some())?);
         let error_output = Some(handling.output.value.clone());
         let (good, bad) = (self.readers(id, None), self.readers(id, error_output.as_deref()));
         let several = good + bad > 1 || threshold.is_some();
-        let tagged = if several { self.share(name, tagged).await? } else { tagged };
+        let tagged = if several {
+            self.share(name, tagged).await?
+        } else {
+            tagged
+        };
         if let Some(part) = threshold {
             let plan = check(&tagged, ThresholdSpec::new(name.clone(), part)).map_err(place.wrong())?;
             let transforms: Vec<String> = tagged.transforms.iter().cloned().chain([name.clone()]).collect();
             self.builder.discard(&transforms, plan).await?;
         }
         // What comes from a shared table may be read as often as it likes, so the outputs are put down here.
-        for (output, column, readers) in
-            [(None, TaggedOutput::MAIN, good), (error_output, TaggedOutput::ERROR, bad)]
-        {
+        for (output, column, readers) in [
+            (None, TaggedOutput::MAIN, good),
+            (error_output, TaggedOutput::ERROR, bad),
+        ] {
             if readers > 0 {
                 let plan = untag(&tagged, column).map_err(place.wrong())?;
-                self.outputs.insert((id, output), Flow { plan, transforms: tagged.transforms.clone() });
+                self.outputs.insert(
+                    (id, output),
+                    Flow {
+                        plan,
+                        transforms: tagged.transforms.clone(),
+                    },
+                );
             }
         }
         Ok(Made::Nothing)
@@ -280,7 +322,12 @@ impl<'a> Planner<'a> {
         for (_, reader) in self.pipeline.consumers(id) {
             let output = reader.output.as_deref();
             if (output.is_none() || output != error_output) && !wanted.contains(&output) {
-                let known: Vec<&str> = function.description().outputs.iter().map(|known| known.name.as_str()).collect();
+                let known: Vec<&str> = function
+                    .description()
+                    .outputs
+                    .iter()
+                    .map(|known| known.name.as_str())
+                    .collect();
                 if let Some(output) = output.filter(|output| !known.contains(output)) {
                     let help = nearest_or_all(output, &known, "its outputs are");
                     return Err(place.at(reader.span, format!("`{name}` has no output `{output}`; {help}")));
@@ -291,13 +338,20 @@ impl<'a> Planner<'a> {
         if wanted.is_empty() && handling.is_none() {
             wanted.push(None);
         }
-        let main = function.description().outputs.first().map(|main| main.name.clone()).unwrap_or_default();
+        let main = function
+            .description()
+            .outputs
+            .first()
+            .map(|main| main.name.clone())
+            .unwrap_or_default();
         let columns: Vec<&str> = wanted.iter().map(|output| output.unwrap_or(&main)).collect();
         let mut spec = FlatMapSpec::named(function.description(), columns.iter().copied()).map_err(place.wrong())?;
         // The main output can be asked for by its name too.
         spec.outputs.sort_unstable();
         spec.outputs.dedup();
-        let threshold = handling.and_then(|handling| handling.threshold.as_ref()).map(|part| part.value);
+        let threshold = handling
+            .and_then(|handling| handling.threshold.as_ref())
+            .map(|part| part.value);
         let threshold = threshold.filter(|&part| part < 1.0);
         spec.errors = handling.is_some();
         spec.counts = threshold.is_some();
@@ -317,8 +371,15 @@ impl<'a> Planner<'a> {
         let outputs = wanted.iter().copied().zip(columns);
         let errors = error_output.map(|output| (Some(output), TaggedOutput::ERROR));
         for (output, column) in outputs.chain(errors) {
-            let plan = if plain { tagged.plan.clone() } else { untag(&tagged, column).map_err(place.wrong())? };
-            let flow = Flow { plan, transforms: tagged.transforms.clone() };
+            let plan = if plain {
+                tagged.plan.clone()
+            } else {
+                untag(&tagged, column).map_err(place.wrong())?
+            };
+            let flow = Flow {
+                plan,
+                transforms: tagged.transforms.clone(),
+            };
             self.outputs.insert((id, output.map(str::to_owned)), flow);
         }
         Ok(Made::Nothing)
@@ -364,14 +425,29 @@ fn key(input: &Input) -> OutputKey {
 /// `LogForTesting`. Its error output, if it is asked for, has no rows: every row can be logged.
 fn log(place: Place<'_>, config: &LogForTesting, input: &Flow) -> Result<Made> {
     let name = &place.transform.name;
-    let spec = LogSpec { transform: name.clone(), level: config.level.into(), prefix: config.prefix.clone() };
+    let spec = LogSpec {
+        transform: name.clone(),
+        level: config.level.into(),
+        prefix: config.prefix.clone(),
+    };
     let plan = RowsNode::plan(RowsKind::Log(spec), input.plan.clone(), vec![]).map_err(place.wrong())?;
-    let Some(handling) = &config.error_handling else { return Ok(Made::Rows(plan)) };
-    let fields: Fields = input.schema().fields().iter().cloned().collect::<Vec<Arc<Field>>>().into();
+    let Some(handling) = &config.error_handling else {
+        return Ok(Made::Rows(plan));
+    };
+    let fields: Fields = input
+        .schema()
+        .fields()
+        .iter()
+        .cloned()
+        .collect::<Vec<Arc<Field>>>()
+        .into();
     let schema = Arc::new(Schema::new(TaggedOutput::error_fields(&fields)));
     let none = MemTable::try_new(schema, vec![vec![]]).map_err(place.wrong())?;
     let none = Flow::table(name, Arc::new(none)).map_err(place.wrong())?;
-    Ok(Made::Outputs(vec![(None, input.then(name, plan)), (Some(handling.output.value.clone()), none)]))
+    Ok(Made::Outputs(vec![
+        (None, input.then(name, plan)),
+        (Some(handling.output.value.clone()), none),
+    ]))
 }
 
 /// The rows of a tagged output that a column holds.
@@ -383,7 +459,9 @@ fn untag(tagged: &Flow, column: &str) -> datafusion::error::Result<LogicalPlan> 
         return datafusion::common::internal_err!("the column {column} of a tagged output is no struct");
     };
     let row = tagged.column(index);
-    let columns = fields.iter().map(|field| get_field(row.clone(), field.name().clone()).alias(field.name()));
+    let columns = fields
+        .iter()
+        .map(|field| get_field(row.clone(), field.name().clone()).alias(field.name()));
     let columns: Vec<Expr> = columns.collect();
     of_kind(tagged, index)?.project(columns)?.build()
 }
@@ -394,7 +472,9 @@ fn of_kind(tagged: &Flow, column: usize) -> datafusion::error::Result<LogicalPla
         return datafusion::common::internal_err!("a tagged output has no kinds");
     };
     let kind = column.checked_sub(1).and_then(|kind| i8::try_from(kind).ok());
-    tagged.builder().filter(tagged.column(kinds).eq(lit(ScalarValue::Int8(kind))))
+    tagged
+        .builder()
+        .filter(tagged.column(kinds).eq(lit(ScalarValue::Int8(kind))))
 }
 
 /// Adds up the counts of a tagged output and compares them.

@@ -42,7 +42,11 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// A message about a part of the transform.
     pub(super) fn at(&self, span: Span, message: impl Into<String>) -> Problem {
-        let span = if span == Span::default() { self.transform.span } else { span };
+        let span = if span == Span::default() {
+            self.transform.span
+        } else {
+            span
+        };
         Problem::from(self.pipeline.diagnostic(span, Some(&self.transform.name), message))
     }
 
@@ -70,7 +74,10 @@ impl Place<'_> {
 /// `the input has no field ...`, with the near name or all names.
 pub(super) fn no_field<'a>(name: &str, fields: impl Iterator<Item = &'a str>) -> String {
     let fields: Vec<&str> = fields.collect();
-    format!("the input has no field `{name}`; {}", nearest_or_all(name, &fields, "the fields are"))
+    format!(
+        "the input has no field `{name}`; {}",
+        nearest_or_all(name, &fields, "the fields are")
+    )
 }
 
 /// `did you mean ...?`, or all names after `otherwise`.
@@ -87,7 +94,8 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     let allowed = (name.chars().count() / 3).clamp(1, 4);
     known
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known))
-        .filter(|(distance, _)| *distance <= allowed)
+        // Another name altogether is near a short one.
+        .filter(|(distance, _)| *distance <= allowed && *distance < name.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
@@ -109,17 +117,19 @@ fn describe(error: &DataFusionError) -> String {
             DataFusionError::Diagnostic(_, inner) => inner,
             DataFusionError::Context(_, inner) => inner,
             DataFusionError::Collection(errors) if !errors.is_empty() => &errors[0],
-            other => break match other {
-                DataFusionError::SchemaError(error, _) => match error.as_ref() {
-                    SchemaError::FieldNotFound { field, valid_fields } => {
-                        no_field(field.name(), valid_fields.iter().map(Column::name))
-                    }
-                    error => error.to_string(),
-                },
-                DataFusionError::SQL(error, _) => format!("it is not SQL: {}", parser_message(&error.to_string())),
-                DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => reworded(message),
-                error => error.strip_backtrace(),
-            },
+            other => {
+                break match other {
+                    DataFusionError::SchemaError(error, _) => match error.as_ref() {
+                        SchemaError::FieldNotFound { field, valid_fields } => {
+                            no_field(field.name(), valid_fields.iter().map(Column::name))
+                        }
+                        error => error.to_string(),
+                    },
+                    DataFusionError::SQL(error, _) => format!("it is not SQL: {}", parser_message(&error.to_string())),
+                    DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => reworded(message),
+                    error => error.strip_backtrace(),
+                };
+            }
         }
     }
 }

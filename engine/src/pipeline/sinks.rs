@@ -43,9 +43,12 @@ impl Sinks {
                 (&config.target, format)
             }
             TransformKind::WriteToJson(config) => (&config.target, SinkFormat::Json),
-            TransformKind::WriteToParquet(config) => {
-                (&config.target, SinkFormat::Parquet { codec: codec(place, config)? })
-            }
+            TransformKind::WriteToParquet(config) => (
+                &config.target,
+                SinkFormat::Parquet {
+                    codec: codec(place, config)?,
+                },
+            ),
             _ => return Ok(None),
         };
         self.place(place, base, run, target, format).map(Some)
@@ -62,7 +65,10 @@ impl Sinks {
         let wrong = |message: String| place.at(target.path.span, message);
         let location = Location::resolve(base, &target.path).map_err(|error| wrong(error.to_string()))?;
         if location.local().is_none() {
-            return Err(wrong(format!("nothing can be written to `{}` yet; use a path", target.path)));
+            return Err(wrong(format!(
+                "nothing can be written to `{}` yet; use a path",
+                target.path
+            )));
         }
         let absolute = location.absolute();
         let Some(prefix) = SinkTarget::new(&absolute) else {
@@ -70,19 +76,32 @@ impl Sinks {
         };
         let info = prefix.info(run, &place.transform.name, &format);
         if let Some(other) = self.targets.insert(info.target.clone(), place.transform.name.clone()) {
-            return Err(wrong(format!("`{other}` writes to `{}` as well; choose another path", target.path)));
+            return Err(wrong(format!(
+                "`{other}` writes to `{}` as well; choose another path",
+                target.path
+            )));
         }
         Ok(SinkSpec {
             info,
-            suffix: target.file_name_suffix.as_ref().map(|suffix| suffix.value.clone()).unwrap_or_default(),
-            shards: target.num_shards.as_ref().map(|shards| shards.value).filter(|&shards| shards > 0),
+            suffix: target
+                .file_name_suffix
+                .as_ref()
+                .map(|suffix| suffix.value.clone())
+                .unwrap_or_default(),
+            shards: target
+                .num_shards
+                .as_ref()
+                .map(|shards| shards.value)
+                .filter(|&shards| shards > 0),
             format,
         })
     }
 }
 
 fn codec(place: Place<'_>, config: &WriteToParquet) -> Result<ParquetCodec> {
-    let Some(codec) = &config.codec else { return Ok(ParquetCodec::default()) };
+    let Some(codec) = &config.codec else {
+        return Ok(ParquetCodec::default());
+    };
     Ok(match codec.to_ascii_lowercase().as_str() {
         "none" => ParquetCodec::None,
         "snappy" => ParquetCodec::Snappy,

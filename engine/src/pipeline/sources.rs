@@ -22,20 +22,28 @@ pub(super) async fn source(place: Place<'_>, context: &SessionContext, base: &st
         TransformKind::ReadFromText(config) => files.table(&config.path, ScanFormat::Text, None).await?,
         TransformKind::ReadFromCsv(config) => {
             let format = ScanFormat::Csv(csv_options(config));
-            files.table(&config.path, format, config.filename_column.as_ref()).await?
+            files
+                .table(&config.path, format, config.filename_column.as_ref())
+                .await?
         }
         TransformKind::ReadFromJson(config) => {
-            files.table(&config.path, ScanFormat::Json, config.filename_column.as_ref()).await?
+            files
+                .table(&config.path, ScanFormat::Json, config.filename_column.as_ref())
+                .await?
         }
         TransformKind::ReadFromParquet(config) => return files.parquet(config).await.map(Some),
         _ => return Ok(None),
     };
-    Flow::table(&place.transform.name, table).map(Some).map_err(place.wrong())
+    Flow::table(&place.transform.name, table)
+        .map(Some)
+        .map_err(place.wrong())
 }
 
 fn csv_options(config: &ReadFromCsv) -> CsvOptions {
     let names = |names: &Option<Vec<Spanned<String>>>| {
-        names.as_ref().map(|names| names.iter().map(|name| name.value.clone()).collect())
+        names
+            .as_ref()
+            .map(|names| names.iter().map(|name| name.value.clone()).collect())
     };
     CsvOptions {
         delimiter: byte(config.delimiter.value),
@@ -79,12 +87,20 @@ impl Files<'_> {
     ) -> Result<Arc<dyn TableProvider>> {
         let files = self.find(path).await?;
         let name = filename_column.map(|name| name.value.as_str());
-        let table = FileTable::open(self.context, files, format, name).await.map_err(|error| match error {
-            ReadError::Storage { source, .. } => Problem::Other(PlanError::from(source)),
-            error => self.place.at(path.span, error.to_string()),
-        })?;
+        let table = FileTable::open(self.context, files, format, name)
+            .await
+            .map_err(|error| match error {
+                ReadError::Storage { source, .. } => Problem::Other(PlanError::from(source)),
+                error => self.place.at(path.span, error.to_string()),
+            })?;
         if let Some(name) = filename_column
-            && table.schema().fields().iter().filter(|field| *field.name() == name.value).count() > 1
+            && table
+                .schema()
+                .fields()
+                .iter()
+                .filter(|field| *field.name() == name.value)
+                .count()
+                > 1
         {
             let message = format!("the files have a column `{name}` already; choose another filename_column");
             return Err(self.place.at(name.span, message));
@@ -106,13 +122,23 @@ impl Files<'_> {
         let table = table.infer_schema(&self.context.state()).await.map_err(unreadable)?;
         let table = ListingTable::try_new(table).map_err(unreadable)?;
         let flow = Flow::table(&place.transform.name, Arc::new(table)).map_err(place.wrong())?;
-        let Some(columns) = &config.columns else { return Ok(flow) };
+        let Some(columns) = &config.columns else {
+            return Ok(flow);
+        };
         let kept = columns.iter().map(|name| {
             let field = flow.field(name);
-            field.map(|(index, _)| flow.column(index)).ok_or_else(|| place.no_field(name.span, name, flow.names()))
+            field
+                .map(|(index, _)| flow.column(index))
+                .ok_or_else(|| place.no_field(name.span, name, flow.names()))
         });
-        let plan = flow.builder().project(kept.collect::<Result<Vec<_>>>()?).and_then(|builder| builder.build());
-        Ok(Flow { plan: plan.map_err(place.wrong())?, ..flow })
+        let plan = flow
+            .builder()
+            .project(kept.collect::<Result<Vec<_>>>()?)
+            .and_then(|builder| builder.build());
+        Ok(Flow {
+            plan: plan.map_err(place.wrong())?,
+            ..flow
+        })
     }
 }
 
@@ -121,7 +147,9 @@ fn url(files: &FileSet, path: &str) -> Result<ListingTableUrl, DataFusionError> 
     let mut escaped = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             byte => escaped.push_str(&format!("%{byte:02X}")),
         }
     }

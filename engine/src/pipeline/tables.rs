@@ -55,18 +55,27 @@ impl TableProvider for Slot {
 impl Query {
     /// Plans `query` over tables: names, and the schemas of the inputs that they stand for. A table may have several
     /// names.
-    pub(super) async fn plan(context: &SessionContext, query: &str, tables: &[(&str, usize, SchemaRef)]) -> Result<Self> {
+    pub(super) async fn plan(
+        context: &SessionContext,
+        query: &str,
+        tables: &[(&str, usize, SchemaRef)],
+    ) -> Result<Self> {
         let state = case_sensitive(context);
         let names = state.config().options().catalog.clone();
         let schema = MemorySchemaProvider::new();
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(&names.default_schema, Arc::new(schema))?;
         let catalogs = MemoryCatalogProviderList::new();
-        let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(Arc::new(catalogs)).build();
+        let state = SessionStateBuilder::new_from_existing(state)
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
         let context = SessionContext::new_with_state(state);
         context.register_catalog(&names.default_catalog, Arc::new(catalog));
         for (name, index, schema) in tables {
-            let slot = Slot { index: *index, schema: Arc::clone(schema) };
+            let slot = Slot {
+                index: *index,
+                schema: Arc::clone(schema),
+            };
             context.register_table(datafusion::common::TableReference::bare(*name), Arc::new(slot))?;
         }
         let plan = context.state().create_logical_plan(query).await?;
@@ -93,11 +102,17 @@ impl Query {
     /// Fills the inputs in.
     pub(super) fn over(self, inputs: &[LogicalPlan]) -> Result<LogicalPlan> {
         let filled = self.plan.transform_up_with_subqueries(|node| {
-            let Some(index) = slot(&node) else { return Ok(Transformed::no(node)) };
-            let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+            let Some(index) = slot(&node) else {
+                return Ok(Transformed::no(node));
+            };
+            let LogicalPlan::TableScan(scan) = &node else {
+                return Ok(Transformed::no(node));
+            };
             let columns = (0..inputs[index].schema().fields().len())
                 .map(|column| Expr::Column(inputs[index].schema().qualified_field(column).into()));
-            let input = LogicalPlanBuilder::from(inputs[index].clone()).project(columns)?.build()?;
+            let input = LogicalPlanBuilder::from(inputs[index].clone())
+                .project(columns)?
+                .build()?;
             let alias = SubqueryAlias::try_new(Arc::new(input), scan.table_name.clone())?;
             Ok(Transformed::yes(LogicalPlan::SubqueryAlias(alias)))
         })?;
@@ -106,7 +121,9 @@ impl Query {
 }
 
 fn slot(node: &LogicalPlan) -> Option<usize> {
-    let LogicalPlan::TableScan(scan) = node else { return None };
+    let LogicalPlan::TableScan(scan) = node else {
+        return None;
+    };
     let provider = source_as_provider(&scan.source).ok()?;
     let provider: &dyn Any = provider.as_ref();
     provider.downcast_ref::<Slot>().map(|slot| slot.index)

@@ -22,21 +22,36 @@ pub(super) fn create(place: Place<'_>, config: &Create, target_partitions: usize
     for row in rows {
         for ((known, name), value) in types.iter_mut().zip(fields).zip(&row.value) {
             let found = value_type(value).ok_or_else(|| {
-                place.at(row.span, format!("the items of a list in `{name}` are of several types"))
+                place.at(
+                    row.span,
+                    format!("the items of a list in `{name}` are of several types"),
+                )
             })?;
             *known = unify(known, &found).ok_or_else(|| {
                 let (known, found) = (type_name(known), type_name(&found));
-                place.at(row.span, format!("`{name}` is {found} here and {known} before; give all elements one type"))
+                place.at(
+                    row.span,
+                    format!("`{name}` is {found} here and {known} before; give all elements one type"),
+                )
             })?;
         }
     }
-    let columns = fields.iter().zip(types).map(|(name, data_type)| Field::new(name, settled(data_type), true));
+    let columns = fields
+        .iter()
+        .zip(types)
+        .map(|(name, data_type)| Field::new(name, settled(data_type), true));
     let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
     let values: Vec<&Vec<Value>> = rows.iter().map(|row| &row.value).collect();
-    let wanted = if config.reshuffle { values.len() / PARTITION_ROWS } else { 1 };
+    let wanted = if config.reshuffle {
+        values.len() / PARTITION_ROWS
+    } else {
+        1
+    };
     let share = values.len().div_ceil(wanted.clamp(1, target_partitions.max(1))).max(1);
-    let partitions: DataFusionResult<Vec<_>> =
-        values.chunks(share).map(|rows| Ok(vec![batch(&schema, rows)?])).collect();
+    let partitions: DataFusionResult<Vec<_>> = values
+        .chunks(share)
+        .map(|rows| Ok(vec![batch(&schema, rows)?]))
+        .collect();
     let mut partitions = partitions.map_err(place.wrong())?;
     if partitions.is_empty() {
         partitions.push(Vec::new());
@@ -47,7 +62,16 @@ pub(super) fn create(place: Place<'_>, config: &Create, target_partitions: usize
 fn batch(schema: &Arc<Schema>, rows: &[&Vec<Value>]) -> DataFusionResult<RecordBatch> {
     let objects: Vec<Value> = rows
         .iter()
-        .map(|row| Value::Map(schema.fields().iter().map(|field| field.name().clone()).zip(row.iter().cloned()).collect()))
+        .map(|row| {
+            Value::Map(
+                schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().clone())
+                    .zip(row.iter().cloned())
+                    .collect(),
+            )
+        })
         .collect();
     let builder = arrow::json::ReaderBuilder::new(Arc::clone(schema)).with_batch_size(rows.len());
     let mut decoder = builder.build_decoder()?;
@@ -67,7 +91,9 @@ pub(super) fn value_type(value: &Value) -> Option<DataType> {
         Value::Float(_) => DataType::Float64,
         Value::String(_) => DataType::Utf8,
         Value::List(items) => {
-            let item = items.iter().try_fold(DataType::Null, |known, item| unify(&known, &value_type(item)?))?;
+            let item = items
+                .iter()
+                .try_fold(DataType::Null, |known, item| unify(&known, &value_type(item)?))?;
             DataType::List(Arc::new(Field::new_list_field(item, true)))
         }
         Value::Map(entries) => {

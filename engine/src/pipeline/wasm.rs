@@ -23,7 +23,10 @@ pub(super) struct WasmCalls<'a> {
 impl<'a> WasmCalls<'a> {
     /// Functions of the components that came with a submission.
     pub(super) fn new(functions: &'a Functions, submission: &'a Submission) -> Self {
-        Self { functions, modules: &submission.modules }
+        Self {
+            functions,
+            modules: &submission.modules,
+        }
     }
 
     /// Has the stages that are built from now on bring all components along.
@@ -38,7 +41,10 @@ impl<'a> WasmCalls<'a> {
         let span = call.function.name.span;
         let function = self.named(place, &call.function, "{}")?;
         let args = match &call.args {
-            Some(names) => names.iter().map(|name| field(place, input, name.span, name)).collect::<Result<Vec<_>>>()?,
+            Some(names) => names
+                .iter()
+                .map(|name| field(place, input, name.span, name))
+                .collect::<Result<Vec<_>>>()?,
             None => by_name(place, input, span, &function)?,
         };
         let scalar = function.scalar_udf().map_err(|error| place.failed(span, &error))?;
@@ -102,9 +108,14 @@ impl<'a> WasmCalls<'a> {
             let help = nearest_or_all(name, &known, "its functions are");
             return Err(place.at(name.span, format!("`{path}` has no function `{name}`; {help}")));
         }
-        let reference =
-            WasmFunctionRef { module: *module, function: name.value.clone(), config: config.to_owned() };
-        self.functions.function(&reference).map_err(|error| place.failed(name.span, &error))
+        let reference = WasmFunctionRef {
+            module: *module,
+            function: name.value.clone(),
+            config: config.to_owned(),
+        };
+        self.functions
+            .function(&reference)
+            .map_err(|error| place.failed(name.span, &error))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use weir_engine::PlanError;
 use weir_model::{
-    CoalesceSettings, FailureKind, Job, Namespace, OutputFile, RunSettings, Staged, StageOutput, Submission,
+    CoalesceSettings, FailureKind, Job, Namespace, OutputFile, RunSettings, StageOutput, Staged, Submission,
 };
 
 use crate::driver::{Driver, Failed, MEMORY_BYTES, Run};
@@ -21,13 +21,21 @@ fn submission(base: &Path, yaml: &str) -> Submission {
     Submission {
         namespace: Namespace::default(),
         name: "test".to_owned(),
-        job: Job::Pipeline { yaml: yaml.to_owned(), file: "p.yaml".to_owned(), params: Default::default() },
+        job: Job::Pipeline {
+            yaml: yaml.to_owned(),
+            file: "p.yaml".to_owned(),
+            params: Default::default(),
+        },
         modules: Default::default(),
         base: base.to_string_lossy().into_owned(),
         settings: RunSettings {
             target_partitions: 3,
             // Each partition is a task, so that whatever is wrong across tasks shows.
-            coalesce: CoalesceSettings { target_bytes: 1, min_bytes: 1, parallelism: 4 },
+            coalesce: CoalesceSettings {
+                target_bytes: 1,
+                min_bytes: 1,
+                parallelism: 4,
+            },
             ..RunSettings::default()
         },
     }
@@ -35,13 +43,21 @@ fn submission(base: &Path, yaml: &str) -> Submission {
 
 /// A pipeline that is one chain, given its transforms one a line.
 fn chain(transforms: &str) -> String {
-    let transforms: String = transforms.trim().lines().map(|line| format!("    - {}\n", line.trim())).collect();
+    let transforms: String = transforms
+        .trim()
+        .lines()
+        .map(|line| format!("    - {}\n", line.trim()))
+        .collect();
     format!("pipeline:\n  type: chain\n  transforms:\n{transforms}")
 }
 
 /// A pipeline whose transforms name their inputs, given one a line.
 fn graph(transforms: &str) -> String {
-    let transforms: String = transforms.trim().lines().map(|line| format!("    - {}\n", line.trim())).collect();
+    let transforms: String = transforms
+        .trim()
+        .lines()
+        .map(|line| format!("    - {}\n", line.trim()))
+        .collect();
     format!("pipeline:\n  transforms:\n{transforms}")
 }
 
@@ -78,9 +94,13 @@ async fn check_in(driver: &Driver, yaml: &str, expect: &[&str]) {
     assert_eq!(found, expect, "{yaml}");
 }
 
-/// A pipeline is refused with this message.
+/// A pipeline is refused with this message about the place that `«` marks.
 async fn refused(yaml: &str, expect: &str) {
     let driver = Driver::new(MEMORY_BYTES);
+    let (before, after) = yaml.split_once('«').expect("a place is marked");
+    let line = before.lines().count();
+    let column = before.lines().last().unwrap_or_default().chars().count() + 1;
+    let (yaml, expect) = (&format!("{before}{after}"), format!("p.yaml:{line}:{column}: {expect}"));
     match try_run(&driver, yaml).await {
         Err(Failed::Plan(PlanError::Pipeline(diagnostics))) => assert_eq!(diagnostics.to_string(), expect, "{yaml}"),
         Err(other) => panic!("{other:?}\n{yaml}"),
@@ -95,7 +115,11 @@ async fn fails(yaml: &str, code: &str, message: &str) {
         Err(Failed::Task(_, failure)) => {
             let failure = failure.failure;
             assert_eq!(failure.kind, FailureKind::User, "{failure:?}");
-            assert_eq!((failure.code.as_str(), failure.message.as_str()), (code, message), "{yaml}");
+            assert_eq!(
+                (failure.code.as_str(), failure.message.as_str()),
+                (code, message),
+                "{yaml}"
+            );
         }
         Err(other) => panic!("{other:?}\n{yaml}"),
         Ok(_) => panic!("it ran\n{yaml}"),
@@ -110,18 +134,28 @@ fn files(run: &Run) -> Vec<(String, Vec<u8>)> {
         assert_eq!(content.len() as u64, file.bytes);
         (file.target.rsplit('/').next().unwrap().to_owned(), content)
     };
-    let mut files: Vec<_> = run.outputs.iter().flatten().flat_map(|output| &output.files).map(read).collect();
+    let mut files: Vec<_> = run
+        .outputs
+        .iter()
+        .flatten()
+        .flat_map(|output| &output.files)
+        .map(read)
+        .collect();
     files.sort();
     files
 }
 
 fn texts(run: &Run) -> Vec<(String, String)> {
-    files(run).into_iter().map(|(name, content)| (name, String::from_utf8(content).unwrap())).collect()
+    files(run)
+        .into_iter()
+        .map(|(name, content)| (name, String::from_utf8(content).unwrap()))
+        .collect()
 }
 
 /// How many stages end in a shuffle, in files, and nowhere.
 fn stages(run: &Run) -> [usize; 3] {
-    let count = |wanted: fn(&StageOutput) -> bool| run.graph.stages.iter().filter(|stage| wanted(&stage.output)).count();
+    let count =
+        |wanted: fn(&StageOutput) -> bool| run.graph.stages.iter().filter(|stage| wanted(&stage.output)).count();
     [
         count(|output| matches!(output, StageOutput::Shuffle { .. })),
         count(|output| matches!(output, StageOutput::Sink(_))),

@@ -20,7 +20,10 @@ const MAX_ROW_BYTES: usize = 64 << 20;
 /// Whether a field is a missing value.
 pub(super) fn is_null(text: &str) -> bool {
     // Most fields are told by their first byte.
-    matches!(text.as_bytes().first(), None | Some(b'#' | b'-' | b'1' | b'<' | b'N' | b'n')) && NULLS.contains(&text)
+    matches!(
+        text.as_bytes().first(),
+        None | Some(b'#' | b'-' | b'1' | b'<' | b'N' | b'n')
+    ) && NULLS.contains(&text)
 }
 
 /// A field as a boolean.
@@ -46,7 +49,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 pub(super) struct Record<'a> {
     text: &'a str,
     ends: &'a [usize],
-    /// The line on which it ends, from one.
+    /// The line on which it begins, from one.
     pub(super) line: u64,
 }
 
@@ -78,6 +81,8 @@ pub(super) struct Records {
     ends_len: usize,
     /// Bytes seen, up to the length of a byte order mark.
     seen: usize,
+    /// The line on which the next row begins.
+    line: u64,
 }
 
 impl Records {
@@ -88,7 +93,16 @@ impl Records {
             .escape(options.escape)
             .comment(options.comment)
             .build();
-        Self { file, reader, text: vec![0; 1024], text_len: 0, ends: vec![0; 64], ends_len: 0, seen: 0 }
+        Self {
+            file,
+            reader,
+            text: vec![0; 1024],
+            text_len: 0,
+            ends: vec![0; 64],
+            ends_len: 0,
+            seen: 0,
+            line: 1,
+        }
     }
 
     /// Takes bytes, until `row` asks to stop. Gives the number of bytes that were taken. No bytes mean the end.
@@ -109,7 +123,8 @@ impl Records {
         }
         loop {
             let (result, read, written, ends) =
-                self.reader.read_record(rest, &mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
+                self.reader
+                    .read_record(rest, &mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
             rest = &rest[read..];
             self.text_len += written;
             self.ends_len += ends;
@@ -122,7 +137,7 @@ impl Records {
                 }
                 ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
                 ReadRecordResult::Record => {
-                    let line = self.reader.line();
+                    let line = std::mem::replace(&mut self.line, self.reader.line());
                     let (text, ends) = (&self.text[..self.text_len], &self.ends[..self.ends_len]);
                     let text = std::str::from_utf8(text).map_err(|_| {
                         ReadError::content(&self.file, format!("line {line} is not UTF-8; convert the file"))
@@ -177,12 +192,19 @@ impl CsvDecoder {
             width: 0,
             count: 0,
         };
-        Self { records: Some(Records::new(file.clone(), options)), file, options: options.clone(), rows }
+        Self {
+            records: Some(Records::new(file.clone(), options)),
+            file,
+            options: options.clone(),
+            rows,
+        }
     }
 
     /// Takes bytes, until there are `rows` rows. Gives the number of bytes that were taken; none mean the end.
     pub(super) fn decode(&mut self, bytes: &[u8], rows: usize) -> Result<usize, ReadError> {
-        let Some(mut records) = self.records.take() else { return Ok(bytes.len()) };
+        let Some(mut records) = self.records.take() else {
+            return Ok(bytes.len());
+        };
         let taken = records.read(bytes, |record| {
             if self.rows.fields.is_none() && self.rows.begin(&self.file, &self.options, &record)? {
                 return Ok(false);
@@ -220,7 +242,11 @@ pub(super) fn header(options: &CsvOptions, first: &Record<'_>) -> (Vec<String>, 
 fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (index, name) in names.enumerate() {
-        let name = if name.is_empty() { format!("Unnamed: {index}") } else { name.to_owned() };
+        let name = if name.is_empty() {
+            format!("Unnamed: {index}")
+        } else {
+            name.to_owned()
+        };
         let candidates = std::iter::once(name.clone()).chain((1..).map(|n| format!("{name}.{n}")));
         found.extend(candidates.into_iter().find(|candidate| !found.contains(candidate)));
     }
@@ -235,7 +261,11 @@ impl Rows {
             names.iter().position(|name| name == wanted).ok_or_else(|| {
                 let message = format!(
                     "it has no column `{wanted}`, which the first file has; its columns are {}",
-                    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                    names
+                        .iter()
+                        .map(|name| format!("`{name}`"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 );
                 ReadError::content(file, message)
             })

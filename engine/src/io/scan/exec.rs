@@ -20,8 +20,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
 };
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,11 @@ impl ScanExec {
     /// An operator that reads what `spec` says.
     pub fn new(spec: ScanSpec) -> Result<Self> {
         let mut fields = spec.file_schema.fields().to_vec();
-        fields.extend(spec.filename.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, false))));
+        fields.extend(
+            spec.filename
+                .iter()
+                .map(|name| Arc::new(Field::new(name, DataType::Utf8, false))),
+        );
         let schema = Arc::new(Schema::new(fields).project(&spec.columns)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -68,7 +72,11 @@ impl ScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { spec: Arc::new(spec), properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
+        Ok(Self {
+            spec: Arc::new(spec),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
     }
 
     /// What it reads.
@@ -90,11 +98,18 @@ impl DisplayAs for ScanExec {
             ScanFormat::Csv(_) => "csv",
             ScanFormat::Json => "json",
         };
-        let columns: Vec<_> = self.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let columns: Vec<_> = self
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         write!(f, "ScanExec: {format}, columns=[{}], files=[", columns.join(", "))?;
         for (index, parts) in self.spec.partitions.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            let names = parts.iter().map(|part| part.path.rsplit('/').next().unwrap_or_default());
+            let names = parts
+                .iter()
+                .map(|part| part.path.rsplit('/').next().unwrap_or_default());
             write!(f, "{separator}{{{}}}", names.collect::<Vec<_>>().join(", "))?;
         }
         f.write_str("]")
@@ -128,7 +143,9 @@ impl ExecutionPlan for ScanExec {
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let bytes: u64 = match partition {
             Some(partition) => self.scan_bytes(partition),
-            None => (0..self.spec.partitions.len()).map(|partition| self.scan_bytes(partition)).sum(),
+            None => (0..self.spec.partitions.len())
+                .map(|partition| self.scan_bytes(partition))
+                .sum(),
         };
         let mut statistics = Statistics::new_unknown(&self.schema());
         statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -192,8 +209,11 @@ impl Reading {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let Some(open) = &mut self.open else {
-                let Some(part) = self.parts.pop_front() else { return Ok(None) };
-                self.open = Some(Open::new(Arc::clone(&self.spec), Arc::clone(&self.store), self.batch_rows, part).await?);
+                let Some(part) = self.parts.pop_front() else {
+                    return Ok(None);
+                };
+                self.open =
+                    Some(Open::new(Arc::clone(&self.spec), Arc::clone(&self.store), self.batch_rows, part).await?);
                 continue;
             };
             while !open.pending.is_empty() {
@@ -229,12 +249,23 @@ impl Reading {
             if column < count {
                 all.extend(from_file.next());
             } else {
-                let path = format!("{}{path}", if self.spec.store == "file:///" { "/" } else { &self.spec.store });
+                let path = format!(
+                    "{}{path}",
+                    if self.spec.store == "file:///" {
+                        "/"
+                    } else {
+                        &self.spec.store
+                    }
+                );
                 all.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, rows))));
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), all, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            all,
+            &options,
+        )?)
     }
 }
 
@@ -246,9 +277,12 @@ impl Open {
         let wanted: Vec<_> = spec.columns.iter().copied().filter(|&column| column < count).collect();
         let decoder = match &spec.format {
             ScanFormat::Text => Decoder::Text(LineDecoder::new(path.clone())),
-            ScanFormat::Csv(options) => {
-                Decoder::Csv(Box::new(CsvDecoder::new(path.clone(), options, &spec.file_schema, &wanted)))
-            }
+            ScanFormat::Csv(options) => Decoder::Csv(Box::new(CsvDecoder::new(
+                path.clone(),
+                options,
+                &spec.file_schema,
+                &wanted,
+            ))),
             ScanFormat::Json => {
                 let schema = Arc::new(spec.file_schema.project(&wanted)?);
                 let builder = arrow::json::ReaderBuilder::new(schema);
@@ -256,7 +290,12 @@ impl Open {
                 Decoder::Json(Box::new(builder.build_decoder()?))
             }
         };
-        Ok(Self { path, stream, pending: Bytes::new(), decoder })
+        Ok(Self {
+            path,
+            stream,
+            pending: Bytes::new(),
+            decoder,
+        })
     }
 }
 

@@ -40,7 +40,11 @@ pub(super) async fn csv(
                     let (names, is_header) = header(options, &record);
                     if index == 0 {
                         let keep = |name: &String| options.columns.as_ref().is_none_or(|keep| keep.contains(name));
-                        columns = names.iter().filter(|name| keep(name)).map(|name| (name.clone(), Guess::default())).collect();
+                        columns = names
+                            .iter()
+                            .filter(|name| keep(name))
+                            .map(|name| (name.clone(), Guess::default()))
+                            .collect();
                     }
                     let place = |name: &String| columns.iter().position(|(column, _)| column == name);
                     let places = fields.insert(names.iter().map(place).collect());
@@ -57,19 +61,27 @@ pub(super) async fn csv(
             }
             Ok(false)
         };
-        let complete = sample(&*store, files, path, |piece| records.read(piece, &mut observe).map(drop)).await?;
+        let complete = sample(&*store, files, path, |piece| {
+            records.read(piece, &mut observe).map(drop)
+        })
+        .await?;
         if complete {
             records.read(&[], &mut observe)?;
         }
         if fields.is_none() && options.names.is_none() {
-            return Err(ReadError::content(path, "it is empty; a CSV file has at least a header"));
+            return Err(ReadError::content(
+                path,
+                "it is empty; a CSV file has at least a header",
+            ));
         }
     }
     if let Some(names) = options.names.as_ref().filter(|_| columns.is_empty()) {
         columns = names.iter().map(|name| (name.clone(), Guess::default())).collect();
     }
     if let Some(wanted) = &options.columns
-        && let Some(missing) = wanted.iter().find(|wanted| !columns.iter().any(|(name, _)| name == *wanted))
+        && let Some(missing) = wanted
+            .iter()
+            .find(|wanted| !columns.iter().any(|(name, _)| name == *wanted))
     {
         let path = files.files[0].location.as_ref();
         return Err(ReadError::content(path, format!("it has no column `{missing}`")));
@@ -116,7 +128,10 @@ pub(super) async fn json(context: &SessionContext, files: &FileSet) -> Result<Sc
 
 fn store(context: &SessionContext, files: &FileSet) -> Result<Arc<dyn ObjectStore>, ReadError> {
     let found = context.runtime_env().object_store(&files.store);
-    found.map_err(|source| ReadError::Storage { file: files.store.as_str().to_owned(), source })
+    found.map_err(|source| ReadError::Storage {
+        file: files.store.as_str().to_owned(),
+        source,
+    })
 }
 
 /// Gives the beginning of a file to `take`. True when that was all of it.
@@ -126,7 +141,10 @@ async fn sample(
     path: &str,
     mut take: impl FnMut(&[u8]) -> Result<(), ReadError>,
 ) -> Result<bool, ReadError> {
-    let failed = |source: DataFusionError| ReadError::Storage { file: path.to_owned(), source };
+    let failed = |source: DataFusionError| ReadError::Storage {
+        file: path.to_owned(),
+        source,
+    };
     let mut left = SAMPLE_BYTES / files.files.len().clamp(1, SAMPLE_FILES);
     let mut stream = source::whole(store, path).await.map_err(failed)?;
     while let Some(piece) = stream.next().await {
@@ -155,7 +173,13 @@ struct Guess {
 
 impl Default for Guess {
     fn default() -> Self {
-        Self { null: false, bool: true, int: true, float: true, some: false }
+        Self {
+            null: false,
+            bool: true,
+            int: true,
+            float: true,
+            some: false,
+        }
     }
 }
 
@@ -176,7 +200,9 @@ impl Guess {
         match self {
             Self { some: false, .. } => DataType::Float64,
             Self { bool: true, .. } => DataType::Boolean,
-            Self { int: true, null: false, .. } => DataType::Int64,
+            Self {
+                int: true, null: false, ..
+            } => DataType::Int64,
             Self { float: true, .. } => DataType::Float64,
             _ => DataType::Utf8,
         }

@@ -41,17 +41,20 @@ const MAX_FIELDS: usize = 10_000;
 impl Shape {
     /// Takes one line into account.
     pub(super) fn observe(&mut self, line: &str) -> Result<(), String> {
-        let mut json = serde_json::Deserializer::from_str(line);
-        (&mut *self).deserialize(&mut json).and_then(|()| json.end()).map_err(|error| error.to_string())?;
-        match self.kind {
-            Kind::Object(_) => Ok(()),
-            _ => Err("it is not an object".to_owned()),
+        if !line.trim_start().starts_with('{') {
+            return Err("it is not an object".to_owned());
         }
+        let mut json = serde_json::Deserializer::from_str(line);
+        let observed = self.deserialize(&mut json).and_then(|()| json.end());
+        // To serde it always is the first line.
+        observed.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
     }
 
     /// The fields of all lines. As in pandas, integers that are missing somewhere become floats.
     pub(super) fn fields(&self) -> Fields {
-        let Kind::Object(object) = &self.kind else { return Fields::empty() };
+        let Kind::Object(object) = &self.kind else {
+            return Fields::empty();
+        };
         let field = |(name, shape): &(String, Self)| {
             let data_type = match shape.kind {
                 Kind::Int if shape.seen < self.seen => DataType::Float64,
@@ -103,7 +106,11 @@ impl Kind {
 }
 
 fn mixed<E: serde::de::Error>(known: &Kind, other: &Kind) -> E {
-    E::custom(format!("a field is {} here and {} in another line", other.name(), known.name()))
+    E::custom(format!(
+        "a field is {} here and {} in another line",
+        other.name(),
+        known.name()
+    ))
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Shape {
@@ -134,7 +141,11 @@ impl<'de> Visitor<'de> for &mut Shape {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(if i64::try_from(value).is_ok() { Kind::Int } else { Kind::Float })
+        self.scalar(if i64::try_from(value).is_ok() {
+            Kind::Int
+        } else {
+            Kind::Float
+        })
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
@@ -199,7 +210,10 @@ mod tests {
 
     #[test]
     fn fields_keep_their_order_and_find_a_common_type() {
-        check(&[r#"{"z":1,"a":"x"}"#, r#"{"z":2,"a":null,"m":true}"#], Ok("z: Int64; a: Utf8; m: Boolean"));
+        check(
+            &[r#"{"z":1,"a":"x"}"#, r#"{"z":2,"a":null,"m":true}"#],
+            Ok("z: Int64; a: Utf8; m: Boolean"),
+        );
         check(&[r#"{"a":1}"#, r#"{"a":2.5}"#], Ok("a: Float64"));
         check(&[r#"{"a":1}"#, r#"{"a":null}"#], Ok("a: Float64"));
         check(&[r#"{"a":1}"#, r#"{"b":1}"#], Ok("a: Float64; b: Float64"));
@@ -212,9 +226,9 @@ mod tests {
 
     #[test]
     fn what_has_no_common_type_is_refused() {
-        let message = "a field is a list here and a number in another line at line 1 column 6";
+        let message = "a field is a list here and a number in another line at column 6";
         check(&[r#"{"a":1}"#, r#"{"a":[1]}"#], Err(message));
         check(&["[1]"], Err("it is not an object"));
-        check(&["{"], Err("EOF while parsing an object at line 1 column 1"));
+        check(&["{"], Err("EOF while parsing an object at column 1"));
     }
 }

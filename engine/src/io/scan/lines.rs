@@ -20,7 +20,12 @@ const MAX_LINE_BYTES: usize = 256 << 20;
 
 impl LineDecoder {
     pub(super) fn new(file: String) -> Self {
-        Self { file, lines: StringBuilder::new(), rows: 0, partial: Vec::new() }
+        Self {
+            file,
+            lines: StringBuilder::new(),
+            rows: 0,
+            partial: Vec::new(),
+        }
     }
 
     /// Takes bytes, until there are `rows` lines. Gives the number of bytes that were taken.
@@ -45,7 +50,10 @@ impl LineDecoder {
             return Ok(bytes.len() - rest.len());
         }
         if self.partial.len() + rest.len() > MAX_LINE_BYTES {
-            return Err(ReadError::content(&self.file, "a line is longer than 256 MiB; is this a text file?"));
+            return Err(ReadError::content(
+                &self.file,
+                "a line is longer than 256 MiB; is this a text file?",
+            ));
         }
         self.partial.extend_from_slice(rest);
         Ok(bytes.len())
@@ -75,7 +83,10 @@ impl LineDecoder {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Ok(text) = std::str::from_utf8(line) else {
             let shown = String::from_utf8_lossy(&line[..line.len().min(60)]);
-            return Err(ReadError::content(&self.file, format!("a line is not UTF-8: `{shown}`; convert the file")));
+            return Err(ReadError::content(
+                &self.file,
+                format!("a line is not UTF-8: `{shown}`; convert the file"),
+            ));
         };
         self.lines.append_value(text);
         self.rows += 1;
@@ -105,7 +116,11 @@ mod tests {
             }
             decoder.end().unwrap();
             batches.push(decoder.flush());
-            let lines: Vec<_> = batches.iter().flat_map(|lines| lines.as_string::<i32>()).flatten().collect();
+            let lines: Vec<_> = batches
+                .iter()
+                .flat_map(|lines| lines.as_string::<i32>())
+                .flatten()
+                .collect();
             assert_eq!(lines, ["l1", "l2", "", " lé "]);
         }
     }
@@ -114,6 +129,9 @@ mod tests {
     fn bytes_that_are_no_text_are_refused() {
         let mut decoder = LineDecoder::new("f.bin".to_owned());
         let error = decoder.decode(b"ok\n\xff\xfe\n", 9).unwrap_err();
-        assert_eq!(error.to_string(), "`f.bin`: a line is not UTF-8: `\u{fffd}\u{fffd}`; convert the file");
+        assert_eq!(
+            error.to_string(),
+            "`f.bin`: a line is not UTF-8: `\u{fffd}\u{fffd}`; convert the file"
+        );
     }
 }

@@ -84,7 +84,10 @@ pub enum ReadError {
 
 impl ReadError {
     fn content(file: &str, message: impl Into<String>) -> Self {
-        Self::Content { file: file.to_owned(), message: message.into() }
+        Self::Content {
+            file: file.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -92,9 +95,7 @@ impl From<ReadError> for DataFusionError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Storage { source, .. } => source,
-            error => {
-                OperatorError(Failure::new(FailureKind::User, "invalid_input", error.to_string())).into()
-            }
+            error => OperatorError(Failure::new(FailureKind::User, "invalid_input", error.to_string())).into(),
         }
     }
 }
@@ -128,7 +129,12 @@ impl FileTable {
         if let Some(name) = filename_column {
             fields.push(Arc::new(Field::new(name, DataType::Utf8, false)));
         }
-        Ok(Self { files, format, file_schema, schema: Arc::new(Schema::new(fields)) })
+        Ok(Self {
+            files,
+            format,
+            file_schema,
+            schema: Arc::new(Schema::new(fields)),
+        })
     }
 }
 
@@ -151,13 +157,16 @@ impl TableProvider for FileTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let splittable = !matches!(self.format, ScanFormat::Csv(_));
         let partitions = split::split(&self.files.files, splittable, state.config().target_partitions());
-        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns = projection
+            .cloned()
+            .unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let file_columns = self.file_schema.fields().len();
         Ok(Arc::new(ScanExec::new(ScanSpec {
             store: self.files.store.as_str().to_owned(),
             format: self.format.clone(),
             file_schema: Arc::clone(&self.file_schema),
-            filename: (self.schema.fields().len() > file_columns).then(|| self.schema.field(file_columns).name().clone()),
+            filename: (self.schema.fields().len() > file_columns)
+                .then(|| self.schema.field(file_columns).name().clone()),
             columns,
             partitions,
         })?))

@@ -1,6 +1,6 @@
 //! The bytes of files.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 use bytes::{Buf, Bytes};
 use datafusion::common::GetExt;
@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore};
 
-use super::FilePart;
+use super::{FilePart, ReadError};
 
 /// Bytes that are read from a file at once.
 const FILE_PIECE_BYTES: u64 = 512 << 10;
@@ -24,7 +24,9 @@ pub(super) fn compression(path: &str) -> FileCompressionType {
         FileCompressionType::XZ,
         FileCompressionType::ZSTD,
     ];
-    let named = known.into_iter().find(|compression| path.ends_with(&compression.get_ext()));
+    let named = known
+        .into_iter()
+        .find(|compression| path.ends_with(&compression.get_ext()));
     named.unwrap_or(FileCompressionType::UNCOMPRESSED)
 }
 
@@ -32,7 +34,28 @@ pub(super) fn compression(path: &str) -> FileCompressionType {
 pub(super) async fn whole(store: &dyn ObjectStore, path: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
     let path = Path::parse(path).map_err(|error| DataFusionError::ObjectStore(Box::new(error.into())))?;
     let found = store.get_opts(&path, GetOptions::default()).await?;
-    compression(path.as_ref()).convert_stream(raw(found))
+    let compression = compression(path.as_ref());
+    if compression == FileCompressionType::UNCOMPRESSED {
+        return Ok(raw(found));
+    }
+    let file = path.to_string();
+    let decompressed = compression.convert_stream(raw(found))?;
+    Ok(decompressed.map_err(move |error| damaged(&file, error)).boxed())
+}
+
+/// Tells bytes that cannot be decompressed from those that cannot be read.
+fn damaged(file: &str, error: DataFusionError) -> DataFusionError {
+    match &error {
+        DataFusionError::IoError(cause)
+            if matches!(
+                cause.kind(),
+                ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            ReadError::content(file, format!("it cannot be decompressed: {cause}")).into()
+        }
+        _ => error,
+    }
 }
 
 /// The bytes of an object. Files are read in larger pieces than the store would: each costs a change of threads.
@@ -50,7 +73,8 @@ fn raw(found: GetResult) -> BoxStream<'static, Result<Bytes>> {
                 Ok((count > 0).then(|| (Bytes::from(piece), (file, range))))
             };
             let read = tokio::task::spawn_blocking(read).await;
-            read.map_err(|error| DataFusionError::External(Box::new(error)))?.map_err(DataFusionError::from)
+            read.map_err(|error| DataFusionError::External(Box::new(error)))?
+                .map_err(DataFusionError::from)
         })
         .boxed(),
     }
@@ -65,24 +89,34 @@ pub(super) async fn lines(store: &dyn ObjectStore, part: &FilePart) -> Result<Bo
     // The byte before the part tells whether a line begins at its start.
     let first = part.start.saturating_sub(1);
     let path = Path::parse(&part.path).map_err(|error| DataFusionError::ObjectStore(Box::new(error.into())))?;
-    let options = GetOptions { range: Some((first..part.size).into()), ..Default::default() };
+    let options = GetOptions {
+        range: Some((first..part.size).into()),
+        ..Default::default()
+    };
     let raw = raw(store.get_opts(&path, options).await?);
-    let cut = LineCut { at: first, end: part.end, started: part.start == 0, done: false };
-    Ok(futures::stream::try_unfold((raw, cut), |(mut raw, mut cut)| async move {
-        while !cut.done {
-            match raw.try_next().await? {
-                Some(bytes) => {
-                    let kept = cut.keep(bytes);
-                    if !kept.is_empty() {
-                        return Ok(Some((kept, (raw, cut))));
+    let cut = LineCut {
+        at: first,
+        end: part.end,
+        started: part.start == 0,
+        done: false,
+    };
+    Ok(
+        futures::stream::try_unfold((raw, cut), |(mut raw, mut cut)| async move {
+            while !cut.done {
+                match raw.try_next().await? {
+                    Some(bytes) => {
+                        let kept = cut.keep(bytes);
+                        if !kept.is_empty() {
+                            return Ok(Some((kept, (raw, cut))));
+                        }
                     }
+                    None => break,
                 }
-                None => break,
             }
-        }
-        Ok(None)
-    })
-    .boxed())
+            Ok(None)
+        })
+        .boxed(),
+    )
 }
 
 /// Cuts a stream of bytes at the first line that begins in a range, and behind the last.
@@ -137,9 +171,17 @@ mod tests {
         for piece in 1..=text.len() {
             for middle in 0..=size {
                 let mut read = Vec::new();
-                for (start, end) in [(0, middle), (middle, size)].into_iter().filter(|(start, end)| start < end) {
+                for (start, end) in [(0, middle), (middle, size)]
+                    .into_iter()
+                    .filter(|(start, end)| start < end)
+                {
                     let first = start.saturating_sub(1);
-                    let mut cut = LineCut { at: first, end, started: start == 0, done: false };
+                    let mut cut = LineCut {
+                        at: first,
+                        end,
+                        started: start == 0,
+                        done: false,
+                    };
                     for chunk in text[first as usize..].chunks(piece) {
                         if !cut.done {
                             read.extend_from_slice(&cut.keep(Bytes::copy_from_slice(chunk)));

@@ -38,9 +38,18 @@ pub(super) fn split(files: &[ObjectMeta], splittable: bool, target: usize) -> Ve
                 filled = 0;
             }
             let last = partitions.len() >= target;
-            let end = if whole || last { file.size } else { file.size.min(start + (share - filled)) };
+            let end = if whole || last {
+                file.size
+            } else {
+                file.size.min(start + (share - filled))
+            };
             if let Some(partition) = partitions.last_mut() {
-                partition.push(FilePart { path: path.to_owned(), size: file.size, start, end });
+                partition.push(FilePart {
+                    path: path.to_owned(),
+                    size: file.size,
+                    start,
+                    end,
+                });
             }
             filled += end - start;
             start = end;
@@ -82,7 +91,12 @@ mod tests {
         check(&[("a", 10)], true, 4, &["a 0..2", "a 2..5", "a 5..7", "a 7..10"]);
         check(&[("a", 3), ("b", 5)], true, 2, &["a 0..3, b 0..1", "b 1..5"]);
         check(&[("a", 3), ("b", 5)], false, 2, &["a 0..3, b 0..5"]);
-        check(&[("a", 4), ("b", 4), ("c", 4), ("d", 4)], false, 2, &["a 0..4, b 0..4", "c 0..4, d 0..4"]);
+        check(
+            &[("a", 4), ("b", 4), ("c", 4), ("d", 4)],
+            false,
+            2,
+            &["a 0..4, b 0..4", "c 0..4, d 0..4"],
+        );
         check(&[("a.gz", 9), ("b", 1)], true, 2, &["a.gz 0..9", "b 0..1"]);
         check(&[("a", 1)], true, 4, &["a 0..1"]);
         check(&[("a", 0)], true, 4, &["a 0..0"]);

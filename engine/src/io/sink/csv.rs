@@ -17,7 +17,12 @@ pub(super) struct CsvEncoder {
 
 impl CsvEncoder {
     pub(super) fn new(delimiter: u8, quote: u8, null: String) -> Self {
-        Self { delimiter, quote, null, field: String::new() }
+        Self {
+            delimiter,
+            quote,
+            null,
+            field: String::new(),
+        }
     }
 
     /// Appends the header.
@@ -60,7 +65,12 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(encoder: &'a CsvEncoder, out: &'a mut Vec<u8>) -> Self {
-        Self { start: out.len(), encoder, out, fields: 0 }
+        Self {
+            start: out.len(),
+            encoder,
+            out,
+            fields: 0,
+        }
     }
 
     fn field(&mut self, text: &str) {
@@ -69,7 +79,10 @@ impl<'a> Line<'a> {
             self.out.push(delimiter);
         }
         self.fields += 1;
-        if !text.bytes().any(|byte| byte == delimiter || byte == quote || byte == b'\n' || byte == b'\r') {
+        if !text
+            .bytes()
+            .any(|byte| byte == delimiter || byte == quote || byte == b'\n' || byte == b'\r')
+        {
             self.out.extend_from_slice(text.as_bytes());
             return;
         }
@@ -125,10 +138,17 @@ mod tests {
             "a,b,c,\"d,e\"\n1,\"x,y\",1.5,True\n2,\"q\"\"\",,False\n3,,2.0,True\n",
         );
         check(
-            &[("a", Arc::new(StringArray::from(vec![Some(""), None, Some("two\nlines")])))],
+            &[(
+                "a",
+                Arc::new(StringArray::from(vec![Some(""), None, Some("two\nlines")])),
+            )],
             "",
             "a\n\"\"\n\"\"\n\"two\nlines\"\n",
         );
-        check(&[("a", Arc::new(StringArray::from(vec![None::<&str>])))], "NA", "a\nNA\n");
+        check(
+            &[("a", Arc::new(StringArray::from(vec![None::<&str>])))],
+            "NA",
+            "a\nNA\n",
+        );
     }
 }

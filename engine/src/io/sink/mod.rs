@@ -100,7 +100,10 @@ impl SinkTarget {
     /// means files called like the folder, beside it, as in Beam.
     pub fn new(absolute: &str) -> Option<Self> {
         let (folder, prefix) = absolute.trim_end_matches('/').rsplit_once('/')?;
-        (!prefix.is_empty()).then(|| Self { folder: folder.to_owned(), prefix: prefix.to_owned() })
+        (!prefix.is_empty()).then(|| Self {
+            folder: folder.to_owned(),
+            prefix: prefix.to_owned(),
+        })
     }
 
     /// What the control plane must know of a sink here.
@@ -136,8 +139,16 @@ mod tests {
         assert_eq!(info.target, "/out/words.csv");
         assert_eq!(info.manifest, "/out/_weir/words.csv.json");
         assert!(info.staging.starts_with("/out/_weir/staging-"), "{}", info.staging);
-        let spec = SinkSpec { info, suffix: ".jsonl".to_owned(), shards: None, format };
-        assert_eq!(spec.file_target(SinkPlace { index: 3, count: 12 }), "/out/words.csv-00003-of-00012.jsonl");
+        let spec = SinkSpec {
+            info,
+            suffix: ".jsonl".to_owned(),
+            shards: None,
+            format,
+        };
+        assert_eq!(
+            spec.file_target(SinkPlace { index: 3, count: 12 }),
+            "/out/words.csv-00003-of-00012.jsonl"
+        );
         assert_eq!(SinkTarget::new("/out/dir/"), SinkTarget::new("/out/dir"));
         assert_eq!(SinkTarget::new("/"), None);
         assert_eq!(SinkTarget::new("relative"), None);

@@ -53,7 +53,10 @@ impl ParquetEncoder {
         };
         let properties = WriterProperties::builder().set_compression(compression).build();
         let chunk = Chunk::default();
-        Ok(Self { writer: ArrowWriter::try_new(chunk.clone(), schema, Some(properties))?, chunk })
+        Ok(Self {
+            writer: ArrowWriter::try_new(chunk.clone(), schema, Some(properties))?,
+            chunk,
+        })
     }
 
     /// Adds rows, and moves the bytes that are final to `out`.

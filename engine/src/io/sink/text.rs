@@ -20,7 +20,9 @@ pub(super) fn write_lines(out: &mut Vec<u8>, line: &mut String, batch: &RecordBa
 
 /// Appends one object per row; null fields are written.
 pub(super) fn write_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(&mut *out);
     writer.write(batch)?;
     writer.finish()
 }

@@ -89,14 +89,22 @@ impl FileWriter {
     ) -> Result<Self, WriteError> {
         let target = sink.file_target(place);
         let path = Path::new(&sink.info.staging).join(format!("{}-{execution}", place.index));
-        let failed = |source| WriteError::File { path: path.display().to_string(), source };
+        let failed = |source| WriteError::File {
+            path: path.display().to_string(),
+            source,
+        };
         tokio::fs::create_dir_all(&sink.info.staging).await.map_err(failed)?;
         let file = File::create_new(&path).await.map_err(failed)?;
         let staged = StagedPath { path, keep: false };
         let mut buffer = Vec::new();
         let encoder = match &sink.format {
             SinkFormat::Text => Encoder::Text { line: String::new() },
-            SinkFormat::Csv { delimiter, quote, header, null } => {
+            SinkFormat::Csv {
+                delimiter,
+                quote,
+                header,
+                null,
+            } => {
                 let encoder = CsvEncoder::new(*delimiter, *quote, null.clone());
                 if *header {
                     encoder.header(&mut buffer, schema);
@@ -109,7 +117,16 @@ impl FileWriter {
                 Encoder::Parquet(Box::new(encoder))
             }
         };
-        Ok(Self { encoder, file, target, staged, buffer, memory, rows: 0, bytes: 0 })
+        Ok(Self {
+            encoder,
+            file,
+            target,
+            staged,
+            buffer,
+            memory,
+            rows: 0,
+            bytes: 0,
+        })
     }
 
     /// Adds rows.
@@ -157,7 +174,9 @@ impl FileWriter {
         self.staged.keep = true;
         Ok(OutputFile {
             target: self.target.clone(),
-            staged: Staged::File { path: self.staged.path.to_string_lossy().into_owned() },
+            staged: Staged::File {
+                path: self.staged.path.to_string_lossy().into_owned(),
+            },
             rows: self.rows,
             bytes: self.bytes,
         })
@@ -173,7 +192,10 @@ impl FileWriter {
     }
 
     fn file_error(&self, source: std::io::Error) -> WriteError {
-        WriteError::File { path: self.staged.path.display().to_string(), source }
+        WriteError::File {
+            path: self.staged.path.display().to_string(),
+            source,
+        }
     }
 }
 
@@ -181,5 +203,8 @@ fn rows_error<E>(format: &'static str) -> impl FnOnce(E) -> WriteError
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    move |error| WriteError::Rows { format, source: Box::new(error) }
+    move |error| WriteError::Rows {
+        format,
+        source: Box::new(error),
+    }
 }

@@ -51,7 +51,10 @@ impl AssertSpec {
             let shown = serde_json::to_string(&row).map_err(|error| DataFusionError::External(Box::new(error)))?;
             Ok((canonical(&row), shown))
         };
-        Ok(Self { transform, expected: rows.into_iter().map(row).collect::<Result<_>>()? })
+        Ok(Self {
+            transform,
+            expected: rows.into_iter().map(row).collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -90,11 +93,14 @@ fn write_value(out: &mut String, value: &Value) {
         }
         Value::Map(entries) => {
             let given = entries.iter().filter(|(_, value)| *value != Value::Null);
-            write_fields(out, given.map(|(name, value)| {
-                let mut text = String::new();
-                write_value(&mut text, value);
-                (name.as_str(), text)
-            }));
+            write_fields(
+                out,
+                given.map(|(name, value)| {
+                    let mut text = String::new();
+                    write_value(&mut text, value);
+                    (name.as_str(), text)
+                }),
+            );
         }
     }
 }
@@ -126,7 +132,10 @@ fn write_array(out: &mut String, array: &dyn Array, row: usize) -> Result<(), Ar
     match array.data_type() {
         DataType::Boolean => out.push(if array.as_boolean().value(row) { '1' } else { '0' }),
         DataType::Struct(fields) => {
-            let columns = fields.iter().map(|field| field.name().as_str()).zip(array.as_struct().columns());
+            let columns = fields
+                .iter()
+                .map(|field| field.name().as_str())
+                .zip(array.as_struct().columns());
             return write_row(out, columns.map(|(name, column)| (name, column.as_ref())), row);
         }
         DataType::List(_) => return write_list(out, &array.as_list::<i32>().value(row)),
@@ -195,7 +204,11 @@ impl AssertExec {
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        Self { spec, input, properties: Arc::new(properties) }
+        Self {
+            spec,
+            input,
+            properties: Arc::new(properties),
+        }
     }
 
     pub(crate) fn spec(&self) -> &AssertSpec {
@@ -205,7 +218,12 @@ impl AssertExec {
 
 impl DisplayAs for AssertExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AssertExec: {}, rows={}", self.spec.transform, self.spec.expected.len())
+        write!(
+            f,
+            "AssertExec: {}, rows={}",
+            self.spec.transform,
+            self.spec.expected.len()
+        )
     }
 }
 
@@ -275,7 +293,12 @@ impl Comparison {
         for (key, shown) in &spec.expected {
             missing.entry(key.clone()).or_insert_with(|| (0, shown.clone())).0 += 1;
         }
-        Self { transform: spec.transform.clone(), missing, unexpected: Vec::new(), unexpected_count: 0 }
+        Self {
+            transform: spec.transform.clone(),
+            missing,
+            unexpected: Vec::new(),
+            unexpected_count: 0,
+        }
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -284,7 +307,11 @@ impl Comparison {
         for row in 0..batch.num_rows() {
             key.clear();
             let columns = schema.fields().iter().zip(batch.columns());
-            write_row(&mut key, columns.map(|(field, column)| (field.name().as_str(), column.as_ref())), row)?;
+            write_row(
+                &mut key,
+                columns.map(|(field, column)| (field.name().as_str(), column.as_ref())),
+                row,
+            )?;
             match self.missing.get_mut(&key) {
                 Some((count, _)) if *count > 0 => *count -= 1,
                 _ => {
@@ -307,12 +334,16 @@ impl Comparison {
             return Ok(());
         }
         missing.sort_by(|a, b| a.1.cmp(&b.1));
-        let missing: Vec<_> =
-            missing.into_iter().flat_map(|(count, shown)| (0..count).map(move |_| shown.clone())).take(SHOWN_ROWS).collect();
+        let missing: Vec<_> = missing
+            .into_iter()
+            .flat_map(|(count, shown)| (0..count).map(move |_| shown.clone()))
+            .take(SHOWN_ROWS)
+            .collect();
         let mut message = format!("the rows of `{}` are not those that it expects", self.transform);
-        for (what, count, rows) in
-            [("missing", missing_count, missing), ("unexpected", self.unexpected_count, self.unexpected)]
-        {
+        for (what, count, rows) in [
+            ("missing", missing_count, missing),
+            ("unexpected", self.unexpected_count, self.unexpected),
+        ] {
             if count > 0 {
                 let _ = write!(message, "\n{count} {what}:");
                 for row in &rows {
@@ -333,6 +364,9 @@ fn shorten(text: &str) -> String {
     if text.len() <= SHOWN_BYTES {
         return text.to_owned();
     }
-    let end = (0..=SHOWN_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let end = (0..=SHOWN_BYTES)
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
     format!("{}…", &text[..end])
 }

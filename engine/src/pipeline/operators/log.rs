@@ -152,7 +152,11 @@ fn write(log: &TaskLog, spec: &LogSpec, batch: &RecordBatch, left: &mut usize) -
     for row in 0..lines {
         let mut message = spec.prefix.clone();
         PythonJson::write_row(&mut message, batch, row)?;
-        log.push(LogLine { level: spec.level.into(), source: spec.transform.clone(), message });
+        log.push(LogLine {
+            level: spec.level.into(),
+            source: spec.transform.clone(),
+            message,
+        });
     }
     let dropped = batch.num_rows() - lines;
     if dropped > 0 {

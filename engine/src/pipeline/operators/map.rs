@@ -14,8 +14,8 @@ use datafusion::common::{exec_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
@@ -83,7 +83,10 @@ impl TaggedOutput {
     }
 
     fn schema(main: &Fields, element: &Fields) -> Schema {
-        let counts = vec![Field::new("total", DataType::Int64, true), Field::new("bad", DataType::Int64, true)];
+        let counts = vec![
+            Field::new("total", DataType::Int64, true),
+            Field::new("bad", DataType::Int64, true),
+        ];
         let part = |name, fields| Field::new(name, DataType::Struct(fields), true);
         Schema::new(vec![
             Field::new(Self::KIND, DataType::Int8, false),
@@ -98,7 +101,11 @@ impl TaggedOutput {
         let mut all: Vec<ArrayRef> = vec![Arc::new(Int8Array::from_value(kind, rows))];
         let mut columns = Some(columns);
         for (index, field) in schema.fields().iter().enumerate().skip(1) {
-            let mine = if index - 1 == kind as usize { columns.take() } else { None };
+            let mine = if index - 1 == kind as usize {
+                columns.take()
+            } else {
+                None
+            };
             all.push(match (mine, field.data_type()) {
                 (Some(columns), DataType::Struct(fields)) if fields.is_empty() => {
                     drop(columns);
@@ -115,7 +122,10 @@ impl TaggedOutput {
 }
 
 fn nullable(fields: &Fields) -> Fields {
-    fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect()
+    fields
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect()
 }
 
 impl MapRowsSpec {
@@ -123,7 +133,10 @@ impl MapRowsSpec {
     pub(crate) fn output(&self, input: &Schema, exprs: &[&Field]) -> Result<Schema> {
         let main: Fields = match &self.operation {
             RowOperation::Project { names } => {
-                let renamed = names.iter().zip(exprs).map(|(name, field)| (*field).clone().with_name(name));
+                let renamed = names
+                    .iter()
+                    .zip(exprs)
+                    .map(|(name, field)| (*field).clone().with_name(name));
                 renamed.collect()
             }
             RowOperation::Filter => input.fields().clone(),
@@ -141,7 +154,11 @@ impl MapRowsSpec {
                 fields.into()
             }
         };
-        Ok(if self.capture { TaggedOutput::schema(&main, input.fields()) } else { Schema::new(main) })
+        Ok(if self.capture {
+            TaggedOutput::schema(&main, input.fields())
+        } else {
+            Schema::new(main)
+        })
     }
 
     /// For plans that people read.
@@ -158,7 +175,11 @@ impl MapRowsSpec {
                 write!(f, "MapRows: explode columns={columns:?}, cross_product={cross_product}")?;
             }
         }
-        if self.capture { f.write_str(", errors captured") } else { Ok(()) }
+        if self.capture {
+            f.write_str(", errors captured")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -179,7 +200,10 @@ impl MapRowsExec {
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Self> {
         let schema = input.schema();
-        let fields = exprs.iter().map(|expr| expr.return_field(&schema)).collect::<Result<Vec<_>>>()?;
+        let fields = exprs
+            .iter()
+            .map(|expr| expr.return_field(&schema))
+            .collect::<Result<Vec<_>>>()?;
         let fields: Vec<&Field> = fields.iter().map(|field| &**field).collect();
         let output = Arc::new(spec.output(&schema, &fields)?);
         let partitions = input.output_partitioning().partition_count();
@@ -239,7 +263,11 @@ impl ExecutionPlan for MapRowsExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new((*self.spec).clone(), self.exprs.to_vec(), children.swap_remove(0))?))
+        Ok(Arc::new(Self::new(
+            (*self.spec).clone(),
+            self.exprs.to_vec(),
+            children.swap_remove(0),
+        )?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -315,9 +343,10 @@ impl Mapper {
             TaggedOutput::batch(&schema, 0, batch.columns().to_vec(), batch.num_rows())
         });
         let count = |rows: usize| Arc::new(Int64Array::from(vec![rows as i64])) as ArrayRef;
-        let counts = self.spec.counted.then(|| {
-            TaggedOutput::batch(&self.schema, 2, vec![count(batch.num_rows()), count(bad.len())], 1)
-        });
+        let counts = self
+            .spec
+            .counted
+            .then(|| TaggedOutput::batch(&self.schema, 2, vec![count(batch.num_rows()), count(bad.len())], 1));
         let errors = (!bad.is_empty()).then(|| self.errors(&bad));
         Ok(Box::new(good.chain(errors).chain(counts)))
     }
@@ -333,7 +362,10 @@ impl Mapper {
                 }
                 let rows = batch.num_rows();
                 if rows <= 1 {
-                    bad.push(BadRow { row: batch.clone(), failure });
+                    bad.push(BadRow {
+                        row: batch.clone(),
+                        failure,
+                    });
                 } else {
                     self.separate(&batch.slice(0, rows / 2), good, bad)?;
                     self.separate(&batch.slice(rows / 2, rows - rows / 2), good, bad)?;
@@ -348,7 +380,11 @@ impl Mapper {
         let element = StructArray::try_new(nullable(rows.schema_ref().fields()), rows.columns().to_vec(), None)?;
         let message = StringArray::from_iter_values(bad.iter().map(|bad| &bad.failure.message));
         let stack = StringArray::from_iter_values(bad.iter().map(|bad| {
-            let function = bad.failure.function.iter().map(|function| format!("in function {function}\n"));
+            let function = bad
+                .failure
+                .function
+                .iter()
+                .map(|function| format!("in function {function}\n"));
             format!("{}in transform {}\n", function.collect::<String>(), self.spec.transform)
         }));
         let columns: Vec<ArrayRef> = vec![Arc::new(element), Arc::new(message), Arc::new(stack)];
@@ -370,7 +406,9 @@ impl Mapper {
             RowOperation::Explode { columns, cross_product } => {
                 let cursor = Exploding::new(batch, columns, *cross_product, self.batch_rows)?;
                 let main = Arc::clone(&self.main);
-                return Ok(Box::new(cursor.map(move |columns| Ok(RecordBatch::try_new(Arc::clone(&main), columns?)?))));
+                return Ok(Box::new(
+                    cursor.map(move |columns| Ok(RecordBatch::try_new(Arc::clone(&main), columns?)?)),
+                ));
             }
         };
         Ok(Box::new(std::iter::once(Ok(made))))
@@ -378,7 +416,11 @@ impl Mapper {
 
     fn main_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.main), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.main),
+            columns,
+            &options,
+        )?)
     }
 
     /// Names the transform in errors of the user's data.
@@ -413,24 +455,34 @@ struct Lists {
 impl Lists {
     fn new(array: &ArrayRef, name: &str) -> Result<Self> {
         if array.null_count() > 0 {
-            return exec_err!("`{name}` is null, so it has no elements to explode");
+            let message = format!("`{name}` is null, so it has no elements to explode");
+            return Err(OperatorError(Failure::new(FailureKind::User, "null_value", message)).into());
         }
         let ends = |offsets: Vec<usize>| offsets.windows(2).map(|pair| (pair[0], pair[1])).collect();
         Ok(match array.data_type() {
             DataType::List(_) => {
                 let lists = array.as_list::<i32>();
                 let offsets = lists.value_offsets().iter().map(|&offset| offset as usize).collect();
-                Self { values: Arc::clone(lists.values()), ranges: ends(offsets) }
+                Self {
+                    values: Arc::clone(lists.values()),
+                    ranges: ends(offsets),
+                }
             }
             DataType::LargeList(_) => {
                 let lists = array.as_list::<i64>();
                 let offsets = lists.value_offsets().iter().map(|&offset| offset as usize).collect();
-                Self { values: Arc::clone(lists.values()), ranges: ends(offsets) }
+                Self {
+                    values: Arc::clone(lists.values()),
+                    ranges: ends(offsets),
+                }
             }
             DataType::FixedSizeList(_, size) => {
                 let size = *size as usize;
                 let ranges = (0..array.len()).map(|row| (row * size, row * size + size)).collect();
-                Self { values: Arc::clone(array.as_fixed_size_list().values()), ranges }
+                Self {
+                    values: Arc::clone(array.as_fixed_size_list().values()),
+                    ranges,
+                }
             }
             other => return exec_err!("`{name}` is {other} and no list"),
         })
@@ -444,7 +496,9 @@ impl Lists {
 impl Exploding {
     fn new(batch: &RecordBatch, columns: &[usize], cross_product: bool, batch_rows: usize) -> Result<Self> {
         let schema = batch.schema();
-        let lists = columns.iter().map(|&column| Lists::new(batch.column(column), schema.field(column).name()));
+        let lists = columns
+            .iter()
+            .map(|&column| Lists::new(batch.column(column), schema.field(column).name()));
         Ok(Self {
             batch: batch.clone(),
             columns: columns.to_vec(),
@@ -538,18 +592,27 @@ mod tests {
         let batches = exploding.map(|columns| {
             let columns = columns.unwrap();
             assert!(columns[0].len() <= batch_rows);
-            RecordBatch::try_from_iter_with_nullable(["id", "l", "m"].into_iter().zip(columns).map(|(n, c)| (n, c, true)))
-                .unwrap()
+            RecordBatch::try_from_iter_with_nullable(
+                ["id", "l", "m"].into_iter().zip(columns).map(|(n, c)| (n, c, true)),
+            )
+            .unwrap()
         });
         let text = pretty_format_batches(&batches.collect::<Vec<_>>()).unwrap().to_string();
-        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && !line.contains("id")).collect();
+        let rows: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.contains("id"))
+            .collect();
         assert_eq!(rows, expect);
     }
 
     #[test]
     fn explode_by_position_fills_with_null() {
         for batch_rows in [1, 2, 100] {
-            check(false, batch_rows, &["| 1  | 1 | 3 |", "| 1  | 2 | 4 |", "| 1  |   | 5 |", "| 2  |   | 6 |"]);
+            check(
+                false,
+                batch_rows,
+                &["| 1  | 1 | 3 |", "| 1  | 2 | 4 |", "| 1  |   | 5 |", "| 2  |   | 6 |"],
+            );
         }
     }
 
@@ -557,7 +620,11 @@ mod tests {
     fn explode_all_combinations() {
         for batch_rows in [1, 4, 100] {
             let expect = [
-                "| 1  | 1 | 3 |", "| 1  | 1 | 4 |", "| 1  | 1 | 5 |", "| 1  | 2 | 3 |", "| 1  | 2 | 4 |",
+                "| 1  | 1 | 3 |",
+                "| 1  | 1 | 4 |",
+                "| 1  | 1 | 5 |",
+                "| 1  | 2 | 3 |",
+                "| 1  | 2 | 4 |",
                 "| 1  | 2 | 5 |",
             ];
             check(true, batch_rows, &expect);

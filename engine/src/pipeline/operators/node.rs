@@ -54,7 +54,14 @@ impl RowsNode {
                 Arc::new(DFSchema::try_from(spec.output(input.schema().as_arrow(), &fields)?)?)
             }
         };
-        Ok(LogicalPlan::Extension(Extension { node: Arc::new(Self { kind, input, exprs, schema }) }))
+        Ok(LogicalPlan::Extension(Extension {
+            node: Arc::new(Self {
+                kind,
+                input,
+                exprs,
+                schema,
+            }),
+        }))
     }
 }
 
@@ -106,7 +113,12 @@ impl UserDefinedLogicalNodeCore for RowsNode {
                     RowsKind::Map(_) => Arc::clone(&self.schema),
                     _ => Arc::clone(input.schema()),
                 };
-                Ok(Self { kind: self.kind.clone(), input, exprs, schema })
+                Ok(Self {
+                    kind: self.kind.clone(),
+                    input,
+                    exprs,
+                    schema,
+                })
             }
             _ => internal_err!("an operator of a pipeline has one input"),
         }
@@ -127,8 +139,12 @@ impl ExtensionPlanner for RowsPlanner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(node) = node.as_any().downcast_ref::<RowsNode>() else { return Ok(None) };
-        let [input] = physical_inputs else { return internal_err!("an operator of a pipeline has one input") };
+        let Some(node) = node.as_any().downcast_ref::<RowsNode>() else {
+            return Ok(None);
+        };
+        let [input] = physical_inputs else {
+            return internal_err!("an operator of a pipeline has one input");
+        };
         let input = Arc::clone(input);
         Ok(Some(match &node.kind {
             RowsKind::Log(spec) => Arc::new(LogExec::new(spec.clone(), input)),
@@ -136,7 +152,10 @@ impl ExtensionPlanner for RowsPlanner {
             RowsKind::Threshold(spec) => Arc::new(ThresholdExec::new(spec.clone(), input)),
             RowsKind::Map(spec) => {
                 let schema = node.input.schema();
-                let exprs = node.exprs.iter().map(|expr| planner.create_physical_expr(expr, schema, session, context));
+                let exprs = node
+                    .exprs
+                    .iter()
+                    .map(|expr| planner.create_physical_expr(expr, schema, session, context));
                 Arc::new(MapRowsExec::new(spec.clone(), exprs.collect::<Result<_>>()?, input)?)
             }
         }))

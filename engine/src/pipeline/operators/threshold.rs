@@ -33,7 +33,10 @@ pub(crate) struct ThresholdSpec {
 impl ThresholdSpec {
     /// At most `part` of the records of `transform`.
     pub(crate) fn new(transform: String, part: f64) -> Self {
-        Self { transform, part: part.to_bits() }
+        Self {
+            transform,
+            part: part.to_bits(),
+        }
     }
 
     fn check(&self, sums: &RecordBatch) -> Result<()> {
@@ -81,7 +84,12 @@ impl ThresholdExec {
 
 impl DisplayAs for ThresholdExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ThresholdExec: {} {}", self.spec.transform, f64::from_bits(self.spec.part))
+        write!(
+            f,
+            "ThresholdExec: {} {}",
+            self.spec.transform,
+            f64::from_bits(self.spec.part)
+        )
     }
 }
 

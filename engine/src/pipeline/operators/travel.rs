@@ -34,15 +34,24 @@ impl RowsSpec {
             Self::Threshold(threshold.spec().clone())
         } else if let Some(map) = node.downcast_ref::<MapRowsExec>() {
             let exprs = map.exprs().iter().map(|expr| encoder.expr(expr));
-            Self::Map { spec: map.spec().clone(), exprs: exprs.collect::<Result<_>>()? }
+            Self::Map {
+                spec: map.spec().clone(),
+                exprs: exprs.collect::<Result<_>>()?,
+            }
         } else {
             return Ok(None);
         }))
     }
 
     /// The operator over its input.
-    pub(crate) fn decode(self, inputs: &[Arc<dyn ExecutionPlan>], decoder: &Decoder<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = inputs else { return internal_err!("an operator of a pipeline has one input") };
+    pub(crate) fn decode(
+        self,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        decoder: &Decoder<'_>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = inputs else {
+            return internal_err!("an operator of a pipeline has one input");
+        };
         let input = Arc::clone(input);
         Ok(match self {
             Self::Log(spec) => Arc::new(LogExec::new(spec, input)),
@@ -50,7 +59,10 @@ impl RowsSpec {
             Self::Threshold(spec) => Arc::new(ThresholdExec::new(spec, input)),
             Self::Map { spec, exprs } => {
                 let schema = input.schema();
-                let exprs = exprs.iter().map(|expr| decoder.expr(expr, &schema)).collect::<Result<_>>()?;
+                let exprs = exprs
+                    .iter()
+                    .map(|expr| decoder.expr(expr, &schema))
+                    .collect::<Result<_>>()?;
                 Arc::new(MapRowsExec::new(spec, exprs, input)?)
             }
         })
