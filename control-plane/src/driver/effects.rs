@@ -220,10 +220,14 @@ impl Driver {
         let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
         let ended = self.executions_end();
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
-        let (mut prefixes, mut keys) = (Vec::new(), Vec::new());
-        for stage in self.state.graph().map_or(&[][..], |graph| &graph.stages) {
-            if kept && stage.output == StageOutput::Result {
-                continue;
+        let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
+        let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
+        let (result, spent): (Vec<_>, Vec<_>) = stages
+            .iter()
+            .partition(|stage| kept && stage.output == StageOutput::Result);
+        for stage in spent {
+            if result.iter().all(|result| result.plan.digest != stage.plan.digest) {
+                keys.push(layout::plan_key(run, &stage.plan.digest));
             }
             prefixes.push(layout::shuffle_prefix(run, stage.id));
             let attempts = self

@@ -143,7 +143,7 @@ impl Kit {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
         lines.sort();
         assert_eq!(lines, expected_lines());
-        let manifest = std::fs::read(self.out().join("part.manifest.json")).unwrap();
+        let manifest = std::fs::read(self.out().join("_weir/part.json")).unwrap();
         let manifest: weir_model::OutputManifest = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest.files.len(), parts.len());
     }

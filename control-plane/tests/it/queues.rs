@@ -110,7 +110,7 @@ async fn repeated_messages_and_reports_change_nothing() {
     accepted.sort();
     accepted.dedup();
     assert_eq!(accepted.len() as u32, MAPS + REDUCES, "each task once");
-    let manifest = std::fs::read(kit.out().join("part.manifest.json")).unwrap();
+    let manifest = std::fs::read(kit.out().join("_weir/part.json")).unwrap();
     let manifest: weir_model::OutputManifest = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest.rows, u64::from(REDUCES));
 }

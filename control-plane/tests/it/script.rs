@@ -71,8 +71,8 @@ pub(crate) fn graph(run: RunId, to: &To) -> StageGraph {
         To::Folder(folder) => StageOutput::Sink(SinkInfo {
             transform: "Write".into(),
             target: folder.join("part").display().to_string(),
-            manifest: folder.join("part.manifest.json").display().to_string(),
-            staging: folder.join(format!("_weir/{run}-1")).display().to_string(),
+            manifest: folder.join("_weir/part.json").display().to_string(),
+            staging: folder.join(format!("_weir/staging-{run}/part")).display().to_string(),
             format: "text".into(),
         }),
     };
@@ -276,7 +276,7 @@ async fn stage_file(
     folder: &Path,
     lines: &[String],
 ) -> Result<TaskOutput, Failure> {
-    let staging = folder.join(format!("_weir/{}-1", message.run));
+    let staging = folder.join(format!("_weir/staging-{}/part", message.run));
     let path = staging.join(format!("{}-{}", message.task.index, context.execution));
     tokio::fs::create_dir_all(&staging).await.map_err(platform)?;
     tokio::fs::write(&path, lines.concat()).await.map_err(platform)?;

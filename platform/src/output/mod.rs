@@ -82,7 +82,7 @@ struct Move {
 const JOURNAL: &str = "commit.json";
 const NEW_MANIFEST: &str = "manifest.json";
 const REPLACED_PREFIX: &str = "replaced-";
-/// The folder that engines put the staging folders of a target in.
+/// The folder beside the files of an output that is Weir's own: engines put staging folders and manifests into it.
 const STAGING_ROOT: &str = "_weir";
 
 /// The folder that the names in a manifest are relative to.
@@ -119,14 +119,18 @@ fn remove_output_file(sink: &SinkInfo, file: &Path, action: &'static str) -> Res
     Ok(())
 }
 
-/// Removes the staging folder, and the folder around it when that is empty now.
+/// Removes the staging folder, and the folders of Weir's own around it that are empty now.
 fn remove_staging(sink: &SinkInfo) -> Result<(), Error> {
     let staging = Path::new(&sink.staging);
     files::remove_folder(staging).map_err(|e| Error::io(&sink.transform, "remove the staging folder", staging, e))?;
-    let around = staging.ancestors().skip(1);
-    for folder in around.take_while(|folder| folder.starts_with(output_folder(sink))) {
-        // Other runs may be using it.
-        if folder.file_name().is_none_or(|name| name != STAGING_ROOT) || std::fs::remove_dir(folder).is_err() {
+    let own_root = output_folder(sink).join(STAGING_ROOT);
+    for folder in staging
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.starts_with(&own_root))
+    {
+        // Other sinks and other runs may be using it.
+        if std::fs::remove_dir(folder).is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
             break;
         }
     }

@@ -37,7 +37,11 @@ fn tree(root: &Path) -> Tree {
 /// A folder in memory where there is one: these tests flush a lot, and do not cut the power.
 fn temp_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let dir = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
     tempfile::tempdir_in(dir).unwrap()
 }
 
@@ -50,8 +54,8 @@ fn sink(root: &Path, name: &str, run: RunId) -> SinkInfo {
     SinkInfo {
         transform: format!("Write{name}"),
         target: target.join("part").display().to_string(),
-        manifest: target.join("part.manifest.json").display().to_string(),
-        staging: target.join(format!("_weir/{run}-0")).display().to_string(),
+        manifest: target.join("_weir/part.json").display().to_string(),
+        staging: target.join(format!("_weir/staging-{run}/part")).display().to_string(),
         format: "text".into(),
     }
 }
@@ -119,13 +123,13 @@ async fn an_output_is_its_files_and_a_manifest() {
     assert_eq!(
         names,
         [
-            "empty/part.manifest.json",
+            "empty/_weir/part.json",
+            "out/_weir/part.json",
             "out/part-0",
-            "out/part.manifest.json",
             "out/sub/part-1"
         ]
     );
-    let visible: OutputManifest = serde_json::from_str(&after["out/part.manifest.json"]).unwrap();
+    let visible: OutputManifest = serde_json::from_str(&after["out/_weir/part.json"]).unwrap();
     assert_eq!(visible, manifests[0]);
 
     assert_eq!(commit(run(1), outputs).await.unwrap(), manifests);
@@ -265,8 +269,8 @@ proptest! {
             let after = tree(dir.path());
             let theirs = format!("of {}", run(2));
             prop_assert!(after.values().all(|text| !text.contains(&theirs)), "{:?}", after);
-            prop_assert!(after.keys().all(|name| !name.contains("_weir")), "{:?}", after);
-            if after.contains_key("a/part.manifest.json") {
+            prop_assert!(after.keys().all(|name| !name.contains("_weir") || name == "a/_weir/part.json"), "{:?}", after);
+            if after.contains_key("a/_weir/part.json") {
                 let files = |tree: &Tree| tree.iter().filter(|(k, _)| !k.ends_with('/')).map(|(k, v)| (k.clone(), v.clone())).collect::<Tree>();
                 prop_assert_eq!(files(&after), files(&before), "after {} steps", steps);
             }
