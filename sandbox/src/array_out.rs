@@ -69,8 +69,14 @@ impl Reader {
             DataType::UInt16 => self.primitive::<UInt16Type>(length, nulls)?,
             DataType::UInt32 => self.primitive::<UInt32Type>(length, nulls)?,
             DataType::UInt64 => self.primitive::<UInt64Type>(length, nulls)?,
-            DataType::Float32 => self.primitive::<Float32Type>(length, nulls)?,
-            DataType::Float64 => self.primitive::<Float64Type>(length, nulls)?,
+            DataType::Float32 => {
+                let array = self.typed::<Float32Type>(length, nulls)?;
+                Arc::new(with_one_nan(array, f32::is_nan, f32::NAN))
+            }
+            DataType::Float64 => {
+                let array = self.typed::<Float64Type>(length, nulls)?;
+                Arc::new(with_one_nan(array, f64::is_nan, f64::NAN))
+            }
             DataType::Date32 => self.primitive::<Date32Type>(length, nulls)?,
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
                 let array = self.typed::<TimestampMicrosecondType>(length, nulls)?;
@@ -187,11 +193,29 @@ impl Reader {
         if offsets[0] != 0 {
             return Err(format!("its offsets start at {} instead of zero", offsets[0]));
         }
-        // With a first offset of zero this rules negative ones out, too.
-        if offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        // All pairs are looked at, so that the loop is vectorised.
+        let falls = offsets
+            .windows(2)
+            .fold(false, |falls, pair| falls | (pair[0] > pair[1]));
+        if falls {
             return Err("its offsets fall".to_owned());
         }
-        Ok(OffsetBuffer::new(offsets))
+        // SAFETY: there is a first offset, it is zero, and none is below the one before it.
+        Ok(unsafe { OffsetBuffer::new_unchecked(offsets) })
+    }
+}
+
+/// Gives all NaNs the same bits. Which sign and payload an operation gives them differs between processors, and Arrow
+/// compares and hashes floats by their bits.
+fn with_one_nan<T: ArrowPrimitiveType>(
+    array: PrimitiveArray<T>,
+    is_nan: impl Fn(T::Native) -> bool,
+    nan: T::Native,
+) -> PrimitiveArray<T> {
+    if array.values().iter().fold(false, |any, value| any | is_nan(*value)) {
+        array.unary(|value| if is_nan(value) { nan } else { value })
+    } else {
+        array
     }
 }
 
@@ -207,7 +231,7 @@ fn aligned(buffer: Buffer, align: usize) -> Buffer {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Array;
+    use arrow::array::{Array, AsArray};
     use arrow::datatypes::Field;
 
     use super::*;
@@ -384,6 +408,16 @@ mod tests {
             vec![vec![], vec![0b01], vec![1, 2]],
             "null",
         );
+    }
+
+    #[test]
+    fn nans_are_one() {
+        let values = [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001), -0.0];
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let array = read(DataType::Float64, 4, vec![node(4, 0)], vec![vec![], bytes]).unwrap();
+        let expected = [f64::NAN, f64::NAN, f64::NAN, -0.0];
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(array.as_primitive::<Float64Type>().values()), bits(&expected));
     }
 
     #[test]

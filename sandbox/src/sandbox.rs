@@ -177,8 +177,8 @@ fn engine(options: &SandboxOptions) -> wasmtime::Result<Engine> {
         .max_wasm_stack(options.stack_bytes)
         // Frames of the guest's functions say little to its author, and collecting them takes time at each trap.
         .wasm_backtrace_max_frames(None)
-        // Results must not depend on the machine that ran a task.
-        .cranelift_nan_canonicalization(true)
+        // Results must not depend on the machine that ran a task. For NaNs, `array_out` sees to that: a check behind
+        // every instruction makes arithmetic several times as slow.
         .relaxed_simd_deterministic(true)
         .wasm_memory64(false)
         .concurrency_support(false);
