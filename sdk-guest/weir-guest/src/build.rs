@@ -1,5 +1,7 @@
 //! Columns as they go out: builders that fill the buffers of a batch.
 
+use std::mem::MaybeUninit;
+
 use crate::bindings::weir::udf::types::{Batch, Node};
 use crate::column::{BLOCK, Mask};
 
@@ -286,9 +288,46 @@ impl BytesBuilder {
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.validity.push_valid(self.ends.len());
-        self.data.extend_from_slice(value);
+        append(&mut self.data, value);
         self.ends.push(self.data.len());
     }
+}
+
+/// As `extend_from_slice`, without a call where values are short: copying a length that is not known is a call of the
+/// host.
+#[inline]
+fn append(data: &mut Vec<u8>, value: &[u8]) {
+    const SHORT: usize = 32;
+    data.reserve(value.len().max(SHORT));
+    let room = data.spare_capacity_mut();
+    // First and last bytes, which overlap unless there are twice as many.
+    macro_rules! ends {
+        ($bytes:literal) => {
+            if let (Some(first), Some(last)) = (value.first_chunk::<$bytes>(), value.last_chunk::<$bytes>()) {
+                let room = &mut room[..value.len()];
+                if let Some(room) = room.first_chunk_mut() {
+                    *room = first.map(MaybeUninit::new);
+                }
+                if let Some(room) = room.last_chunk_mut() {
+                    *room = last.map(MaybeUninit::new);
+                }
+            }
+        };
+    }
+    match value.len() {
+        0 => {}
+        1..4 => {
+            for (to, from) in room.iter_mut().zip(value) {
+                to.write(*from);
+            }
+        }
+        4..8 => ends!(4),
+        8..16 => ends!(8),
+        16..=SHORT => ends!(16),
+        _ => return data.extend_from_slice(value),
+    }
+    // SAFETY: every byte of the value was written just now.
+    unsafe { data.set_len(data.len() + value.len()) };
 }
 
 impl Build for BytesBuilder {
@@ -584,6 +623,18 @@ mod tests {
             }
             assert_eq!(finished(values), finished(expected_values));
             assert_eq!(finished(bools), finished(expected_bools));
+        }
+    }
+
+    #[test]
+    fn values_of_all_lengths_are_appended() {
+        let text: Vec<u8> = (0..100).collect();
+        let mut data = Vec::new();
+        let mut expected = Vec::new();
+        for length in 0..text.len() {
+            append(&mut data, &text[..length]);
+            expected.extend_from_slice(&text[..length]);
+            assert_eq!(data, expected);
         }
     }
 

@@ -4,10 +4,10 @@ use crate::bindings::weir::udf::types::{Batch, Node};
 
 /// Rows that are read and computed together: bounds are checked, and the host's clock is looked at, once for all of
 /// them. What is between is unrolled or vectorised.
-pub const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
 /// The rows of a block that are there, or that no argument is null in: the least significant bit is the first.
-pub type Mask = u32;
+pub(crate) type Mask = u32;
 
 const _: () = assert!(Mask::BITS as usize == BLOCK);
 
@@ -86,7 +86,7 @@ pub struct FixedColumn<'a, const N: usize> {
 }
 
 /// The values of a block of rows.
-pub type FixedBlock<'a, const N: usize> = &'a [[u8; N]; BLOCK];
+pub(crate) type FixedBlock<'a, const N: usize> = &'a [[u8; N]; BLOCK];
 
 impl<'a, const N: usize> FixedColumn<'a, N> {
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, String> {
