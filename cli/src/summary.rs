@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use weir_control_plane::store::RunRow;
-use weir_model::{EventRecord, MetricValue, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, Timestamp};
+use weir_model::{
+    EventRecord, MetricValue, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, Timestamp,
+};
 
 use crate::args::OutputFormat;
 use crate::format;

@@ -74,7 +74,7 @@ impl Engine {
         let planned = self.build(run, submission).await?;
         stream::iter(planned.plans.into_iter().map(Ok))
             .try_for_each_concurrent(CONCURRENT_WRITES, |plan| async move {
-                self.storage.put(&layout::plan_key(&plan.digest), plan.bytes).await
+                self.storage.put(&layout::plan_key(run, &plan.digest), plan.bytes).await
             })
             .await?;
         Ok(planned.graph)
@@ -128,10 +128,11 @@ impl Engine {
     /// When the graph has no result, or its schema cannot be read.
     pub async fn read_result(
         &self,
+        run: RunId,
         graph: &StageGraph,
         outputs: Vec<TaskOutput>,
     ) -> Result<SendableRecordBatchStream, PlanError> {
-        task::read_result(&self.shared, graph, outputs).await
+        task::read_result(&self.shared, run, graph, outputs).await
     }
 }
 

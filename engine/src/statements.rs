@@ -2,6 +2,8 @@
 
 use datafusion::sql::parser::{DFParser, Statement as Parsed};
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::PlanError;
 
@@ -25,8 +27,65 @@ pub enum StatementRole {
 
 /// Splits a script at its semicolons, where a semicolon in a literal or comment is none.
 pub fn split(script: &str) -> Result<Vec<Statement>, PlanError> {
-    let parsed = DFParser::parse_sql(script).map_err(|error| PlanError::Query(error.strip_backtrace()))?;
-    Ok(parsed.iter().map(|statement| Statement { text: statement.to_string(), role: role(statement) }).collect())
+    let tokens = Tokenizer::new(&GenericDialect {}, script)
+        .tokenize_with_location()
+        .map_err(|error| PlanError::Query(format!("SQL error: {error}")))?;
+    let ends = tokens
+        .iter()
+        .filter(|token| token.token == Token::SemiColon)
+        .map(|token| token.span.start);
+    let mut statements = Vec::new();
+    let mut rest = Cursor {
+        text: script,
+        line: 1,
+        column: 1,
+    };
+    for end in ends {
+        let text = rest.up_to(end.line, end.column);
+        statements.extend(statement(text)?);
+        rest.up_to(end.line, end.column + 1);
+    }
+    statements.extend(statement(rest.text)?);
+    Ok(statements)
+}
+
+/// Walks a text by lines and columns, which the tokenizer counts from one, columns in characters.
+struct Cursor<'a> {
+    text: &'a str,
+    line: u64,
+    column: u64,
+}
+
+impl<'a> Cursor<'a> {
+    /// Moves on to a place; gives what lies before it.
+    fn up_to(&mut self, line: u64, column: u64) -> &'a str {
+        let mut bytes = self.text.len();
+        for (at, character) in self.text.char_indices() {
+            if (self.line, self.column) >= (line, column) {
+                bytes = at;
+                break;
+            }
+            if character == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        let (before, after) = self.text.split_at(bytes);
+        self.text = after;
+        before
+    }
+}
+
+/// The statement of a piece; nothing when it has only spaces and comments.
+fn statement(text: &str) -> Result<Option<Statement>, PlanError> {
+    let parsed = DFParser::parse_sql(text).map_err(|error| PlanError::Query(error.strip_backtrace()))?;
+    let parsed = parsed.front();
+    Ok(parsed.map(|parsed| Statement {
+        text: text.trim().to_owned(),
+        role: role(parsed),
+    }))
 }
 
 fn role(statement: &Parsed) -> StatementRole {
@@ -54,7 +113,26 @@ mod tests {
         let statements = split("CREATE VIEW v AS SELECT ';' AS s; -- a; comment\nSELECT * FROM v;").unwrap();
         let roles: Vec<_> = statements.iter().map(|statement| statement.role).collect();
         assert_eq!(roles, [StatementRole::Setup, StatementRole::Query]);
-        assert_eq!(statements[1].text, "SELECT * FROM v");
+        assert_eq!(statements[0].text, "CREATE VIEW v AS SELECT ';' AS s");
+        assert!(
+            statements[1].text.ends_with("SELECT * FROM v"),
+            "{}",
+            statements[1].text
+        );
+    }
+
+    #[test]
+    fn statements_keep_their_text() {
+        let script = "COPY (SELECT 'é;\n' AS a)\nTO 'out/a b.csv' STORED AS CSV;;\n  SELECT 2 ; -- end";
+        let texts: Vec<_> = split(script)
+            .unwrap()
+            .into_iter()
+            .map(|statement| statement.text)
+            .collect();
+        assert_eq!(
+            texts,
+            ["COPY (SELECT 'é;\n' AS a)\nTO 'out/a b.csv' STORED AS CSV", "SELECT 2"]
+        );
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use crate::{Digest, ExecutionId, RunId, StageId, TaskId};
 
-/// A serialised stage plan, by content.
-pub fn plan_key(digest: &Digest) -> String {
-    format!("plans/{digest}")
+/// A serialised stage plan, by content. It is the run's own, so that it can be deleted with the run.
+pub fn plan_key(run: RunId, digest: &Digest) -> String {
+    format!("runs/{run}/plans/{digest}")
 }
 
 /// A Wasm component, by content.

@@ -11,11 +11,13 @@ fn ctrl_c_cancels_and_leaves_nothing() {
 pipeline:
   type: chain
   transforms:
+    - type: Create
+      config: {elements: [1]}
     - type: Sql
       config:
         query: >
           SELECT a.value % 10 AS k, count(*) AS n
-          FROM generate_series(1, 100000) a, generate_series(1, 100000) b
+          FROM PCOLLECTION, generate_series(1, 100000) a, generate_series(1, 100000) b
           WHERE sin(a.value * b.value) > 2 GROUP BY 1
     - type: WriteToCsv
       config: {path: out/never}

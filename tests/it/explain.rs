@@ -36,7 +36,11 @@ pipeline:
     let stages = plan["graph"]["stages"].as_array().expect("stages");
     let doubling = stages
         .iter()
-        .filter(|stage| stage["transforms"].as_array().is_some_and(|names| names.contains(&"Double".into())))
+        .filter(|stage| {
+            stage["transforms"]
+                .as_array()
+                .is_some_and(|names| names.contains(&"Double".into()))
+        })
         .count();
     assert_eq!(doubling, 1, "{}", plan["stages"]);
     let text = place.ok(["explain", "p.yaml"]);
@@ -44,5 +48,12 @@ pipeline:
     assert!(!place.path("out").exists(), "explaining runs nothing");
 
     place.ok(["run", "p.yaml"]);
-    assert_eq!(place.files("out/all-").iter().map(|(_, text)| text.lines().count() - 1).sum::<usize>(), 2);
+    assert_eq!(
+        place
+            .files("out/all-")
+            .iter()
+            .map(|(_, text)| text.lines().count() - 1)
+            .sum::<usize>(),
+        2
+    );
 }

@@ -11,9 +11,11 @@ const PIPELINE: &str = r#"
 pipeline:
   type: chain
   transforms:
+    - type: Create
+      config: {elements: [1]}
     - type: Sql
       config:
-        query: SELECT value % 5000 AS k, value AS v FROM generate_series(1, 50000)
+        query: SELECT value % 5000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 50000)
     - type: Combine
       config:
         group_by: k
@@ -57,7 +59,16 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
     let place = Place::new();
     place.write("p.yaml", PIPELINE);
     let slow = format!("slow={}", slow(60));
-    let args = ["run", "p.yaml", "--param", &slow, "--slots", "2", "--target-partitions", "8"];
+    let args = [
+        "run",
+        "p.yaml",
+        "--param",
+        &slow,
+        "--slots",
+        "2",
+        "--target-partitions",
+        "8",
+    ];
     let mut run = Started::new(&place, args);
     let before = run.wait_for_event(&place, "stage_completed");
     run.kill("KILL");
@@ -81,9 +92,19 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
         .intersection(&accepted)
         .cloned()
         .collect();
-    assert!(dispatched_again.is_empty(), "accepted tasks ran again: {dispatched_again:?}");
-    let all_accepted = after.iter().filter(|event| event["event"]["type"] == "task_accepted").count();
-    assert_eq!(all_accepted, tasks(&after, "task_accepted").len(), "a task was accepted twice");
+    assert!(
+        dispatched_again.is_empty(),
+        "accepted tasks ran again: {dispatched_again:?}"
+    );
+    let all_accepted = after
+        .iter()
+        .filter(|event| event["event"]["type"] == "task_accepted")
+        .count();
+    assert_eq!(
+        all_accepted,
+        tasks(&after, "task_accepted").len(),
+        "a task was accepted twice"
+    );
     assert!(place.ok(["runs", "resume"]).is_empty(), "nothing is left to resume");
 }
 

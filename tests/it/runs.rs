@@ -23,7 +23,10 @@ fn runs_are_listed_and_shown_after_their_process_is_gone() {
     assert!(one["stages"].as_array().is_some_and(|stages| !stages.is_empty()));
 
     let events = place.events();
-    let kinds: Vec<_> = events.iter().map(|event| event["event"]["type"].as_str().unwrap_or_default()).collect();
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event["event"]["type"].as_str().unwrap_or_default())
+        .collect();
     assert_eq!(kinds.first(), Some(&"submitted"));
     assert_eq!(kinds.last(), Some(&"finished"));
     let numbers: Vec<_> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();

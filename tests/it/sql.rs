@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::support::Place;
 
 fn json_rows(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row is JSON"))
+        .collect()
 }
 
 #[test]
@@ -14,11 +16,18 @@ fn csv_json_and_folders_are_tables_and_every_format_prints() {
     place.write("orders.csv", "id,customer,amount\n1,ann,10.5\n2,bob,20\n3,ann,5\n");
     place.write("customers/a.jsonl", "{\"name\":\"ann\",\"city\":\"Ghent\"}\n");
     place.write("customers/b.jsonl", "{\"name\":\"bob\",\"city\":\"Lille\"}\n");
-    let query = "SELECT city, sum(amount) AS total FROM orders JOIN customers ON customer = name GROUP BY city ORDER BY city";
+    let query =
+        "SELECT city, sum(amount) AS total FROM orders JOIN customers ON customer = name GROUP BY city ORDER BY city";
     let tables = ["--table", "orders=orders.csv", "--table", "customers=customers"];
     let run = |format: &str| place.ok(["sql", query, "-o", format].into_iter().chain(tables));
 
-    assert_eq!(json_rows(&run("jsonl")), [json!({"city": "Ghent", "total": 15.5}), json!({"city": "Lille", "total": 20.0})]);
+    assert_eq!(
+        json_rows(&run("jsonl")),
+        [
+            json!({"city": "Ghent", "total": 15.5}),
+            json!({"city": "Lille", "total": 20.0})
+        ]
+    );
     let array: Value = serde_json::from_str(&run("json")).expect("JSON");
     assert_eq!(array.as_array().map(Vec::len), Some(2));
     assert_eq!(run("csv"), "city,total\nGhent,15.5\nLille,20.0\n");
@@ -64,7 +73,12 @@ fn explain_shows_stages() {
 #[test]
 fn results_are_printed_in_order_and_not_kept() {
     let place = Place::new();
-    let out = place.ok(["sql", "SELECT value FROM generate_series(1, 20000) ORDER BY value DESC", "-o", "csv"]);
+    let out = place.ok([
+        "sql",
+        "SELECT value FROM generate_series(1, 20000) ORDER BY value DESC",
+        "-o",
+        "csv",
+    ]);
     let values: Vec<u64> = out.lines().skip(1).map(|line| line.parse().unwrap()).collect();
     assert_eq!(values, (1..=20_000).rev().collect::<Vec<_>>());
     let left = place.path("data/storage/runs");
@@ -102,6 +116,22 @@ fn mistakes_are_told_from_failures() {
 #[test]
 fn an_empty_result_has_its_columns() {
     let place = Place::new();
-    assert_eq!(place.ok(["sql", "SELECT value AS a FROM generate_series(1, 5) WHERE value > 9", "-o", "csv"]), "a\n");
-    assert_eq!(place.ok(["sql", "SELECT value AS a FROM generate_series(1, 5) WHERE value > 9", "-o", "json"]), "[]\n");
+    assert_eq!(
+        place.ok([
+            "sql",
+            "SELECT value AS a FROM generate_series(1, 5) WHERE value > 9",
+            "-o",
+            "csv"
+        ]),
+        "a\n"
+    );
+    assert_eq!(
+        place.ok([
+            "sql",
+            "SELECT value AS a FROM generate_series(1, 5) WHERE value > 9",
+            "-o",
+            "json"
+        ]),
+        "[]\n"
+    );
 }

@@ -10,7 +10,10 @@ use tempfile::TempDir;
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the repository")
+        .to_owned()
 }
 
 /// A folder of a test: its files, and the data folder of the commands that it runs.
@@ -27,7 +30,9 @@ pub(crate) struct Ran {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { dir: TempDir::new().expect("a temporary folder") }
+        Self {
+            dir: TempDir::new().expect("a temporary folder"),
+        }
     }
 
     /// A path in this place.
@@ -72,7 +77,11 @@ impl Place {
     pub(crate) fn files(&self, prefix: &str) -> Vec<(String, String)> {
         let prefix = self.path(prefix);
         let folder = prefix.parent().expect("a file has a folder");
-        let start = prefix.file_name().expect("a prefix of a name").to_string_lossy().into_owned();
+        let start = prefix
+            .file_name()
+            .expect("a prefix of a name")
+            .to_string_lossy()
+            .into_owned();
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .into_iter()
             .flatten()
@@ -105,7 +114,10 @@ impl Place {
             return Vec::new();
         }
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("an event is JSON")).collect()
+        ran.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an event is JSON"))
+            .collect()
     }
 }
 
@@ -142,7 +154,9 @@ impl Started {
 
     /// Sends a signal; after `KILL`, waits for the process to be gone.
     pub(crate) fn kill(&mut self, signal: &str) {
-        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
         if signal == "KILL" {
             self.child.wait().expect("the command can be waited for");
@@ -154,10 +168,24 @@ impl Started {
         let mut stdout = String::new();
         let mut stderr = String::new();
         // Both are small: the pipes hold them until they are read.
-        self.child.stdout.take().expect("stdout is piped").read_to_string(&mut stdout).expect("stdout is text");
-        self.child.stderr.take().expect("stderr is piped").read_to_string(&mut stderr).expect("stderr is text");
+        self.child
+            .stdout
+            .take()
+            .expect("stdout is piped")
+            .read_to_string(&mut stdout)
+            .expect("stdout is text");
+        self.child
+            .stderr
+            .take()
+            .expect("stderr is piped")
+            .read_to_string(&mut stderr)
+            .expect("stderr is text");
         let status = self.child.wait().expect("the command can be waited for");
-        Ran { code: status.code(), stdout, stderr }
+        Ran {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
     }
 }
 

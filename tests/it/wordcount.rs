@@ -55,5 +55,8 @@ fn counts_equal_those_of_the_shell() {
     let expected = counts_by_shell(&input);
     assert!(expected.len() > 500, "a real text has many words");
     assert_eq!(counts_by_weir(&place), expected);
-    assert!(out.contains("state    succeeded") && out.contains("first rows"), "{out}");
+    assert!(
+        out.contains("state    succeeded") && out.contains("first rows"),
+        "{out}"
+    );
 }

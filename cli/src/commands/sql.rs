@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use weir_control_plane::RunResult;
 use weir_engine::PlanError;
 use weir_engine::statements::{self, StatementRole};
-use weir_model::{Job, RunId, Submission, TableRef};
+use weir_model::{Job, RunId, Submission, TableRef, layout};
 
 use crate::args::SqlArgs;
 use crate::drive;
@@ -116,14 +116,9 @@ async fn print_result(service: &Embedded, run: RunId, args: &SqlArgs) -> Result<
     let Some(RunResult { graph, outputs }) = result else {
         return Ok(());
     };
-    let keys = outputs
-        .iter()
-        .filter_map(|output| output.shuffle.as_ref())
-        .map(|object| object.key.clone())
-        .collect();
     let mut rows = service
         .engine
-        .read_result(&graph, outputs)
+        .read_result(run, &graph, outputs)
         .await
         .map_err(Error::platform("read the result"))?;
     let empty = RecordBatch::new_empty(rows.schema());

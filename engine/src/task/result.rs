@@ -11,7 +11,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use weir_model::{StageGraph, StageOutput, TaskOutput};
+use weir_model::{RunId, StageGraph, StageOutput, TaskOutput};
 use weir_platform::Storage;
 
 use super::Shared;
@@ -26,6 +26,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// The rows of a run's result stage, from the accepted outputs in task order.
 pub(crate) async fn read_result(
     shared: &Shared,
+    run: RunId,
     graph: &StageGraph,
     outputs: Vec<TaskOutput>,
 ) -> Result<SendableRecordBatchStream, PlanError> {
@@ -33,7 +34,7 @@ pub(crate) async fn read_result(
     let stage =
         stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
     let bytes = shared
-        .plan(stage.plan.digest)
+        .plan(run, stage.plan.digest)
         .await
         .map_err(|failure| PlanError::Platform(failure.message.into()))?;
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;

@@ -11,7 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
-use weir_model::{Digest, Failure, FailureKind, TaskMessage, TaskMetrics, TaskOutput, layout};
+use weir_model::{Digest, Failure, FailureKind, RunId, TaskMessage, TaskMetrics, TaskOutput, layout};
 use weir_platform::Storage;
 use weir_sandbox::{Limits, Sandbox};
 
@@ -55,11 +55,11 @@ impl Shared {
         }
     }
 
-    pub(super) async fn plan(&self, digest: Digest) -> Result<Arc<Vec<u8>>, Failure> {
+    pub(super) async fn plan(&self, run: RunId, digest: Digest) -> Result<Arc<Vec<u8>>, Failure> {
         if let Some(plan) = self.plans.get(&digest) {
             return Ok(plan);
         }
-        let bytes = self.storage.get(&layout::plan_key(&digest)).await;
+        let bytes = self.storage.get(&layout::plan_key(run, &digest)).await;
         let bytes = bytes.map_err(|e| Failure::new(FailureKind::Platform, "plan_missing", with_sources(&e)))?;
         if Digest::of(&bytes) != digest {
             let message = format!("the plan {digest} is damaged in storage");
@@ -85,7 +85,7 @@ impl Shared {
             Arc::clone(&self.manifests),
             &message.inputs,
         );
-        let config = session::config()
+        let config = session::task_config(message.partitions.len())
             .with_extension(Arc::new(inputs))
             .with_extension(Arc::clone(log));
         let runtime = RuntimeEnv {
@@ -121,7 +121,10 @@ pub(crate) async fn run(
         () = context.cancel.cancelled() => {
             Err(Failure::new(FailureKind::Cancelled, "cancelled", "the task was told to stop"))
         }
-        result = attempt => result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+        result = attempt => match result {
+            Ok(result) => result,
+            Err(panic) => Err(panicked(panic.as_ref())),
+        },
     };
     let metrics = meter.map_or_else(TaskMetrics::default, |meter| meter.finish());
     match result {
@@ -147,7 +150,7 @@ async fn attempt(
     measured: &mut Option<Arc<Meter>>,
 ) -> Result<TaskOutput, Failure> {
     let started = Instant::now();
-    let bytes = shared.plan(message.plan).await?;
+    let bytes = shared.plan(message.run, message.plan).await?;
     let stage = StagePlan::from_bytes(&bytes)
         .map_err(|e| Failure::new(FailureKind::Platform, "plan_of_other_build", with_sources(&e)))?;
     let memory = Arc::new(TaskMemory::new(Arc::clone(&shared.runtime.memory_pool)));
@@ -177,6 +180,7 @@ async fn attempt(
     let range = partition_range(message, partitions).map_err(failed)?;
     let plan = restrict(&whole, range.clone()).map_err(failed)?;
     drop(whole);
+    let plan = session::with_dynamic_filters(plan, session.session_config()).map_err(failed)?;
 
     let output = Arc::new(ShuffleMetrics::default());
     let meter = Arc::new(Meter {

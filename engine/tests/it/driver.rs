@@ -98,7 +98,11 @@ impl Driver {
     pub(crate) async fn rows(&self, submission: &Submission) -> Result<Vec<RecordBatch>, Failed> {
         let run = self.run(submission).await?;
         let last = run.outputs.last().unwrap().clone();
-        let rows = self.engine.read_result(&run.graph, last).await.map_err(Failed::Plan)?;
+        let rows = self
+            .engine
+            .read_result(run.id, &run.graph, last)
+            .await
+            .map_err(Failed::Plan)?;
         Ok(rows.try_collect().await.unwrap())
     }
 

@@ -102,7 +102,7 @@ async fn a_plan_of_another_build_is_refused() {
     let mut message = messages(&run, 0, &settings).remove(0);
     let mut plan = driver
         .storage
-        .get(&layout::plan_key(&message.plan))
+        .get(&layout::plan_key(message.run, &message.plan))
         .await
         .unwrap()
         .to_vec();
@@ -111,7 +111,7 @@ async fn a_plan_of_another_build_is_refused() {
     message.plan = Digest::of(&plan);
     driver
         .storage
-        .put(&layout::plan_key(&message.plan), plan.into())
+        .put(&layout::plan_key(message.run, &message.plan), plan.into())
         .await
         .unwrap();
     let failure = driver
@@ -152,7 +152,7 @@ async fn little_memory_spills_and_gives_the_same_rows() {
         take_record_batch(&all, &order).unwrap()
     };
     let last = run.outputs.last().unwrap().clone();
-    let result = poor.engine.read_result(&run.graph, last).await.unwrap();
+    let result = poor.engine.read_result(run.id, &run.graph, last).await.unwrap();
     let result: Vec<_> = futures::TryStreamExt::try_collect(result).await.unwrap();
     assert_eq!(rows(&result), rows(&rich));
 }
