@@ -13,6 +13,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
@@ -51,6 +52,32 @@ pub(crate) fn config() -> SessionConfig {
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     config
+}
+
+/// The settings of a task. A task of one partition runs its plan alone, so there its joins and sorts may tell its scans
+/// what they learn: the filter of a join waits until all partitions of the plan have read their build side, and that
+/// of a partitioned join tells partitions apart by their number among all.
+pub(crate) fn task_config(partitions: usize) -> SessionConfig {
+    let mut config = config();
+    if partitions == 1 {
+        let optimizer = &mut config.options_mut().optimizer;
+        optimizer.enable_dynamic_filter_pushdown = true;
+        optimizer.enable_join_dynamic_filter_pushdown = true;
+        optimizer.enable_topk_dynamic_filter_pushdown = true;
+        optimizer.enable_aggregate_dynamic_filter_pushdown = true;
+    }
+    config
+}
+
+/// Connects what filters at run time with what can use that, as far as the settings of the task allow.
+pub(crate) fn with_dynamic_filters(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &SessionConfig,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    match config.options().optimizer.enable_dynamic_filter_pushdown {
+        true => FilterPushdown::new_post_optimization().optimize(plan, config.options()),
+        false => Ok(plan),
+    }
 }
 
 /// A session for planning a job.

@@ -346,7 +346,11 @@ async fn what_filtered_views_do_not_show_is_not_written() {
     let batch = RecordBatch::try_from_iter([("v", views)]).unwrap().slice(10, 9);
     let fixture = Fixture::new(batch.schema());
     let (object, _) = fixture
-        .write("object", &[batch.clone()], Partitioning::UnknownPartitioning(1))
+        .write(
+            "object",
+            std::slice::from_ref(&batch),
+            Partitioning::UnknownPartitioning(1),
+        )
         .await;
     let span = object.as_ref().unwrap().index[0];
     assert!(span.length < 20_000, "{span:?}");

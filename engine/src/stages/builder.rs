@@ -167,7 +167,7 @@ impl StageBuilder {
             return Ok(plan);
         }
         if count == 1 {
-            return Ok(gather(plan, &mut self.stages)?);
+            return gather(plan, &mut self.stages);
         }
         let equivalences = RepartitionExec::try_new(Arc::clone(&plan), Partitioning::RoundRobinBatch(count))?
             .properties()

@@ -15,6 +15,7 @@ mod files;
 mod join;
 mod rows;
 mod sharing;
+mod wasm;
 
 /// A job over the files of `base`.
 fn submission(base: &Path, yaml: &str) -> Submission {
