@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// Who owns the leases, for people; made up from the process when it is not given.
     pub owner: Option<String>,
-    /// How long a run stays owned without being renewed, in milliseconds: how long a crash is noticed by nobody.
+    /// How long a run stays owned without being renewed, in milliseconds: for so long a crash may go unnoticed, unless
+    /// the store can tell that the process is dead. Longer than any transaction takes.
     pub lease_ms: u64,
     /// Runs that one control plane drives at once.
     pub max_runs: usize,
@@ -28,7 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             owner: None,
-            lease_ms: 5_000,
+            lease_ms: 15_000,
             max_runs: 1_000,
             concurrent_effects: 64,
             grace_ms: 5_000,

@@ -16,7 +16,8 @@ CREATE TABLE runs (
     cancel_requested_by TEXT,
     cleaned             INTEGER NOT NULL DEFAULT 0, -- whether the objects of a finished run were deleted
     lease_epoch         INTEGER NOT NULL DEFAULT 0, -- only grows
-    lease_owner         TEXT,
+    lease_owner         TEXT,                       -- for people
+    lease_token         TEXT,                       -- of the owner's process
     lease_until         INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 

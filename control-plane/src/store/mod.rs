@@ -1,5 +1,6 @@
 //! Where runs are kept: one narrow row per run, and its event log.
 
+mod presence;
 mod sqlite;
 mod writer;
 
@@ -202,7 +203,8 @@ pub trait Store: Send + Sync + 'static {
     /// younger than `after`.
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
 
-    /// Takes a run over that nobody owns.
+    /// Takes a run over that nobody owns: its lease was released, has run out, or is that of a process which is known
+    /// to be dead.
     async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error>;
 
     /// Renews leases until `ttl` from now, also those that have run out but that nobody has taken. The answers come in

@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
 use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
 
+use super::presence::Presence;
 use super::writer::{NewRun, Op, Reply, Writer};
 use super::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, Store};
 
@@ -61,6 +62,11 @@ impl SqliteStore {
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(database("open the database"))?;
         migrate(&mut connection).await?;
+        let database_path = path.to_owned();
+        let presence = tokio::task::spawn_blocking(move || Presence::announce(&database_path)).await;
+        let presence = presence
+            .map_err(database("open the database"))?
+            .map_err(database("open the database"))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
@@ -69,7 +75,7 @@ impl SqliteStore {
             .map_err(database("open the database"))?;
         Ok(Self {
             readers,
-            writer: Arc::new(Writer::start(connection)),
+            writer: Arc::new(Writer::start(connection, presence)),
         })
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use weir_model::{RunId, Timestamp};
 use weir_platform::clock;
 
+use super::presence::Presence;
 use super::sqlite::{EncodedEvent, database, to_i64, to_u64, word};
 use super::{Acquired, Error, Lease, Renewal, RunSummary};
 
@@ -79,9 +80,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: SqliteConnection) -> Self {
+    pub(super) fn start(connection: SqliteConnection, presence: Presence) -> Self {
         let (requests, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, receiver));
+        let writing = Writing { connection, presence };
+        tokio::spawn(writing.serve(receiver));
         Self { requests }
     }
 
@@ -93,67 +95,81 @@ impl Writer {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut requests: mpsc::Receiver<Request>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while requests.recv_many(&mut batch, BATCH).await > 0 {
-        let (ops, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        match perform_all(&mut connection, &ops).await {
-            Ok(results) => {
-                for (result, reply) in results.into_iter().zip(replies) {
-                    // Whoever asked may be gone.
-                    let _ = reply.send(result);
+/// The connection, and the sign of life that goes into the leases.
+struct Writing {
+    connection: SqliteConnection,
+    presence: Presence,
+}
+
+impl Writing {
+    async fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while requests.recv_many(&mut batch, BATCH).await > 0 {
+            let (ops, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            match self.perform_all(&ops).await {
+                Ok(results) => {
+                    for (result, reply) in results.into_iter().zip(replies) {
+                        // Whoever asked may be gone.
+                        let _ = reply.send(result);
+                    }
                 }
-            }
-            Err(_) => {
-                // The next try may succeed; or one of several is to blame, and a transaction of its own shows which.
-                for (op, reply) in ops.iter().zip(replies) {
-                    let alone = perform_all(&mut connection, std::slice::from_ref(op)).await;
-                    let result = alone.and_then(|mut results| results.pop().unwrap_or(Ok(Reply::Done)));
-                    let _ = reply.send(result);
+                Err(_) => {
+                    // The next try may succeed; or one of several is to blame, and a transaction of its own shows which.
+                    for (op, reply) in ops.iter().zip(replies) {
+                        let alone = self.perform_all(std::slice::from_ref(op)).await;
+                        let result = alone.and_then(|mut results| results.pop().unwrap_or(Ok(Reply::Done)));
+                        let _ = reply.send(result);
+                    }
                 }
             }
         }
+        // Lets SQLite fold the write-ahead log into the file; without it the next process does that.
+        let _ = self.connection.close().await;
     }
-    // Lets SQLite fold the write-ahead log into the file; without it the next process does that.
-    let _ = connection.close().await;
-}
 
-/// Performs writes in one transaction. An error of the database undoes them all.
-async fn perform_all(connection: &mut SqliteConnection, ops: &[Op]) -> Result<Vec<Result<Reply>>> {
-    let mut transaction = connection
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(database("begin a transaction"))?;
-    let mut results = Vec::with_capacity(ops.len());
-    for op in ops {
-        match perform(&mut transaction, op).await {
-            Err(error @ Error::Database { .. }) => {
-                transaction.rollback().await.map_err(database("roll back"))?;
-                return Err(error);
+    /// Performs writes in one transaction. An error of the database undoes them all.
+    async fn perform_all(&mut self, ops: &[Op]) -> Result<Vec<Result<Reply>>> {
+        let mut transaction = self
+            .connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(database("begin a transaction"))?;
+        let mut results = Vec::with_capacity(ops.len());
+        for op in ops {
+            match perform(&mut transaction, &self.presence, op).await {
+                Err(error @ Error::Database { .. }) => {
+                    transaction.rollback().await.map_err(database("roll back"))?;
+                    return Err(error);
+                }
+                result => results.push(result),
             }
-            result => results.push(result),
         }
+        transaction.commit().await.map_err(database("commit"))?;
+        Ok(results)
     }
-    transaction.commit().await.map_err(database("commit"))?;
-    Ok(results)
 }
 
-async fn perform(connection: &mut SqliteConnection, op: &Op) -> Result<Reply> {
+async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op) -> Result<Reply> {
     match op {
-        Op::Create { new, events } => create(connection, new, events).await,
+        Op::Create { new, events } => create(connection, presence, new, events).await,
         Op::Append { lease, events, summary } => append(connection, lease, events, summary.as_ref()).await,
         Op::RequestCancel { run, by } => request_cancel(connection, *run, by).await,
         Op::Cleaned { lease } => cleaned(connection, lease).await,
-        Op::Acquire { run, owner, ttl } => acquire(connection, *run, owner, *ttl).await,
+        Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
         Op::Release { lease } => release(connection, lease).await,
     }
 }
 
-async fn create(connection: &mut SqliteConnection, new: &NewRun, events: &[EncodedEvent]) -> Result<Reply> {
+async fn create(
+    connection: &mut SqliteConnection,
+    presence: &Presence,
+    new: &NewRun,
+    events: &[EncodedEvent],
+) -> Result<Reply> {
     let inserted = sqlx::query(
-        "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, lease_epoch, lease_owner, lease_until) \
-         VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7) ON CONFLICT DO NOTHING",
+        "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, lease_epoch, lease_owner, lease_until, \
+         lease_token) VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
     )
     .bind(new.run.to_string())
     .bind(&new.namespace)
@@ -162,6 +178,7 @@ async fn create(connection: &mut SqliteConnection, new: &NewRun, events: &[Encod
     .bind(to_i64(events.last().map_or(0, |event| event.seq)))
     .bind(&new.owner)
     .bind(until(new.ttl))
+    .bind(presence.token())
     .execute(&mut *connection)
     .await
     .map_err(database("create a run"))?;
@@ -277,35 +294,47 @@ async fn cleaned(connection: &mut SqliteConnection, lease: &Lease) -> Result<Rep
     Ok(Reply::Done)
 }
 
-async fn acquire(connection: &mut SqliteConnection, run: RunId, owner: &str, ttl: Duration) -> Result<Reply> {
+async fn acquire(
+    connection: &mut SqliteConnection,
+    presence: &Presence,
+    run: RunId,
+    owner: &str,
+    ttl: Duration,
+) -> Result<Reply> {
     let action = "take a run over";
-    let taken = sqlx::query(
-        "UPDATE runs SET lease_epoch = lease_epoch + 1, lease_owner = ?2, lease_until = ?3 \
-         WHERE id = ?1 AND cleaned = 0 AND (lease_owner IS NULL OR lease_until <= ?4) RETURNING lease_epoch",
+    let row = sqlx::query(
+        "SELECT lease_epoch, lease_owner, lease_until, lease_token FROM runs WHERE id = ?1 AND cleaned = 0",
     )
     .bind(run.to_string())
-    .bind(owner)
-    .bind(until(ttl))
-    .bind(to_i64(clock::now().0))
     .fetch_optional(&mut *connection)
     .await
     .map_err(database(action))?;
-    if let Some(row) = taken {
-        let epoch = to_u64(row.try_get(0).map_err(database(action))?);
-        return Ok(Reply::Acquired(Acquired::Lease(Lease { run, epoch })));
+    let Some(row) = row else {
+        return Ok(Reply::Acquired(Acquired::Nothing));
+    };
+    let held_by: Option<String> = row.try_get(1).map_err(database(action))?;
+    let held_until = Timestamp(to_u64(row.try_get(2).map_err(database(action))?));
+    let token: Option<String> = row.try_get(3).map_err(database(action))?;
+    if let Some(held_by) = held_by
+        && held_until > clock::now()
+        && !token.is_some_and(|token| presence.is_dead(&token))
+    {
+        return Ok(Reply::Acquired(Acquired::Held {
+            owner: held_by,
+            until: held_until,
+        }));
     }
-    let held = sqlx::query("SELECT lease_owner, lease_until FROM runs WHERE id = ?1 AND cleaned = 0")
+    let epoch = to_u64(row.try_get(0).map_err(database(action))?) + 1;
+    sqlx::query("UPDATE runs SET lease_epoch = ?2, lease_owner = ?3, lease_until = ?4, lease_token = ?5 WHERE id = ?1")
         .bind(run.to_string())
-        .fetch_optional(connection)
+        .bind(to_i64(epoch))
+        .bind(owner)
+        .bind(until(ttl))
+        .bind(presence.token())
+        .execute(connection)
         .await
         .map_err(database(action))?;
-    Ok(Reply::Acquired(match held {
-        None => Acquired::Nothing,
-        Some(row) => Acquired::Held {
-            owner: row.try_get(0).map_err(database(action))?,
-            until: Timestamp(to_u64(row.try_get(1).map_err(database(action))?)),
-        },
-    }))
+    Ok(Reply::Acquired(Acquired::Lease(Lease { run, epoch })))
 }
 
 async fn renew(connection: &mut SqliteConnection, leases: &[Lease], ttl: Duration) -> Result<Reply> {

@@ -277,6 +277,45 @@ async fn many_processes_open_one_new_sqlite_file_at_once() {
 }
 
 #[tokio::test]
+async fn the_runs_of_a_dead_process_can_be_taken_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("runs.db");
+    let (dying, living) = (
+        SqliteStore::open(&path, Durability::Process).await.unwrap(),
+        SqliteStore::open(&path, Durability::Process).await.unwrap(),
+    );
+    let run = create(&dying, "dying", LONG).await.run;
+    assert!(matches!(
+        living.lease_acquire(run, "living", LONG).await.unwrap(),
+        Acquired::Held { .. }
+    ));
+    // As when the system closes the files of a killed process: the lock is free, and the file is still there.
+    let owners = dir.path().join("runs.db-owners");
+    let tokens = || {
+        std::fs::read_dir(&owners)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    let before = tokens();
+    drop(dying);
+    let left = crate::kit::eventually("its writer ends", async || {
+        let now = tokens();
+        before.iter().find(|path| !now.contains(path)).cloned()
+    })
+    .await;
+    assert!(matches!(
+        living.lease_acquire(run, "living", LONG).await.unwrap(),
+        Acquired::Held { .. }
+    ));
+    std::fs::File::create(left).unwrap();
+    assert!(matches!(
+        living.lease_acquire(run, "living", LONG).await.unwrap(),
+        Acquired::Lease(_)
+    ));
+}
+
+#[tokio::test]
 async fn what_a_newer_version_wrote_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("runs.db");
