@@ -116,7 +116,7 @@ impl Driver {
     }
 
     pub(crate) async fn plan(&self, submission: &Submission) -> Result<Run, Failed> {
-        let id = RunId::from_parts(Timestamp(1), 1);
+        let id = RunId::from_parts(Timestamp(1), u128::from(number()));
         let graph = self.engine.plan(id, submission).await.map_err(Failed::Plan)?;
         Ok(Run {
             id,
@@ -194,11 +194,16 @@ fn sizes(run: &Run, stage: &Stage) -> Vec<Option<u64>> {
     sizes.into_iter().map(Some).collect()
 }
 
+/// A number that was not given out before: nothing is ever written twice under one id.
+fn number() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a worker would give an attempt; each call is another execution.
 pub(crate) fn context(task: TaskId) -> TaskContext {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
-    let number = u128::from(EXECUTIONS.fetch_add(1, Ordering::Relaxed)) << 32 | u128::from(task.index);
+    let number = (u128::from(number()) << 32) | u128::from(task.index);
     TaskContext {
         execution: ExecutionId::from_parts(Timestamp(1), number),
         cancel: Default::default(),

@@ -3,6 +3,7 @@
 mod driver;
 mod pipeline;
 mod plans;
+mod shapes;
 mod sql;
 mod tasks;
 mod tpch;

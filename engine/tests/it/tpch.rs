@@ -16,7 +16,7 @@ const SCALE: f64 = 0.02;
 /// Files of each large table.
 const PARTS: i32 = 3;
 
-fn data() -> &'static Path {
+pub(crate) fn data() -> &'static Path {
     static DATA: OnceLock<TempDir> = OnceLock::new();
     DATA.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -27,7 +27,7 @@ fn data() -> &'static Path {
 }
 
 /// Rows as text; floats rounded, since sums over other groupings round otherwise.
-fn rows(batches: &[RecordBatch]) -> Vec<String> {
+pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<String> {
     let Some(first) = batches.first() else { return vec![] };
     let batch = concat_batches(&first.schema(), batches).unwrap();
     let options = FormatOptions::default().with_null("NULL");
@@ -48,7 +48,8 @@ fn rows(batches: &[RecordBatch]) -> Vec<String> {
         .collect()
 }
 
-async fn expected(query: &str) -> Vec<String> {
+/// The tables in single-process DataFusion.
+pub(crate) async fn context() -> SessionContext {
     let context = SessionContext::new();
     for table in TABLES {
         let path = data().join(table);
@@ -57,12 +58,13 @@ async fn expected(query: &str) -> Vec<String> {
             .await
             .unwrap();
     }
-    rows(&context.sql(query).await.unwrap().collect().await.unwrap())
+    context
 }
 
 async fn check(number: usize) {
     let query = QUERIES[number - 1];
-    let expected = expected(query).await;
+    let expected = context().await.sql(query).await.unwrap().collect().await.unwrap();
+    let expected = rows(&expected);
     assert!(!expected.is_empty(), "query {number} has no rows at this scale");
     let tables = TABLES.map(|table| (table, data().join(table).to_str().unwrap().to_owned()));
     let driver = Driver::new(MEMORY_BYTES);
