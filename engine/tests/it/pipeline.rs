@@ -95,14 +95,20 @@ async fn check_in(driver: &Driver, yaml: &str, expect: &[&str]) {
     assert_eq!(found, expect, "{yaml}");
 }
 
-/// A pipeline is refused with this message about the place that `«` marks.
-async fn refused(yaml: &str, expect: &str) {
-    let driver = Driver::new(MEMORY_BYTES);
+/// A text without the `«` in it, and where that was, as messages have it.
+fn marked(yaml: &str) -> (String, String) {
     let (before, after) = yaml.split_once('«').expect("a place is marked");
     let line = before.lines().count();
     let column = before.lines().last().unwrap_or_default().chars().count() + 1;
-    let (yaml, expect) = (&format!("{before}{after}"), format!("p.yaml:{line}:{column}: {expect}"));
-    match try_run(&driver, yaml).await {
+    (format!("{before}{after}"), format!("p.yaml:{line}:{column}: "))
+}
+
+/// A pipeline is refused with this message about the place that `«` marks.
+async fn refused(yaml: &str, expect: &str) {
+    let driver = Driver::new(MEMORY_BYTES);
+    let (yaml, place) = marked(yaml);
+    let expect = format!("{place}{expect}");
+    match try_run(&driver, &yaml).await {
         Err(Failed::Plan(PlanError::Pipeline(diagnostics))) => assert_eq!(diagnostics.to_string(), expect, "{yaml}"),
         Err(other) => panic!("{other:?}\n{yaml}"),
         Ok(_) => panic!("it ran\n{yaml}"),

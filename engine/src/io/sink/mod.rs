@@ -113,7 +113,7 @@ impl SinkTarget {
             transform: transform.to_owned(),
             target: format!("{folder}/{prefix}"),
             manifest: format!("{folder}/_weir/{prefix}.json"),
-            staging: format!("{folder}/_weir/staging-{run}/{prefix}"),
+            staging: format!("{folder}/_weir/staging-{run}-{prefix}"),
             format: format.name().to_owned(),
         }
     }
