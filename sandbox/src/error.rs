@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::words::presentable;
+
 /// A failure of the sandbox or of what runs in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,6 +117,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The bytes are at fault; the message may quote them.
+    pub(crate) fn invalid_module(message: impl AsRef<str>) -> Self {
+        Self::InvalidModule {
+            message: presentable(message.as_ref()).into_owned(),
+        }
+    }
+
     /// Whether the user's code or data is at fault, so that trying again gives the same.
     pub fn is_user(&self) -> bool {
         !matches!(

@@ -297,7 +297,7 @@ impl Instance {
         }
         let what = match trap {
             Some(trap) => trap.to_string(),
-            None => error.root_cause().to_string(),
+            None => presentable(&error.root_cause().to_string()).into_owned(),
         };
         let last_words = state.log.last_words();
         let message = if last_words.is_empty() {

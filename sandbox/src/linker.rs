@@ -12,7 +12,7 @@ use crate::{abi, wasi};
 
 /// Links a component, or says which of its imports it must not have.
 pub(crate) fn link(component: &Component) -> Result<InstancePre<State>, Error> {
-    let invalid = |message: String| Error::InvalidModule { message };
+    let invalid = |message: String| Error::invalid_module(message);
     let engine = component.engine();
     let imports: Vec<String> = component
         .component_type()

@@ -264,7 +264,7 @@ impl Module {
         stack_bytes: usize,
         load_timeout_ms: u64,
     ) -> Result<Self, Error> {
-        let invalid = |message: String| Error::InvalidModule { message };
+        let invalid = |message: String| Error::invalid_module(message);
         let exports = Exports::find(pre.component()).map_err(invalid)?;
         let options = OpenOptions {
             limits: Limits {

@@ -126,13 +126,12 @@ impl Sandbox {
             }
         }
         if !looks_like_component(bytes) {
-            return Err(Error::InvalidModule {
-                message: "it is not a Wasm component; build it for the target wasm32-wasip2".to_owned(),
-            });
+            return Err(Error::invalid_module(
+                "it is not a Wasm component; build it for the target wasm32-wasip2",
+            ));
         }
-        let component = Component::from_binary(&self.0.engine, bytes).map_err(|error| Error::InvalidModule {
-            message: format!("{error:#}"),
-        })?;
+        let component = Component::from_binary(&self.0.engine, bytes)
+            .map_err(|error| Error::invalid_module(format!("{error:#}")))?;
         if let Some(cache) = &self.0.cache {
             match component.serialize() {
                 Ok(artefact) => cache.put(digest, &artefact),

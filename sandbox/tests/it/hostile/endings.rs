@@ -38,6 +38,11 @@ fn exit_of_the_process() {
 }
 
 #[test]
+fn sleeping_on_the_hosts_time() {
+    everywhere("sleep", LONG, "wasm_trap", "");
+}
+
+#[test]
 fn recursion_without_end() {
     everywhere("recursion", LONG, "wasm_limit", "used up its stack");
     everywhere("recursion-in-memory", LONG, "wasm_trap", "out of bounds memory access");

@@ -47,6 +47,11 @@ fn allocations_that_fail_are_no_crime() {
 }
 
 #[test]
+fn nothing_of_the_host_can_be_seen() {
+    survives("reach-out");
+}
+
+#[test]
 fn floods_of_log_lines_are_cut_and_counted() {
     let drained = survives("log-flood");
     assert_eq!(drained.logs[0].message, "line 0 of a flood");

@@ -33,6 +33,8 @@ pub(crate) fn strike(what: &str) {
             // SAFETY: none; that is the attack.
             unsafe { write_volatile(0xffff_fff0 as *mut u64, 1) };
         }
+        "reach-out" => reach_out(),
+        "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
         "log-flood" => (0..20_000).for_each(|i| log::log(log::Level::Info, &format!("line {i} of a flood"))),
         "log-forever" => forever(|| log::log(log::Level::Error, "again")),
         "log-huge" => log::log(log::Level::Info, &"x".repeat(768 << 10)),
@@ -72,6 +74,30 @@ pub(crate) fn strike(what: &str) {
         }
         _ => {}
     }
+}
+
+/// Panics when anything of the host can be seen.
+fn reach_out() {
+    for path in ["/etc/passwd", "/", ".", "/proc/self/environ"] {
+        assert!(
+            std::fs::read(path).is_err() && std::fs::read_dir(path).is_err(),
+            "{path} can be read"
+        );
+    }
+    assert!(
+        std::fs::write("/tmp/weir-was-here", "x").is_err(),
+        "files can be written"
+    );
+    assert_eq!(std::env::vars().count(), 0, "there is an environment");
+    assert_eq!(std::env::args().count(), 0, "there are arguments");
+    let mut input = String::new();
+    let read = std::io::Read::read_to_string(&mut std::io::stdin(), &mut input);
+    assert!(input.is_empty(), "there is an input: {read:?}");
+    let now = std::time::Instant::now();
+    (0..100_000u32).for_each(|i| drop(black_box(i)));
+    assert!(now.elapsed().is_zero(), "time can be measured");
+    let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    assert!(today.is_ok_and(|today| today.is_zero()), "the date can be seen");
 }
 
 fn forever(mut turn: impl FnMut()) {
