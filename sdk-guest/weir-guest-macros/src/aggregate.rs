@@ -93,21 +93,21 @@ pub(crate) fn expand(options: Options, item: ItemImpl) -> Result<TokenStream> {
             }
 
             fn update(
-                batch: &::weir_guest::__private::Batch,
+                __batch: &::weir_guest::__private::Batch,
                 groups: &[u32],
                 states: &mut [#state],
             ) -> ::core::result::Result<
                 ::std::vec::Vec<::weir_guest::__private::RowError>,
                 ::std::string::String,
             > {
-                let mut cursor = ::weir_guest::__private::Cursor::new(batch);
+                let mut __cursor = ::weir_guest::__private::Cursor::new(__batch);
                 #(#reads)*
                 let validity = [#(#validity),*];
                 let mut errors = ::std::vec::Vec::new();
-                ::weir_guest::__private::for_each_row(batch.rows as usize, &validity, |row| {
-                    let state = &mut states[groups[row] as usize];
+                ::weir_guest::__private::for_each_row(__batch.rows as usize, &validity, |__row| {
+                    let state = &mut states[groups[__row] as usize];
                     let outcome = <#this>::add(state, #(#values),*);
-                    errors.extend(::weir_guest::__private::Outcome::refused(outcome, row));
+                    errors.extend(::weir_guest::__private::Outcome::refused(outcome, __row));
                 });
                 ::core::result::Result::Ok(errors)
             }

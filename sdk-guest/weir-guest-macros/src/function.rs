@@ -31,17 +31,17 @@ pub(crate) fn scalar(options: Options, item: ItemFn) -> Result<TokenStream> {
     let describe = quote_spanned!(returned.span()=> ::weir_guest::__private::describe_scalar::<#returned>);
     let describe = quote!(#describe(Self::NAME, #docs, #volatility, params));
     let call = quote! {
-        ::weir_guest::__private::Scalar(|batch: &::weir_guest::__private::Batch| {
-            let mut cursor = ::weir_guest::__private::Cursor::new(batch);
+        ::weir_guest::__private::Scalar(|__batch: &::weir_guest::__private::Batch| {
+            let mut __cursor = ::weir_guest::__private::Cursor::new(__batch);
             #(#reads)*
-            let validity = [#(#validity),*];
+            let __validity = [#(#validity),*];
             ::core::result::Result::Ok(::weir_guest::__private::evaluate(
-                batch.rows as usize,
-                &validity,
-                |row| #ident(#(#values),*),
-                |start| {
+                __batch.rows as usize,
+                &__validity,
+                |__row| #ident(#(#values),*),
+                |__start| {
                     #(#blocks)*
-                    move |i| #ident(#(#block_values),*)
+                    move |__i| #ident(#(#block_values),*)
                 },
             ))
         })
@@ -84,31 +84,33 @@ pub(crate) fn flat_map(options: Options, item: ItemFn) -> Result<TokenStream> {
         )
     };
     let call = quote! {
-        ::weir_guest::__private::FlatMap(|batch: &::weir_guest::__private::Batch| {
-            let mut cursor = ::weir_guest::__private::Cursor::new(batch);
+        ::weir_guest::__private::FlatMap(|__batch: &::weir_guest::__private::Batch| {
+            let mut __cursor = ::weir_guest::__private::Cursor::new(__batch);
             #(#reads)*
-            let validity = [#(#validity),*];
+            let __validity = [#(#validity),*];
             #(let mut #emitters = ::weir_guest::Emitter::<#rows>::default();)*
-            let mut errors = ::std::vec::Vec::new();
-            ::weir_guest::__private::for_each_row(batch.rows as usize, &validity, |row| {
+            let mut __errors = ::std::vec::Vec::new();
+            ::weir_guest::__private::for_each_row(__batch.rows as usize, &__validity, |__row| {
                 #(let #marks = #emitters.len();)*
-                let outcome = #ident(#(#values,)* #(&mut #emitters),*);
-                if let ::core::option::Option::Some(error) =
-                    ::weir_guest::__private::Outcome::refused(outcome, row)
+                let __outcome = #ident(#(#values,)* #(&mut #emitters),*);
+                if let ::core::option::Option::Some(__error) =
+                    ::weir_guest::__private::Outcome::refused(__outcome, __row)
                 {
                     #(#emitters.__truncate(#marks);)*
-                    errors.push(error);
+                    __errors.push(__error);
                 }
             });
-            let mut outputs = ::std::vec::Vec::new();
-            #(#emitters.__finish(#positions, &mut outputs);)*
-            ::core::result::Result::Ok(::weir_guest::__private::Mapped { outputs, errors })
+            let mut __outputs = ::std::vec::Vec::new();
+            #(#emitters.__finish(#positions, &mut __outputs);)*
+            ::core::result::Result::Ok(::weir_guest::__private::Mapped { outputs: __outputs, errors: __errors })
         })
     };
     Ok(function(&options, &item, &params, describe, call))
 }
 
 /// The item, and a type of the same name that stands for it: functions and types do not share names.
+///
+/// Variables of generated code start with `__`, here and in [`Param`], so that none hides a function of the author.
 fn function(
     options: &Options,
     item: &ItemFn,

@@ -114,33 +114,33 @@ impl Param {
         quote_spanned!(ty.span()=> <#ty as ::weir_guest::Read<'_>>::declare(#name, false, &mut params);)
     }
 
-    /// Takes the column from `cursor`.
+    /// Takes the column from `__cursor`.
     pub(crate) fn read(&self) -> TokenStream {
         let (column, ty) = (&self.column, &self.ty);
-        quote_spanned!(ty.span()=> let #column = <#ty as ::weir_guest::Read<'_>>::column(&mut cursor)?;)
+        quote_spanned!(ty.span()=> let #column = <#ty as ::weir_guest::Read<'_>>::column(&mut __cursor)?;)
     }
 
     pub(crate) fn validity(&self) -> TokenStream {
         let (column, ty) = (&self.column, &self.ty);
-        quote!(<#ty as ::weir_guest::Read<'_>>::validity(&#column))
+        quote_spanned!(ty.span()=> <#ty as ::weir_guest::Read<'_>>::validity(&#column))
     }
 
-    /// The value in row `row`.
+    /// The value in row `__row`.
     pub(crate) fn get(&self) -> TokenStream {
         let (column, ty) = (&self.column, &self.ty);
-        quote!(<#ty as ::weir_guest::Read<'_>>::get(&#column, row))
+        quote_spanned!(ty.span()=> <#ty as ::weir_guest::Read<'_>>::get(&#column, __row))
     }
 
-    /// Takes the block of rows that starts with `start`; its variable hides the column's.
+    /// Takes the block of rows that starts with `__start`; its variable hides the column's.
     pub(crate) fn block(&self) -> TokenStream {
         let (column, ty) = (&self.column, &self.ty);
-        quote!(let #column = <#ty as ::weir_guest::Read<'_>>::block(&#column, start);)
+        quote_spanned!(ty.span()=> let #column = <#ty as ::weir_guest::Read<'_>>::block(&#column, __start);)
     }
 
-    /// The value in row `i` of the block.
+    /// The value in row `__i` of the block.
     pub(crate) fn of(&self) -> TokenStream {
         let (column, ty) = (&self.column, &self.ty);
-        quote!(<#ty as ::weir_guest::Read<'_>>::of(#column, i))
+        quote_spanned!(ty.span()=> <#ty as ::weir_guest::Read<'_>>::of(#column, __i))
     }
 }
 

@@ -32,18 +32,16 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
     let names: Vec<&String> = columns.iter().map(|column| &column.name).collect();
     let count = u32::try_from(columns.len()).map_err(|_| Error::new(this.span(), "too many columns"))?;
     let positions: Vec<Literal> = (0..columns.len()).map(Literal::usize_unsuffixed).collect();
+    // Located at the types, so that a type that is no column is shown where it is written.
+    let read = |ty: &&Type| quote_spanned!(ty.span()=> <#ty as ::weir_guest::Read<#source>>);
+    let reads: Vec<TokenStream> = types.iter().map(read).collect();
     let (builder, paths) = builder(&types, 0);
-    let declare = |of: TokenStream| {
-        let declares = types
-            .iter()
-            .zip(&names)
-            .map(|(ty, name)| quote_spanned!(ty.span()=> <#ty as #of>::declare(#name, false, fields);));
-        quote!(#(#declares)*)
-    };
-    let (declare_read, declare_write) = (
-        declare(quote!(::weir_guest::Read<#source>)),
-        declare(quote!(::weir_guest::Write)),
-    );
+    let declare_read = quote!(#(#reads::declare(#names, false, fields);)*);
+    let declares = types
+        .iter()
+        .zip(&names)
+        .map(|(ty, name)| quote_spanned!(ty.span()=> <#ty as ::weir_guest::Write>::declare(#name, false, fields);));
+    let declare_write = quote!(#(#declares)*);
     let declare_struct = quote! {
         ::weir_guest::__private::declare(name, ::weir_guest::__private::DataType::Struct, nullable, #count, fields);
     };
@@ -51,9 +49,9 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         impl<#source> ::weir_guest::Read<#source> for #this #generics {
             type Column = ::weir_guest::__private::StructColumn<
-                #source, (#(<#types as ::weir_guest::Read<#source>>::Column,)*)
+                #source, (#(#reads::Column,)*)
             >;
-            type Block = (#(<#types as ::weir_guest::Read<#source>>::Block,)*);
+            type Block = (#(#reads::Block,)*);
 
             fn declare(name: &str, nullable: bool, fields: #schema) {
                 #declare_struct
@@ -64,7 +62,7 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
                 cursor: &mut ::weir_guest::__private::Cursor<#source>,
             ) -> ::core::result::Result<Self::Column, ::std::string::String> {
                 let (_, validity) = cursor.node()?;
-                let fields = (#(<#types as ::weir_guest::Read<#source>>::column(cursor)?,)*);
+                let fields = (#(#reads::column(cursor)?,)*);
                 ::core::result::Result::Ok(::weir_guest::__private::StructColumn { validity, fields })
             }
 
@@ -75,19 +73,19 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
             #[inline]
             fn get(column: &Self::Column, row: usize) -> Self {
                 Self {
-                    #(#idents: <#types as ::weir_guest::Read<#source>>::get(&column.fields.#positions, row),)*
+                    #(#idents: #reads::get(&column.fields.#positions, row),)*
                 }
             }
 
             #[inline]
             fn block(column: &Self::Column, start: usize) -> Self::Block {
-                (#(<#types as ::weir_guest::Read<#source>>::block(&column.fields.#positions, start),)*)
+                (#(#reads::block(&column.fields.#positions, start),)*)
             }
 
             #[inline]
             fn of(block: Self::Block, i: usize) -> Self {
                 Self {
-                    #(#idents: <#types as ::weir_guest::Read<#source>>::of(block.#positions, i),)*
+                    #(#idents: #reads::of(block.#positions, i),)*
                 }
             }
         }
@@ -124,7 +122,10 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
 /// The type of the fields' builders, and how each is reached from it.
 fn builder(types: &[&Type], depth: usize) -> (TokenStream, Vec<TokenStream>) {
     let (first, rest) = types.split_at(types.len().min(TUPLE));
-    let tuple = quote!((#(<#first as ::weir_guest::Write>::Builder,)*));
+    let builders = first
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> <#ty as ::weir_guest::Write>::Builder));
+    let tuple = quote!((#(#builders,)*));
     let way = std::iter::repeat_n(quote!(.1), depth).collect::<TokenStream>();
     let last = if rest.is_empty() { quote!() } else { quote!(.0) };
     let mut paths: Vec<TokenStream> = (0..first.len())

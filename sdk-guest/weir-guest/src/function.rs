@@ -85,6 +85,10 @@ pub fn for_each_row(rows: usize, validity: &[Option<Bits<'_>>], mut f: impl FnMu
 }
 
 /// What a scalar function can return: a value, or a `Result` of one.
+#[diagnostic::on_unimplemented(
+    message = "a scalar function cannot return `{Self}`",
+    note = "it returns a type of columns, or a `Result` of one with an error that implements `Display`"
+)]
 pub trait Return {
     /// The value.
     type Value: Write;
@@ -164,6 +168,10 @@ fn row_error(row: usize, error: impl std::fmt::Display) -> RowError {
 }
 
 /// What a function that returns no value can return: nothing, or a `Result` of nothing.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot return `{Self}`",
+    note = "it returns nothing, or a `Result<(), E>` with an error that implements `Display`"
+)]
 pub trait Outcome {
     /// Whether the row was refused, and why.
     fn refused(self, row: usize) -> Option<RowError>;

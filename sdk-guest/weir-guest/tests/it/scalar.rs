@@ -185,3 +185,25 @@ fn batches_of_another_shape_are_errors() {
     let other_kind = instance.flat_map(&batch(0, [])).unwrap_err();
     assert_eq!(other_kind.message, "the function is of another kind");
 }
+
+/// Functions may be called as the variables of generated code would be.
+mod common_names {
+    #[weir_guest::scalar]
+    pub(crate) fn row(batch: i64) -> i64 {
+        batch + 1
+    }
+
+    #[weir_guest::scalar]
+    pub(crate) fn i(start: i64, cursor: i64) -> i64 {
+        start * cursor
+    }
+}
+
+#[test]
+fn functions_may_have_common_names() {
+    let input = batch(40, [longs(&[Some(2); 40]), longs(&[Some(3); 40])]);
+    let result = common_names::i::open().scalar(&input).unwrap();
+    assert_same(&result.column, &batch(40, [longs(&[Some(6); 40])]));
+    let result = common_names::row::open().scalar(&input).unwrap();
+    assert_same(&result.column, &batch(40, [longs(&[Some(3); 40])]));
+}
