@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_model::{LogLevel, RunId, RunOutcome, RunPhase, RunSnapshot};
 
 use crate::embedded::Embedded;
-use crate::error::Error;
+use crate::error::{Error, RunReason};
 use crate::progress::Progress;
 
 /// Shows progress until the run is over. The first Ctrl-C cancels the run and waits for it to clean up, the second
@@ -57,7 +57,11 @@ pub(crate) async fn to_end(service: &Embedded, run: RunId) -> Result<Arc<RunSnap
 pub(crate) fn check(run: &RunSnapshot) -> Result<(), Error> {
     match run.outcome {
         Some(RunOutcome::Succeeded) => Ok(()),
-        Some(outcome) => Err(Error::Run { run: run.run, outcome }),
+        Some(outcome) => Err(Error::Run {
+            run: run.run,
+            outcome,
+            reason: run.reason.clone().map(RunReason),
+        }),
         None => Err(Error::Conflict(format!("run {} is not over", run.run))),
     }
 }

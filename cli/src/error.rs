@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use weir_model::spec::Diagnostics;
-use weir_model::{RunId, RunOutcome};
+use weir_model::{Reason, RunId, RunOutcome};
 
 /// Why the command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,12 @@ pub(crate) enum Error {
     Usage(String),
     /// The run ended, but not well. Its summary was printed.
     #[error("run {run} {}", match outcome { RunOutcome::Cancelled => "was cancelled", _ => "failed" })]
-    Run { run: RunId, outcome: RunOutcome },
+    Run {
+        run: RunId,
+        outcome: RunOutcome,
+        #[source]
+        reason: Option<RunReason>,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -43,6 +48,11 @@ pub(crate) enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+/// Why a run ended as it did.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", .0.code, .0.message)]
+pub(crate) struct RunReason(pub(crate) Reason);
 
 impl Error {
     /// Wraps an error of a lower layer.

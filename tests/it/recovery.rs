@@ -15,7 +15,7 @@ pipeline:
       config: {elements: [1]}
     - type: Sql
       config:
-        query: SELECT value % 5000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 50000)
+        query: SELECT value % 100000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 300000)
     - type: Combine
       config:
         group_by: k
@@ -58,7 +58,7 @@ fn totals(place: &Place) -> Vec<(u64, u64)> {
 fn a_killed_run_resumes_without_doing_accepted_work_again() {
     let place = Place::new();
     place.write("p.yaml", PIPELINE);
-    let slow = format!("slow={}", slow(60));
+    let slow = format!("slow={}", slow(10));
     let args = [
         "run",
         "p.yaml",
@@ -81,8 +81,16 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
     assert_eq!(listed[0]["outcome"], Value::Null, "{listed}");
 
     place.ok(["runs", "resume"]);
-    let expected: Vec<(u64, u64)> = (0..5000u64)
-        .map(|k| (k, (1..=50_000u64).filter(|v| v % 5000 == k).sum()))
+    let expected: Vec<(u64, u64)> = (0..100_000u64)
+        .map(|k| {
+            (
+                k,
+                (0..=3)
+                    .map(|turn| turn * 100_000 + k)
+                    .filter(|v| (1..=300_000).contains(v))
+                    .sum(),
+            )
+        })
         .collect();
     assert_eq!(totals(&place), expected);
 
@@ -117,7 +125,7 @@ fn a_run_killed_while_planning_resumes() {
     run.wait_for_event(&place, "submitted");
     run.kill("KILL");
     place.ok(["runs", "resume"]);
-    assert_eq!(totals(&place).len(), 5000);
+    assert_eq!(totals(&place).len(), 100_000);
 }
 
 /// Tasks of the events of one kind.

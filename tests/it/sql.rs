@@ -49,9 +49,14 @@ fn several_statements_share_views_and_parquet_is_written_and_read() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert!(files.iter().any(|name| name.starts_with("sevens.parquet")), "{files:?}");
+    assert!(
+        files
+            .iter()
+            .any(|name| name.starts_with("sevens-") && name.ends_with(".parquet")),
+        "{files:?}"
+    );
     let query = "SELECT seven, count(*) AS n FROM sevens GROUP BY seven ORDER BY seven";
-    let rows = json_rows(&place.ok(["sql", query, "--table", "sevens=out/sevens.parquet*", "-o", "jsonl"]));
+    let rows = json_rows(&place.ok(["sql", query, "--table", "sevens=out/sevens-*.parquet", "-o", "jsonl"]));
     assert_eq!(rows.len(), 7);
     assert_eq!(rows[0], json!({"seven": 0, "n": 142}));
 }

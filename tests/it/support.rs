@@ -148,7 +148,16 @@ impl Started {
                 assert!(!over, "the run was over before it could be disturbed");
                 return events;
             }
-            assert!(ended.is_none(), "the command ended without a `{kind}` event");
+            if ended.is_some() {
+                let mut stderr = String::new();
+                // What it says of why it ended is all that this is for.
+                let _ = self
+                    .child
+                    .stderr
+                    .take()
+                    .map(|mut pipe| pipe.read_to_string(&mut stderr));
+                panic!("the command ended without a `{kind}` event:\n{stderr}");
+            }
         }
     }
 

@@ -92,9 +92,6 @@ async fn run_all(service: &Embedded, args: &SqlArgs, statements: &[statements::S
                     .await
                     .map_err(Error::platform("submit the query"))?;
                 let snapshot = drive::to_end(service, run).await?;
-                if let Some(reason) = &snapshot.reason {
-                    eprintln!("{}: {}", reason.code, reason.message);
-                }
                 drive::check(&snapshot)?;
                 for written in &snapshot.outputs {
                     eprintln!("wrote {} rows to {} files", written.rows, written.files.len());
@@ -127,9 +124,11 @@ async fn print_result(service: &Embedded, run: RunId, args: &SqlArgs) -> Result<
         printer.print(&batch).map_err(Error::io("print rows"))?;
     }
     printer.finish(empty).map_err(Error::io("print rows"))?;
+    // Executions that were not accepted may have left objects too.
+    let all = layout::run_prefix(run);
     service
         .storage
-        .delete(keys)
+        .delete_prefix(&all)
         .await
         .map_err(Error::platform("delete the printed result"))
 }
