@@ -2,12 +2,11 @@
 
 use crate::bindings::weir::udf::types::{Batch, Node};
 
-/// Rows that are read and computed together: bounds are checked, and the host's clock is looked at, once for all of
-/// them. What is between is unrolled or vectorised.
-pub(crate) const BLOCK: usize = 32;
+/// Rows that are read and computed together: bounds are checked once for all of them.
+pub(crate) const BLOCK: usize = 64;
 
 /// The rows of a block that are there, or that no argument is null in: the least significant bit is the first.
-pub(crate) type Mask = u32;
+pub(crate) type Mask = u64;
 
 const _: () = assert!(Mask::BITS as usize == BLOCK);
 
