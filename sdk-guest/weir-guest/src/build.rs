@@ -110,8 +110,8 @@ impl Validity {
     }
 }
 
-/// Rows between two looks at the host's clock: each turn of a loop costs one, and a short loop is unrolled. More rows
-/// make long arithmetic faster, and branches slower.
+/// Rows between two looks at the host's clock: each turn of a loop costs one, and a short loop is unrolled. All of them
+/// are computed before the first is written, for only then does the compiler use vectors.
 const UNROLLED: usize = 8;
 
 /// Values of `N` bytes.
@@ -139,9 +139,8 @@ impl<const N: usize> FixedBuilder<N> {
         };
         if present == Mask::MAX {
             for (turn, slots) in block.as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
-                for (i, slot) in slots.iter_mut().enumerate() {
-                    slot.write(value(turn * UNROLLED + i));
-                }
+                let values: [[u8; N]; UNROLLED] = std::array::from_fn(|i| value(turn * UNROLLED + i));
+                *slots = values.map(MaybeUninit::new);
             }
         } else {
             for (i, slot) in block.iter_mut().enumerate() {
