@@ -110,9 +110,17 @@ impl Validity {
     }
 }
 
-/// Rows between two looks at the host's clock: each turn of a loop costs one, and a short loop is unrolled. All of them
-/// are computed before the first is written, for only then does the compiler use vectors.
-const UNROLLED: usize = 8;
+/// Writes the values of a block.
+#[inline]
+fn fill<const N: usize>(block: &mut [MaybeUninit<[u8; N]>; BLOCK], mut value: impl FnMut(usize) -> [u8; N]) {
+    /// Rows between two looks at the host's clock: each turn of a loop costs one, and a short loop is unrolled.
+    const UNROLLED: usize = 8;
+    for (turn, slots) in block.as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
+        // All of them are computed before the first is written: only then does the compiler use vectors.
+        let values: [[u8; N]; UNROLLED] = std::array::from_fn(|i| value(turn * UNROLLED + i));
+        *slots = values.map(MaybeUninit::new);
+    }
+}
 
 /// Values of `N` bytes.
 #[derive(Debug, Default)]
@@ -138,14 +146,9 @@ impl<const N: usize> FixedBuilder<N> {
             unreachable!("there is room for a block")
         };
         if present == Mask::MAX {
-            for (turn, slots) in block.as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
-                let values: [[u8; N]; UNROLLED] = std::array::from_fn(|i| value(turn * UNROLLED + i));
-                *slots = values.map(MaybeUninit::new);
-            }
+            fill(block, value);
         } else {
-            for (i, slot) in block.iter_mut().enumerate() {
-                slot.write(if present >> i & 1 == 1 { value(i) } else { [0; N] });
-            }
+            fill(block, |i| if present >> i & 1 == 1 { value(i) } else { [0; N] });
         }
         // SAFETY: the next `BLOCK` values were written just now.
         unsafe { self.values.set_len(length + BLOCK) };
