@@ -173,7 +173,12 @@ impl<'a> Expressions<'a> {
         };
         if !comparable {
             let message = format!("{} and {} have no order", type_name(&left_type), type_name(&right_type));
-            return Err(self.place.at(span, message));
+            if self.place.transform.error_handling().is_none() {
+                return Err(self.place.at(span, message));
+            }
+            // Then every row is an error, as the file asks for.
+            let never = lit(ScalarValue::Boolean(None));
+            return Ok(not_null(never, message, &self.place.transform.name));
         }
         let [left, right] = [left, right].map(|side| match side.nullable(self.input.schema()) {
             Ok(false) => side,

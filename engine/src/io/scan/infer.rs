@@ -161,6 +161,12 @@ async fn sample(
     Ok(true)
 }
 
+fn is_digits(text: &str) -> bool {
+    let text = text.trim_ascii();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// What the fields of a CSV column have in common.
 #[derive(Debug)]
 struct Guess {
@@ -192,7 +198,8 @@ impl Guess {
         self.some = true;
         self.bool = self.bool && parse_bool(text).is_some();
         self.int = self.int && parse_int(text).is_some();
-        self.float = self.float && (self.int || parse_float(text).is_some());
+        // An integer that is too large would lose digits as a float; pandas leaves such columns as text.
+        self.float = self.float && (parse_int(text).is_some() || (!is_digits(text) && parse_float(text).is_some()));
     }
 
     /// As in pandas: integers with missing values are floats, and so is a column without any value.

@@ -176,3 +176,15 @@ async fn expressions_over_several_rows_have_no_failing_row() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn values_without_an_order_are_errors_of_all_rows() {
+    let yaml = graph(
+        "{type: Create, config: {elements: [{a: 1, b: x}, {a: 0, b: y}]}}\n\
+         {type: Filter, input: Create, config: {keep: a < b, error_handling: {output: bad}}}\n\
+         {type: AssertEqual, input: Filter, config: {elements: []}}\n\
+         {type: StripErrorMetadata, input: Filter.bad}\n\
+         {type: LogForTesting, input: StripErrorMetadata}",
+    );
+    check(&yaml, &[r#"{"a": 1, "b": "x"}"#, r#"{"a": 0, "b": "y"}"#]).await;
+}

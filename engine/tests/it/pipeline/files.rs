@@ -156,6 +156,13 @@ async fn csv_is_read_as_pandas_reads_it() {
         ],
     )
     .await;
+    // Digits are not thrown away: what is too large for an integer is text.
+    reads(
+        &[("a.csv", "x,y\n1,1e300\n99999999999999999999,inf\n")],
+        "{type: ReadFromCsv, config: {path: a.csv}}",
+        &[r#"{"x": "1", "y": 1e+300}"#, r#"{"x": "99999999999999999999", "y": Infinity}"#],
+    )
+    .await;
     reads(
         &[("a.csv", "n;t\n1;\"two\nlines\"\n# no\n2;'x'\n")],
         "{type: ReadFromCsv, config: {path: a.csv, delimiter: ';', comment: '#'}}",
