@@ -36,6 +36,8 @@ pub(crate) fn runtime(memory_bytes: usize, spill_dir: &Path) -> Result<Arc<Runti
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
         .with_disk_manager_builder(disk)
+        // A job is planned over the files that are there, not over those that an earlier job found.
+        .with_object_list_cache_limit(0)
         .build_arc()
 }
 

@@ -326,15 +326,24 @@ async fn read(
     let manifest = inputs.manifest(stage).await?;
     let (fetches, expected_rows) = plan_fetches(&manifest, partitions);
     let reservation = MemoryConsumer::new("ShuffleReader").register(context.memory_pool());
-    let in_flight: u64 = fetches
-        .iter()
-        .take(PREFETCH + 1)
-        .map(|fetch| fetch.range.end - fetch.range.start)
-        .sum();
-    reservation.try_grow(in_flight as usize)?;
+    // What is read ahead costs memory; when there is too little, one piece at a time has to do.
+    let held = |count: usize| {
+        fetches
+            .iter()
+            .take(count)
+            .map(|fetch| fetch.range.end - fetch.range.start)
+            .sum::<u64>()
+    };
+    let prefetch = match reservation.try_grow(held(PREFETCH + 1) as usize) {
+        Ok(()) => PREFETCH,
+        Err(_) => {
+            reservation.try_grow(held(1) as usize)?;
+            1
+        }
+    };
     let chunks = stream::iter(fetches)
         .map(move |fetch| fetch_one(Arc::clone(&inputs), stage, Arc::clone(&manifest), fetch))
-        .buffered(PREFETCH);
+        .buffered(prefetch);
     let reading = Reading {
         stage,
         chunks: Box::pin(chunks),

@@ -76,6 +76,18 @@ async fn tables_are_files_globs_and_folders() {
 }
 
 #[tokio::test]
+async fn files_that_came_or_changed_since_the_last_job_are_seen() {
+    let fixture = Fixture::new();
+    let count = async || fixture.rows("select count(*) as c from t", &[], &[("t", "csv")]).await;
+    fixture.file("csv/a.csv", "id\n1\n");
+    assert!(count().await.contains("| 1 |"));
+    fixture.file("csv/b.csv", "id\n2\n");
+    assert!(count().await.contains("| 2 |"));
+    fixture.file("csv/b.csv", "id\n2\n3\n");
+    assert!(count().await.contains("| 3 |"));
+}
+
+#[tokio::test]
 async fn compressed_files_are_read() {
     let fixture = Fixture::new();
     // "id\n1\n2\n", by gzip.
