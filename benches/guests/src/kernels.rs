@@ -2,17 +2,17 @@
 //! the measuring program, which calls them natively.
 
 /// Two numbers in, hardly anything to compute: what is measured is how values get in and out.
-pub fn add(a: i64, b: i64) -> i64 {
+pub(crate) fn add(a: i64, b: i64) -> i64 {
     a.wrapping_add(b)
 }
 
 /// The price of an order's line, as many reports have it.
-pub fn charge(price: f64, discount: f64, tax: f64) -> f64 {
+pub(crate) fn charge(price: f64, discount: f64, tax: f64) -> f64 {
     price * (1.0 - discount) * (1.0 + tax)
 }
 
 /// A polynomial of degree 12 by Horner's rule: a chain of dependent additions and multiplications.
-pub fn polynomial(x: f64) -> f64 {
+pub(crate) fn polynomial(x: f64) -> f64 {
     const COEFFICIENTS: [f64; 13] = [0.3, -1.7, 0.25, 2.5, -0.125, 1.1, -0.9, 0.01, 3.3, -2.2, 0.7, 0.05, 1.0];
     COEFFICIENTS
         .iter()
@@ -21,7 +21,7 @@ pub fn polynomial(x: f64) -> f64 {
 }
 
 /// The tax on an income in cents, by brackets: branches that depend on the data, and divisions.
-pub fn tax(income: i64) -> i64 {
+pub(crate) fn tax(income: i64) -> i64 {
     const BRACKETS: [(i64, i64); 6] = [
         (6_000_000, 45),
         (2_700_000, 42),
@@ -42,7 +42,7 @@ pub fn tax(income: i64) -> i64 {
 }
 
 /// The host of a URL: what stands between `//` and the next `/`, without user and port.
-pub fn url_host(url: &str) -> Option<&str> {
+pub(crate) fn url_host(url: &str) -> Option<&str> {
     let rest = url.split_once("//")?.1;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
@@ -51,7 +51,7 @@ pub fn url_host(url: &str) -> Option<&str> {
 }
 
 /// The longest runs of ASCII letters of a line, as in `examples/wordcount`.
-pub fn words(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !c.is_ascii_alphabetic())
         .filter(|word| !word.is_empty())
 }
