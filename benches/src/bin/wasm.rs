@@ -116,7 +116,9 @@ impl Columns {
         let floats_4: Vec<ArrayRef> = (0..4).map(|_| floats()).collect();
         let mut nulls = |column: &ArrayRef| -> ArrayRef {
             let values = column.as_primitive::<Int64Type>().values();
-            let values = values.iter().map(|value| (!random.bits().is_multiple_of(10)).then_some(*value));
+            let values = values
+                .iter()
+                .map(|value| (!random.bits().is_multiple_of(10)).then_some(*value));
             Arc::new(values.collect::<Int64Array>())
         };
         let with_nulls = [nulls(&integers_4[0]), nulls(&integers_4[1])];
