@@ -9,7 +9,9 @@ pub fn argument<T: FromStr>(name: &str, default: T) -> Result<T, String> {
     while let Some(argument) = arguments.next() {
         if argument == name {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
-            return value.parse().map_err(|_| format!("`{value}` is not a value for {name}"));
+            return value
+                .parse()
+                .map_err(|_| format!("`{value}` is not a value for {name}"));
         }
     }
     Ok(default)
@@ -24,7 +26,10 @@ pub fn flag(name: &str) -> bool {
 pub fn data_folder(name: &str) -> std::io::Result<PathBuf> {
     let root = match std::env::var_os("WEIR_BENCH_DATA") {
         Some(folder) => PathBuf::from(folder),
-        None => std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("weir-bench-data"),
+        None => std::env::current_exe()?
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join("weir-bench-data"),
     };
     let folder = root.join(name);
     std::fs::create_dir_all(&folder)?;

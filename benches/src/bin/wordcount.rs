@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
 
     let threads = std::thread::available_parallelism()?.get();
     println!("word count, {megabytes} MB, {threads} processors, median of {runs} runs");
-    let (loop_time, expected) = median(runs, || Ok(count_by_loop(&text, threads)?))?;
+    let (loop_time, expected) = median(runs, || count_by_loop(&text, threads))?;
     report("native loop, all processors", loop_time, loop_time);
 
     let mut times = Vec::new();
@@ -47,13 +47,24 @@ async fn main() -> Result<()> {
 
     let (weir, counts) = median(runs, || count_by_weir(&text, &folder))?;
     assert_eq!(counts, expected, "weir counts differently");
-    report("weir run, whole process, Wasm tokeniser, shuffle, files", weir, loop_time);
-    println!("weir / plain DataFusion: {:.2}x", weir.as_secs_f64() / datafusion.as_secs_f64());
+    report(
+        "weir run, whole process, Wasm tokeniser, shuffle, files",
+        weir,
+        loop_time,
+    );
+    println!(
+        "weir / plain DataFusion: {:.2}x",
+        weir.as_secs_f64() / datafusion.as_secs_f64()
+    );
     Ok(())
 }
 
 fn report(what: &str, time: Duration, base: Duration) {
-    println!("{:>8.3} s  {:>6.2}x  {what}", time.as_secs_f64(), time.as_secs_f64() / base.as_secs_f64());
+    println!(
+        "{:>8.3} s  {:>6.2}x  {what}",
+        time.as_secs_f64(),
+        time.as_secs_f64() / base.as_secs_f64()
+    );
 }
 
 type Counts = HashMap<String, u64>;
@@ -97,7 +108,11 @@ fn spell(rank: u64) -> String {
         word.push(char::from(b"etaoinshrdlucmfwypvbgk"[(left % 22) as usize]));
         left /= 22;
     }
-    if rank % 11 == 0 { word[..1].to_uppercase() + &word[1..] } else { word }
+    if rank.is_multiple_of(11) {
+        word[..1].to_uppercase() + &word[1..]
+    } else {
+        word
+    }
 }
 
 fn count_by_loop(path: &Path, threads: usize) -> Result<Counts> {
@@ -113,8 +128,14 @@ fn count_by_loop(path: &Path, threads: usize) -> Result<Counts> {
         start = end;
     }
     let counted: Vec<HashMap<Vec<u8>, u64>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = pieces.into_iter().map(|piece| scope.spawn(|| count_piece(piece))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("counting does not panic")).collect()
+        let threads: Vec<_> = pieces
+            .into_iter()
+            .map(|piece| scope.spawn(|| count_piece(piece)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("counting does not panic"))
+            .collect()
     });
     let mut counts = Counts::new();
     for (word, count) in counted.into_iter().flatten() {
@@ -126,7 +147,10 @@ fn count_by_loop(path: &Path, threads: usize) -> Result<Counts> {
 fn count_piece(text: &[u8]) -> HashMap<Vec<u8>, u64> {
     let mut counts = HashMap::new();
     let mut lower = Vec::new();
-    for word in text.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|byte| !byte.is_ascii_alphabetic())
+        .filter(|word| !word.is_empty())
+    {
         lower.clear();
         lower.extend(word.iter().map(u8::to_ascii_lowercase));
         match counts.get_mut(&lower) {
@@ -142,7 +166,10 @@ fn count_piece(text: &[u8]) -> HashMap<Vec<u8>, u64> {
 async fn count_by_datafusion(path: &Path) -> Result<Counts> {
     let context = SessionContext::new_with_config(SessionConfig::new());
     // A delimiter that the text does not have makes one column of each line.
-    let options = CsvReadOptions::new().has_header(false).delimiter(b'\x01').file_extension("txt");
+    let options = CsvReadOptions::new()
+        .has_header(false)
+        .delimiter(b'\x01')
+        .file_extension("txt");
     context.register_csv("text", path.to_string_lossy(), options).await?;
     let query = "SELECT word, count(*) AS n FROM \
         (SELECT unnest(string_to_array(lower(regexp_replace(column_1, '[^A-Za-z]+', ' ', 'g')), ' ')) AS word FROM text) \
@@ -193,5 +220,9 @@ fn count_by_weir(text: &Path, folder: &Path) -> Result<Counts> {
 /// The command, built beside this program.
 fn weir() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("weir");
-    if path.exists() { Ok(path) } else { Err("build the command first: cargo build --release -p weir".into()) }
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err("build the command first: cargo build --release -p weir".into())
+    }
 }
