@@ -62,6 +62,28 @@ fn several_statements_share_views_and_parquet_is_written_and_read() {
 }
 
 #[test]
+fn outputs_of_pipelines_are_tables() {
+    let place = Place::new();
+    place.write(
+        "p.yaml",
+        "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [{a: 1}, {a: 2}]}\n    - type: WriteToJson\n      config: {path: out/numbers.json}\n",
+    );
+    place.ok(["run", "p.yaml"]);
+    for path in ["out/numbers.json-*", "out"] {
+        let table = format!("numbers={path}");
+        let out = place.ok([
+            "sql",
+            "SELECT sum(a) AS total FROM numbers",
+            "--table",
+            &table,
+            "-o",
+            "csv",
+        ]);
+        assert_eq!(out, "total\n3\n", "{path}");
+    }
+}
+
+#[test]
 fn explain_shows_stages() {
     let place = Place::new();
     let out = place.ok([

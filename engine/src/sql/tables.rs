@@ -21,13 +21,18 @@ use crate::PlanError;
 pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &str) -> Result<(), PlanError> {
     let unreadable = |message: String| PlanError::Query(format!("table `{}`: {message}", table.name));
     let location = absolute(&table.path, base);
-    let url = ListingTableUrl::parse(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
+    let mut url = ListingTableUrl::parse(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
     let file = first_file(context, &url).await.map_err(&unreadable)?;
     let (format, extension) = format(&file).ok_or_else(|| {
         unreadable(format!(
             "the format of `{file}` is not known; name files .parquet, .csv, .json, .jsonl or .ndjson"
         ))
     })?;
+    if extension.is_empty() && location.ends_with('/') {
+        // Shards have no common end, and beside them lies what a commit keeps of them.
+        let shards = format!("{location}*-?????-of-?????");
+        url = ListingTableUrl::parse(&shards).map_err(|e| unreadable(e.strip_backtrace()))?;
+    }
     let state = context.state();
     let options = ListingOptions::new(format).with_file_extension(extension);
     let schema = options
@@ -83,9 +88,21 @@ async fn first_file(context: &SessionContext, url: &ListingTableUrl) -> Result<S
     unknown.ok_or_else(|| format!("no files at `{}`", url.as_str()))
 }
 
-/// The format that a file's name says, and the end of the names of such files.
+/// The name without the `-00001-of-00004` that outputs end in.
+fn without_shard(name: &str) -> &str {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match name.rsplit_once("-of-").map(|(start, of)| (start.rsplit_once('-'), of)) {
+        Some((Some((stem, shard)), of)) if number(shard) && number(of) => stem,
+        _ => name,
+    }
+}
+
+/// The format that a file's name says, and the end of the names of such files: nothing for shards such as
+/// `a.csv-00001-of-00004`.
 fn format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
-    let name = path.rsplit('/').next()?.to_ascii_lowercase();
+    let file = path.rsplit('/').next()?;
+    let stem = without_shard(file);
+    let name = stem.to_ascii_lowercase();
     let compressions = [
         (".gz", FileCompressionType::GZIP),
         (".bz2", FileCompressionType::BZIP2),
@@ -109,6 +126,9 @@ fn format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
         "json" | "jsonl" | "ndjson" => Arc::new(JsonFormat::default().with_file_compression_type(compression)),
         _ => return None,
     };
+    if stem.len() < file.len() {
+        return Some((format, String::new()));
+    }
     // As the file has it: listing compares with case.
     let extension = &path[path.len() - extension.len() - end.len() - 1..];
     Some((format, extension.to_owned()))
@@ -128,6 +148,9 @@ mod tests {
         assert_eq!(extension("a/b.CSV.gz"), Some(("csv".to_owned(), ".CSV.gz".to_owned())));
         assert_eq!(extension("b.jsonl"), Some(("json".to_owned(), ".jsonl".to_owned())));
         assert_eq!(extension("b.parquet.gz"), None);
+        let shard = Some(("parquet".to_owned(), String::new()));
+        assert_eq!(extension("out/b.parquet-00001-of-00012"), shard);
+        assert_eq!(extension("out/b-00001-of-00012"), None);
         assert_eq!(extension("a.csv/b"), None);
     }
 

@@ -259,13 +259,9 @@ impl CutStages {
             self.known.insert(digest, id);
         }
         let partitions = plan.output_partitioning().partition_count();
-        let name = match self.transforms.is_empty() {
-            true => explain::name(&plan),
-            false => self.transforms.join(", "),
-        };
         self.stages.push(Stage {
             id,
-            name,
+            name: explain::name(&plan),
             transforms: self.transforms.clone(),
             plan: PlanRef {
                 digest,

@@ -53,6 +53,9 @@ pub(super) fn stages(graph: &StageGraph, operators: &[Arc<dyn ExecutionPlan>]) -
     let mut text = String::new();
     for (stage, plan) in graph.stages.iter().zip(operators) {
         let _ = writeln!(text, "stage {}: {}", stage.id, stage.name);
+        if !stage.transforms.is_empty() {
+            let _ = writeln!(text, "  part of: {}", stage.transforms.join(", "));
+        }
         let _ = writeln!(text, "  tasks: {}", tasks(stage));
         for StageInput { stage, exchange } in &stage.inputs {
             let _ = match exchange {
