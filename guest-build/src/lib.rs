@@ -1,6 +1,6 @@
 //! Builds guest crates into WebAssembly components.
 //!
-//! A guest is an ordinary Rust crate with a `cdylib` library. [`build`] compiles it for [`TARGET`] with
+//! A guest is an ordinary Rust crate with a `cdylib` library. [`build()`] compiles it for [`TARGET`] with
 //! [`TARGET_FEATURES`], and hands back the component. `weir build`, the repository's tests and its examples all build
 //! guests through this crate, so that they all get the same bytes from the same source and compiler.
 //!
