@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, Strin
 use arrow::datatypes::{DataType, Schema};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::{CsvOptions, ReadError};
+use super::{BATCH_BYTES, CsvOptions, ReadError};
 
 /// What pandas takes for a missing value.
 const NULLS: [&str; 19] = [
@@ -172,6 +172,8 @@ struct Rows {
     /// Fields that a row may have; known once the first row was read.
     width: usize,
     count: usize,
+    /// Bytes of the rows' text.
+    bytes: usize,
 }
 
 enum Column {
@@ -191,6 +193,7 @@ impl CsvDecoder {
             fields: None,
             width: 0,
             count: 0,
+            bytes: 0,
         };
         Self {
             records: Some(Records::new(file.clone(), options)),
@@ -200,7 +203,7 @@ impl CsvDecoder {
         }
     }
 
-    /// Takes bytes, until there are `rows` rows. Gives the number of bytes that were taken; none mean the end.
+    /// Takes bytes, until there is a batch of `rows` rows. Gives the number of bytes that were taken; none mean the end.
     pub(super) fn decode(&mut self, bytes: &[u8], rows: usize) -> Result<usize, ReadError> {
         let Some(mut records) = self.records.take() else {
             return Ok(bytes.len());
@@ -210,10 +213,15 @@ impl CsvDecoder {
                 return Ok(false);
             }
             self.rows.push(&self.file, &record)?;
-            Ok(self.rows.count >= rows)
+            Ok(self.rows.is_full(rows))
         });
         self.records = Some(records);
         taken
+    }
+
+    /// Whether there is a batch.
+    pub(super) fn is_full(&self, rows: usize) -> bool {
+        self.rows.is_full(rows)
     }
 
     /// Rows that are waiting.
@@ -223,7 +231,7 @@ impl CsvDecoder {
 
     /// Takes the rows out.
     pub(super) fn flush(&mut self) -> Vec<ArrayRef> {
-        self.rows.count = 0;
+        (self.rows.count, self.rows.bytes) = (0, 0);
         self.rows.columns.iter_mut().map(Column::finish).collect()
     }
 }
@@ -275,6 +283,10 @@ impl Rows {
         Ok(is_header)
     }
 
+    fn is_full(&self, rows: usize) -> bool {
+        self.count >= rows || self.bytes >= BATCH_BYTES
+    }
+
     fn push(&mut self, file: &str, record: &Record<'_>) -> Result<(), ReadError> {
         if record.len() > self.width {
             let message = format!("line {} has {} fields, not {}", record.line, record.len(), self.width);
@@ -294,6 +306,7 @@ impl Rows {
             }
         }
         self.count += 1;
+        self.bytes += record.text.len();
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::{Buf, Bytes};
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::CsvDecoder;
 use super::lines::LineDecoder;
-use super::{FilePart, ReadError, ScanFormat, source};
+use super::{BATCH_BYTES, FilePart, ReadError, ScanFormat, source};
 use crate::io::schema_serde;
 
 /// What a [`ScanExec`] reads, as it travels.
@@ -202,7 +203,7 @@ struct Open {
 enum Decoder {
     Text(LineDecoder),
     Csv(Box<CsvDecoder>),
-    Json(Box<arrow::json::reader::Decoder>),
+    Json(Box<JsonDecoder>),
 }
 
 impl Reading {
@@ -219,7 +220,7 @@ impl Reading {
             while !open.pending.is_empty() {
                 let taken = open.decoder.decode(&open.path, &open.pending, self.batch_rows)?;
                 open.pending.advance(taken);
-                if open.decoder.is_full(taken, &open.pending, self.batch_rows)
+                if open.decoder.is_full(self.batch_rows)
                     && let Some(columns) = open.decoder.flush(&open.path)?
                 {
                     let path = open.path.clone();
@@ -269,6 +270,35 @@ impl Reading {
     }
 }
 
+struct JsonDecoder {
+    decoder: arrow::json::reader::Decoder,
+    /// Bytes of the objects that are waiting.
+    bytes: usize,
+}
+
+impl JsonDecoder {
+    /// Takes bytes, until there is a batch. Gives the number of bytes that were taken.
+    fn decode(&mut self, bytes: &[u8], rows: usize) -> Result<usize, ArrowError> {
+        // Batches can only be cut between objects, so when this one is large enough it ends with the line.
+        let end = match memchr::memchr(b'\n', bytes) {
+            Some(newline) if self.bytes >= BATCH_BYTES => newline + 1,
+            _ => bytes.len(),
+        };
+        let taken = self.decoder.decode(&bytes[..end])?;
+        self.bytes += taken;
+        debug_assert!(
+            taken > 0 || self.is_full(rows),
+            "bytes are taken until there is a batch"
+        );
+        Ok(taken)
+    }
+
+    fn is_full(&self, rows: usize) -> bool {
+        let enough = self.decoder.len() >= rows || self.bytes >= BATCH_BYTES;
+        enough && !self.decoder.has_partial_record()
+    }
+}
+
 impl Open {
     async fn new(spec: Arc<ScanSpec>, store: Arc<dyn ObjectStore>, batch_rows: usize, part: FilePart) -> Result<Self> {
         let stream = source::lines(&*store, &part).await?;
@@ -287,7 +317,10 @@ impl Open {
                 let schema = Arc::new(spec.file_schema.project(&wanted)?);
                 let builder = arrow::json::ReaderBuilder::new(schema);
                 let builder = builder.with_coerce_primitive(true).with_batch_size(batch_rows);
-                Decoder::Json(Box::new(builder.build_decoder()?))
+                Decoder::Json(Box::new(JsonDecoder {
+                    decoder: builder.build_decoder()?,
+                    bytes: 0,
+                }))
             }
         };
         Ok(Self {
@@ -304,16 +337,15 @@ impl Decoder {
         match self {
             Self::Text(decoder) => Ok(decoder.decode(bytes, rows)?),
             Self::Csv(decoder) => Ok(decoder.decode(bytes, rows)?),
-            Self::Json(decoder) => decoder.decode(bytes).map_err(|error| content(path, &error)),
+            Self::Json(decoder) => decoder.decode(bytes, rows).map_err(|error| content(path, &error)),
         }
     }
 
-    fn is_full(&self, taken: usize, pending: &[u8], rows: usize) -> bool {
+    fn is_full(&self, rows: usize) -> bool {
         match self {
-            Self::Text(decoder) => decoder.rows() >= rows,
-            Self::Csv(decoder) => decoder.rows() >= rows,
-            // It stops early only when it has a whole batch.
-            Self::Json(decoder) => decoder.len() >= rows || (taken == 0 && !pending.is_empty()),
+            Self::Text(decoder) => decoder.is_full(rows),
+            Self::Csv(decoder) => decoder.is_full(rows),
+            Self::Json(decoder) => decoder.is_full(rows),
         }
     }
 
@@ -321,7 +353,7 @@ impl Decoder {
         match self {
             Self::Text(decoder) => Ok(decoder.end()?),
             Self::Csv(decoder) => Ok(decoder.decode(&[], rows.max(decoder.rows() + 1)).map(drop)?),
-            Self::Json(decoder) if decoder.has_partial_record() => {
+            Self::Json(json) if json.decoder.has_partial_record() => {
                 Err(ReadError::content(path, "the last object is not complete").into())
             }
             Self::Json(_) => Ok(()),
@@ -340,13 +372,14 @@ impl Decoder {
                 Ok((rows > 0).then(|| (decoder.flush(), rows)))
             }
             Self::Json(decoder) => {
-                let batch = decoder.flush().map_err(|error| content(path, &error))?;
+                decoder.bytes = 0;
+                let batch = decoder.decoder.flush().map_err(|error| content(path, &error))?;
                 Ok(batch.map(|batch| (batch.columns().to_vec(), batch.num_rows())))
             }
         }
     }
 }
 
-fn content(path: &str, error: &arrow::error::ArrowError) -> DataFusionError {
+fn content(path: &str, error: &ArrowError) -> DataFusionError {
     ReadError::content(path, error.to_string()).into()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
 
-use super::ReadError;
+use super::{BATCH_BYTES, ReadError};
 
 /// Collects lines. A line ends with `\n` or `\r\n`; the last one needs no end.
 pub(super) struct LineDecoder {
@@ -28,10 +28,10 @@ impl LineDecoder {
         }
     }
 
-    /// Takes bytes, until there are `rows` lines. Gives the number of bytes that were taken.
+    /// Takes bytes, until there is a batch of `rows` lines. Gives the number of bytes that were taken.
     pub(super) fn decode(&mut self, bytes: &[u8], rows: usize) -> Result<usize, ReadError> {
         let mut rest = bytes;
-        while self.rows < rows
+        while !self.is_full(rows)
             && let Some(newline) = memchr::memchr(b'\n', rest)
         {
             let (line, behind) = (&rest[..newline], &rest[newline + 1..]);
@@ -46,7 +46,7 @@ impl LineDecoder {
             }
             rest = behind;
         }
-        if self.rows >= rows {
+        if self.is_full(rows) {
             return Ok(bytes.len() - rest.len());
         }
         if self.partial.len() + rest.len() > MAX_LINE_BYTES {
@@ -66,6 +66,11 @@ impl LineDecoder {
         }
         let line = std::mem::take(&mut self.partial);
         self.push(&line)
+    }
+
+    /// Whether there is a batch.
+    pub(super) fn is_full(&self, rows: usize) -> bool {
+        self.rows >= rows || self.lines.values_slice().len() >= BATCH_BYTES
     }
 
     /// Complete lines that are waiting.

@@ -30,6 +30,9 @@ use crate::task::OperatorError;
 pub use exec::{ScanExec, ScanSpec};
 pub use split::FilePart;
 
+/// Bytes of text that a batch holds, about, however many rows that is.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// How bytes become rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ScanFormat {

@@ -208,3 +208,80 @@ where
         source: Box::new(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
+    use weir_model::{RunId, Timestamp};
+
+    use super::super::{ParquetCodec, SinkTarget};
+    use super::*;
+
+    fn rows(count: i64) -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..count)) as _)]).unwrap()
+    }
+
+    async fn writer(folder: &Path, format: SinkFormat, memory: usize) -> FileWriter {
+        let target = SinkTarget::new(folder.join("out").to_str().unwrap()).unwrap();
+        let info = target.info(RunId::from_parts(Timestamp(0), 0), "Write", &format);
+        let sink = SinkSpec {
+            info,
+            suffix: String::new(),
+            shards: None,
+            format,
+        };
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory));
+        let memory = MemoryConsumer::new("test").register(&pool);
+        let place = SinkPlace { index: 0, count: 1 };
+        let execution = ExecutionId::from_parts(Timestamp(0), 1);
+        FileWriter::create(&sink, &rows(0).schema(), place, execution, memory)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_finished_file_is_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(folder.path(), SinkFormat::Text, usize::MAX).await;
+        for _ in 0..50 {
+            writer.write(&rows(10_000)).await.unwrap();
+        }
+        let file = writer.finish().await.unwrap();
+        let Staged::File { path } = &file.staged;
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!((file.rows, file.bytes), (500_000, text.len() as u64));
+        assert_eq!(text.lines().count(), 500_000);
+        assert!(file.target.ends_with("/out-00000-of-00001"), "{}", file.target);
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(folder.path(), SinkFormat::Json, usize::MAX).await;
+        writer.write(&rows(500_000)).await.unwrap();
+        let path = writer.staged.path.clone();
+        assert!(path.exists());
+        drop(writer);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_the_file_yet_is_charged() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = SinkFormat::Parquet {
+            codec: ParquetCodec::None,
+        };
+        let mut writer = writer(folder.path(), format, 100 << 10).await;
+        let mut written = Ok(());
+        for _ in 0..100 {
+            written = writer.write(&rows(10_000)).await;
+            if written.is_err() {
+                break;
+            }
+        }
+        assert!(matches!(written, Err(WriteError::Memory(_))), "{written:?}");
+    }
+}

@@ -130,6 +130,29 @@ async fn large_text_is_split_without_losing_a_line() {
     );
 }
 
+#[tokio::test]
+async fn long_json_is_cut_into_batches_and_parts() {
+    let driver = Driver::new(MEMORY_BYTES);
+    let lines: String = (0..30_000)
+        .map(|n| format!("{{\"n\": {n}, \"t\": \"{}\"}}\n", "x".repeat(n % 500)))
+        .collect();
+    let long = format!(
+        "{{\"n\": 30000, \"t\": \"{}\"}}\n{{\"n\": 30001, \"t\": \"\"}}",
+        "y".repeat(9 << 20)
+    );
+    put(&driver, "in/a.jsonl", &lines);
+    put(&driver, "in/b.jsonl", &long);
+    let yaml = chain(
+        "{type: ReadFromJson, config: {path: in}}\n\
+         {type: MapToFields, config: {language: sql, fields: {n: n, l: length(t)}}}\n\
+         {type: Combine, config: {group_by: [], combine: {c: {value: n, fn: count}, n: sum, l: sum}}}\n\
+         {type: LogForTesting}",
+    );
+    let length: usize = (0..30_000).map(|n| n % 500).sum::<usize>() + (9 << 20);
+    let expect = format!(r#"{{"c": 30002, "n": {}, "l": {length}}}"#, 30_001 * 30_002 / 2);
+    check_in(&driver, &yaml, &[&expect]).await;
+}
+
 const TABLE: &str = "id,name,score,ok,mix,when,empty\n1,a,1.5,true,1,2024-01-02,\n\
                      2,\"b,\"\"q\"\" x\",,false,x,2024-01-03,\n3,NA,2,TRUE,,null,\n";
 
@@ -160,7 +183,10 @@ async fn csv_is_read_as_pandas_reads_it() {
     reads(
         &[("a.csv", "x,y\n1,1e300\n99999999999999999999,inf\n")],
         "{type: ReadFromCsv, config: {path: a.csv}}",
-        &[r#"{"x": "1", "y": 1e+300}"#, r#"{"x": "99999999999999999999", "y": Infinity}"#],
+        &[
+            r#"{"x": "1", "y": 1e+300}"#,
+            r#"{"x": "99999999999999999999", "y": Infinity}"#,
+        ],
     )
     .await;
     reads(
