@@ -1,5 +1,6 @@
 //! Rows on their way through a pipeline.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -134,6 +135,21 @@ fn is_bytes(data_type: &DataType) -> bool {
     )
 }
 
+/// Names of which each is there once: one that is taken already gets a number, as in Calcite: `id`, `id0`, `id1`.
+pub(super) fn unique(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut taken: HashSet<String> = HashSet::new();
+    let free = |name: String| {
+        let numbered = (0..).map(|number| format!("{name}{number}"));
+        let free = std::iter::once(name.clone())
+            .chain(numbered)
+            .find(|name| !taken.contains(name));
+        let free = free.unwrap_or(name);
+        taken.insert(free.clone());
+        free
+    };
+    names.into_iter().map(free).collect()
+}
+
 /// A type in words for people.
 pub(super) fn type_name(data_type: &DataType) -> String {
     match data_type {
@@ -154,6 +170,12 @@ pub(super) fn type_name(data_type: &DataType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_become_unique() {
+        let names = ["id", "id0", "id", "x", "id"].map(str::to_owned);
+        assert_eq!(unique(names), ["id", "id0", "id1", "x", "id2"]);
+    }
 
     #[test]
     fn types_that_unify() {

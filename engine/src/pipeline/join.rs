@@ -1,14 +1,12 @@
 //! `Join`, and the union of `Flatten`.
 
-use std::collections::HashSet;
-
 use arrow::datatypes::DataType;
 use datafusion::common::{JoinType, ScalarValue, TableReference};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use weir_model::spec::{Join, JoinFields, JoinKind, Spanned};
 
-use super::flow::{Flow, type_name, unify};
+use super::flow::{Flow, type_name, unify, unique};
 use super::problems::{Place, Result};
 
 /// Rows of several inputs side by side.
@@ -65,7 +63,7 @@ pub(super) fn join(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) ->
         .map_err(place.wrong())
 }
 
-/// The fields of the output. A name that is taken already gets a number, as in Calcite: `id`, `id0`, `id1`.
+/// The fields of the output.
 fn output(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) -> Result<Vec<Expr>> {
     let mut chosen: Vec<(String, Expr)> = Vec::new();
     let all = |tag: &str, flow: &Flow| {
@@ -93,17 +91,12 @@ fn output(place: Place<'_>, config: &Join, inputs: &[(&str, &Flow)]) -> Result<V
             chosen.extend(all(tag, flow));
         }
     }
-    let mut taken: HashSet<String> = HashSet::new();
-    let unique = |(name, expr): (String, Expr)| {
-        let numbered = (0..).map(|number| format!("{name}{number}"));
-        let free = std::iter::once(name.clone())
-            .chain(numbered)
-            .find(|name| !taken.contains(name));
-        let free = free.unwrap_or(name);
-        taken.insert(free.clone());
-        expr.alias(free)
-    };
-    Ok(chosen.into_iter().map(unique).collect())
+    let names = unique(chosen.iter().map(|(name, _)| name.clone()));
+    Ok(chosen
+        .into_iter()
+        .zip(names)
+        .map(|((_, expr), name)| expr.alias(name))
+        .collect())
 }
 
 fn qualified(tag: &str, name: &str) -> Expr {

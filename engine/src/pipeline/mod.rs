@@ -5,6 +5,15 @@
 //! are Beam's where SQL's differ: names of fields are told apart by case, null equals null in the language `generic`,
 //! all rows count, an aggregation of nothing has no row.
 //!
+//! Where rows differ from Beam's, because every field has one type here:
+//!
+//! - `Create` and `Flatten` take integers and floats together as floats, and refuse other mixtures of types.
+//! - In JSON files objects stay objects, which Beam turns into the text of a Python dictionary; a boolean that is
+//!   missing somewhere stays a boolean in JSON and CSV, where Beam has the texts `True` and `False`.
+//! - Aggregations pass over null, as SQL does; Beam fails on it, but for `count`, `group`, `all` and `any`.
+//! - `WriteToCsv` and `WriteToJson` leave a file even when there are no rows.
+//! - SQL is DataFusion's: its functions are there, not all of Calcite's.
+//!
 //! **Invariants.** What the user can correct is reported as a diagnostic with its place in the file, and all that can
 //! be found in one pass is. A transform with `error_handling` is a barrier: nothing moves across it.
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, Session, TableProvider,
@@ -16,12 +16,17 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
 
 use super::expressions::case_sensitive;
+use super::flow::unique;
 
 /// A planned query whose tables are not filled in yet.
 pub(super) struct Query {
     plan: LogicalPlan,
+    /// The columns of the output that the query gives no name.
+    unnamed: Vec<usize>,
 }
 
 /// Stands for an input of a query.
@@ -78,8 +83,12 @@ impl Query {
             };
             context.register_table(datafusion::common::TableReference::bare(*name), Arc::new(slot))?;
         }
-        let plan = context.state().create_logical_plan(query).await?;
-        Ok(Self { plan })
+        let state = context.state();
+        let statement = state.sql_to_statement(query, &state.config().options().sql_parser.dialect)?;
+        let parsed = statement.clone();
+        let plan = state.statement_to_plan(statement).await?;
+        let unnamed = unnamed(&parsed, plan.schema().fields().len());
+        Ok(Self { plan, unnamed })
     }
 
     /// The plan, which is a query only if this is one.
@@ -99,7 +108,8 @@ impl Query {
         Ok(reads)
     }
 
-    /// Fills the inputs in.
+    /// Fills the inputs in. The columns get the names that Calcite gives them: each its own, and `EXPR$n` where the
+    /// query says none.
     pub(super) fn over(self, inputs: &[LogicalPlan]) -> Result<LogicalPlan> {
         let filled = self.plan.transform_up_with_subqueries(|node| {
             let Some(index) = slot(&node) else {
@@ -116,8 +126,65 @@ impl Query {
             let alias = SubqueryAlias::try_new(Arc::new(input), scan.table_name.clone())?;
             Ok(Transformed::yes(LogicalPlan::SubqueryAlias(alias)))
         })?;
-        Ok(filled.data)
+        let plan = filled.data;
+        let schema = plan.schema();
+        let name = |(index, field): (usize, &Arc<Field>)| match self.unnamed.contains(&index) {
+            true => format!("EXPR${index}"),
+            false => field.name().clone(),
+        };
+        let names = unique(schema.fields().iter().enumerate().map(name));
+        let columns: Vec<Expr> = names
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| Expr::Column(schema.qualified_field(index).into()).alias(name))
+            .collect();
+        LogicalPlanBuilder::from(plan).project(columns)?.build()
     }
+}
+
+/// The columns of a SELECT that are neither fields nor have an alias.
+fn unnamed(statement: &Statement, columns: usize) -> Vec<usize> {
+    let Statement::Statement(statement) = statement else {
+        return Vec::new();
+    };
+    let ast::Statement::Query(query) = statement.as_ref() else {
+        return Vec::new();
+    };
+    let mut body = query.body.as_ref();
+    let select = loop {
+        match body {
+            ast::SetExpr::Select(select) => break select,
+            ast::SetExpr::Query(query) => body = query.body.as_ref(),
+            ast::SetExpr::SetOperation { left, .. } => body = left.as_ref(),
+            _ => return Vec::new(),
+        }
+    };
+    let wildcard = |item: &&ast::SelectItem| {
+        matches!(
+            item,
+            ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..)
+        )
+    };
+    let wildcards = select.projection.iter().filter(wildcard).count();
+    if wildcards > 1 {
+        // How many columns each stands for is not known here.
+        return Vec::new();
+    }
+    let expanded = (columns + wildcards).saturating_sub(select.projection.len());
+    let mut index = 0;
+    let mut found = Vec::new();
+    for item in &select.projection {
+        match item {
+            item if wildcard(&item) => index += expanded,
+            ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) => index += 1,
+            ast::SelectItem::UnnamedExpr(_) => {
+                found.push(index);
+                index += 1;
+            }
+            _ => index += 1,
+        }
+    }
+    found
 }
 
 fn slot(node: &LogicalPlan) -> Option<usize> {

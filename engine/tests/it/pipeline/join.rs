@@ -139,6 +139,28 @@ async fn queries_over_inputs() {
 }
 
 #[tokio::test]
+async fn columns_without_a_name_of_their_own_get_one() {
+    let yaml = |query: &str| {
+        graph(&format!(
+            "{INPUTS}{{type: Sql, input: {{p: People, c: Cities}}, config: {{query: \"{query}\"}}}}\n\
+             {{type: LogForTesting, input: Sql}}"
+        ))
+    };
+    let joined = "FROM p JOIN c ON p.id = c.id";
+    check(&yaml(&format!("SELECT * {joined}")), &[ANN]).await;
+    check(
+        &yaml(&format!("SELECT p.id, UPPER(name), c.*, COUNT(*) OVER () {joined}")),
+        &[r#"{"id": 1, "EXPR$1": "ANN", "id0": 1, "city": "rome", "EXPR$4": 1}"#],
+    )
+    .await;
+    check(
+        &yaml("SELECT COUNT(*), MAX(p.id) AS m FROM p, c WHERE p.id > 1 AND city = 'oslo'"),
+        &[r#"{"EXPR$0": 1, "m": 2}"#],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_input_that_a_query_reads_twice_is_computed_once() {
     let driver = Driver::new(MEMORY_BYTES);
     let yaml = graph(&format!(

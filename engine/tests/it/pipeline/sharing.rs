@@ -77,6 +77,46 @@ async fn what_nobody_reads_is_run() {
 }
 
 #[tokio::test]
+async fn random_values_are_made_once() {
+    let driver = Driver::new(MEMORY_BYTES);
+    let rows: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+    let yaml = graph(&format!(
+        "{{type: Create, config: {{elements: [{}]}}}}\n\
+         {{type: MapToFields, name: R, input: Create, config: {{language: sql, fields: {{r: random()}}}}}}\n\
+         {{type: Filter, name: Large, input: R, config: {{keep: r > 0.5}}}}\n\
+         {{type: MapToFields, name: Twice, input: Large, config: {{language: sql, fields: {{a: r, b: r + 0}}}}}}\n\
+         {{type: WriteToCsv, input: Twice, config: {{path: x, header: false}}}}",
+        rows.join(", ")
+    ));
+    let run = run(&driver, &yaml).await;
+    let text: String = texts(&run).into_iter().map(|(_, text)| text).collect();
+    assert!(text.lines().count() > 50, "{text}");
+    for line in text.lines() {
+        let (a, b) = line.split_once(',').unwrap();
+        assert_eq!(a, b, "one value, used twice");
+        assert!(a.parse::<f64>().unwrap() > 0.5, "the value that was filtered: {a}");
+    }
+}
+
+#[tokio::test]
+async fn stages_name_the_transforms_that_they_do() {
+    let driver = Driver::new(MEMORY_BYTES);
+    let yaml = graph(&format!(
+        "{NOTED}{{type: Filter, name: F, input: Noted, config: {{keep: a > 1}}}}\n\
+         {{type: WriteToCsv, name: X, input: F, config: {{path: x}}}}\n\
+         {{type: WriteToCsv, name: Y, input: Noted, config: {{path: y}}}}"
+    ));
+    let run = run(&driver, &yaml).await;
+    let named: Vec<_> = run
+        .graph
+        .stages
+        .iter()
+        .map(|stage| stage.transforms.join(" "))
+        .collect();
+    assert_eq!(named, ["Create Noted", "F X", "Y"]);
+}
+
+#[tokio::test]
 async fn names_of_transforms_may_be_anything() {
     let yaml = graph(
         "{type: Create, name: 'a \"b`.c', config: {elements: [{a: 1}]}}\n\
