@@ -9,19 +9,31 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
-/// Changes joins whose collected build side gives rows of its own (unmatched rows, or rows that matched at least
-/// once). In one process the partitions of such a join agree on what matched; tasks cannot, so each would give these
-/// rows once. Hash joins become partitioned, nested loop joins are turned round so that the other side is collected.
+/// Rows of a side up to which it may be broadcast: every task holds all of them in its hash table.
+const MAX_BROADCAST_ROWS: usize = 2_000_000;
+/// Bytes of a side up to which it may be broadcast.
+const MAX_BROADCAST_BYTES: usize = 128 << 20;
+
+/// Chooses for each join where its rows meet. Runs after the join selection and before distribution is enforced.
 ///
-/// Runs after the join selection and before distribution is enforced. What it cannot change (null-aware anti joins,
-/// full nested loop joins) is made a single task when stages are cut, see [`build_side_emits`].
+/// Joins whose collected build side gives rows of its own (unmatched rows, or rows that matched at least once) cannot
+/// collect it: in one process the partitions of such a join agree on what matched; tasks cannot, so each would give
+/// these rows once. Hash joins become partitioned, nested loop joins are turned round so that the other side is
+/// collected. What cannot be changed (null-aware anti joins, full nested loop joins) is made a single task when stages
+/// are cut, see [`build_side_emits`].
+///
+/// Partitioned joins with one side much smaller than the other collect that side: it is written once and read by all
+/// tasks, and the large side stays where it is. In one process an exchange costs little; here it is a shuffle.
 #[derive(Debug)]
 pub struct DistributedJoins;
 
 impl PhysicalOptimizerRule for DistributedJoins {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(distribute).data()
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let tasks = config.execution.target_partitions;
+        plan.transform_up(|plan| distribute(plan)?.transform_data(|plan| broadcast(plan, tasks)))
+            .data()
     }
 
     fn name(&self) -> &'static str {
@@ -56,7 +68,46 @@ fn distribute(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execut
     Ok(Transformed::no(plan))
 }
 
-/// The collected side of a join that collects its left side in full before it reads the right.
+fn broadcast(plan: Arc<dyn ExecutionPlan>, tasks: usize) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>() else {
+        return Ok(Transformed::no(plan));
+    };
+    if *join.partition_mode() != PartitionMode::Partitioned
+        || emits_left(*join.join_type())
+        || !worth_broadcasting(join.left(), join.right(), tasks)
+    {
+        return Ok(Transformed::no(plan));
+    }
+    let join = join
+        .builder()
+        .with_partition_mode(PartitionMode::CollectLeft)
+        .recompute_properties()
+        .build()?;
+    Ok(Transformed::yes(Arc::new(join)))
+}
+
+/// Whether reading all of `small` in every task costs less than a shuffle of both sides, as far as that is known.
+fn worth_broadcasting(small: &Arc<dyn ExecutionPlan>, large: &Arc<dyn ExecutionPlan>, tasks: usize) -> bool {
+    let statistics = |plan: &Arc<dyn ExecutionPlan>| {
+        StatisticsContext::new()
+            .compute(plan.as_ref(), &StatisticsArgs::new())
+            .ok()
+    };
+    let (Some(small), Some(large)) = (statistics(small), statistics(large)) else {
+        return false;
+    };
+    let (Some(rows), Some(large_rows)) = (small.num_rows.get_value(), large.num_rows.get_value()) else {
+        return false;
+    };
+    let fits = small
+        .total_byte_size
+        .get_value()
+        .is_none_or(|bytes| *bytes <= MAX_BROADCAST_BYTES);
+    // Every task reads and hashes the small side, which is dearer for a row than writing and reading one.
+    fits && *rows <= MAX_BROADCAST_ROWS && rows.saturating_mul(tasks) <= *large_rows
+}
+
+/// Whether a join collects its left side in full before it reads the right.
 pub(crate) fn collects_left(plan: &dyn ExecutionPlan) -> bool {
     match plan.downcast_ref::<HashJoinExec>() {
         Some(join) => *join.partition_mode() == PartitionMode::CollectLeft,
@@ -73,9 +124,13 @@ pub(crate) fn build_side_emits(plan: &dyn ExecutionPlan) -> bool {
     } else {
         return false;
     };
-    let emits = matches!(
+    emits_left(join_type) && collects_left(plan)
+}
+
+/// Whether a join of this kind gives rows of its left side that depend on all rows of the right.
+fn emits_left(join_type: JoinType) -> bool {
+    matches!(
         join_type,
         JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark | JoinType::Full
-    );
-    emits && collects_left(plan)
+    )
 }
