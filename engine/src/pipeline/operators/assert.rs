@@ -339,7 +339,7 @@ impl Comparison {
             .flat_map(|(count, shown)| (0..count).map(move |_| shown.clone()))
             .take(SHOWN_ROWS)
             .collect();
-        let mut message = format!("the rows of `{}` are not those that it expects", self.transform);
+        let mut message = "the rows are not those that are expected".to_owned();
         for (what, count, rows) in [
             ("missing", missing_count, missing),
             ("unexpected", self.unexpected_count, self.unexpected),

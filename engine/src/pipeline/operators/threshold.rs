@@ -46,9 +46,8 @@ impl ThresholdSpec {
             let (total, bad) = (total.unwrap_or(0), bad.unwrap_or(0));
             if bad as f64 > total as f64 * part {
                 let message = format!(
-                    "{bad} of {total} records failed in `{}`, more than the threshold {part} of its error_handling \
-                     allows; correct the records or raise the threshold",
-                    self.transform
+                    "{bad} of {total} records failed, more than the threshold {part} of error_handling allows; correct the \
+                     records or raise the threshold"
                 );
                 let mut failure = Failure::new(FailureKind::User, "too_many_errors", message);
                 failure.transform = Some(self.transform.clone());

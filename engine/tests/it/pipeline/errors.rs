@@ -127,8 +127,8 @@ async fn too_many_errors_fail_the_run() {
     fails(
         &yaml("0.4"),
         "too_many_errors",
-        "2 of 4 records failed in `T`, more than the threshold 0.4 of its error_handling allows; correct the records or \
-         raise the threshold",
+        "2 of 4 records failed, more than the threshold 0.4 of error_handling allows; correct the records or raise the \
+         threshold",
     )
     .await;
     for threshold in ["0.5", "1"] {

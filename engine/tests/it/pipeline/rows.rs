@@ -386,7 +386,7 @@ async fn equal_rows_are_equal_in_any_order() {
             "[{a: 2, b: y}, {a: 3}, {a: 3}]",
         ),
         "assertion_failed",
-        "the rows of `AssertEqual` are not those that it expects\n\
+        "the rows are not those that are expected\n\
          2 missing:\n  {\"a\":3}\n  {\"a\":3}\n\
          2 unexpected:\n  {\"a\": 1, \"b\": \"x\"}\n  {\"a\": 2, \"b\": \"y\"}",
     )
@@ -395,7 +395,7 @@ async fn equal_rows_are_equal_in_any_order() {
     fails(
         &asserted("[1]", &format!("[1, {}]", many.join(", "))),
         "assertion_failed",
-        "the rows of `AssertEqual` are not those that it expects\n50 missing:\n  \
+        "the rows are not those that are expected\n50 missing:\n  \
          {\"element\":1000}\n  \
          {\"element\":1001}\n  \
          {\"element\":1002}\n  \
