@@ -12,9 +12,11 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
 /// Rows of a side up to which it may be broadcast: every task holds all of them in its hash table.
-const MAX_BROADCAST_ROWS: usize = 2_000_000;
+const MAX_BROADCAST_ROWS: usize = 500_000;
 /// Bytes of a side up to which it may be broadcast.
-const MAX_BROADCAST_BYTES: usize = 128 << 20;
+const MAX_BROADCAST_BYTES: usize = 64 << 20;
+/// What reading and hashing a row in every task costs, over writing and reading one of the other side once.
+const BROADCAST_COST: usize = 2;
 
 /// Chooses for each join where its rows meet. Runs after the join selection and before distribution is enforced.
 ///
@@ -103,8 +105,7 @@ fn worth_broadcasting(small: &Arc<dyn ExecutionPlan>, large: &Arc<dyn ExecutionP
         .total_byte_size
         .get_value()
         .is_none_or(|bytes| *bytes <= MAX_BROADCAST_BYTES);
-    // Every task reads and hashes the small side, which is dearer for a row than writing and reading one.
-    fits && *rows <= MAX_BROADCAST_ROWS && rows.saturating_mul(tasks) <= *large_rows
+    fits && *rows <= MAX_BROADCAST_ROWS && rows.saturating_mul(tasks * BROADCAST_COST) <= *large_rows
 }
 
 /// Whether a join collects its left side in full before it reads the right.
