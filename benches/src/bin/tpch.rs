@@ -62,7 +62,6 @@ struct Weir {
     worker: JoinHandle<std::io::Result<()>>,
     tables: Vec<TableRef>,
     cores: u32,
-    min_bytes: u64,
     _folder: TempDir,
 }
 
@@ -117,7 +116,6 @@ impl Weir {
             worker,
             tables,
             cores,
-            min_bytes: argument("--min-bytes", CoalesceSettings::default().min_bytes)?,
             _folder: folder,
         })
     }
