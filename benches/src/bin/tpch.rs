@@ -1,13 +1,11 @@
 //! TPC-H through Weir, as `weir sql` runs it (control plane over SQLite, queues in the process, one worker with a slot
 //! per core, stages that exchange rows through files), against plain DataFusion in the same process.
 //!
-//! `cargo run --release -p weir-benches --bin tpch -- [--sf 1] [--query N] [--rounds 3] [--verify] [--stages]
-//! [--min-bytes N]`
+//! `cargo run --release -p weir-benches --bin tpch -- [--sf 1] [--query N] [--rounds 3] [--verify] [--stages]`
 //!
 //! Generates the data when it is not there. Prints for each query the best of `--rounds` times of both, taken by turns,
 //! and their ratio; then the ratios' geometric mean. `--verify` compares the rows instead, at 1, 4 and 16 target
-//! partitions, and fails when they differ. `--stages` also prints where the time of each stage went, and `--min-bytes`
-//! sets the size below which partitions share a task.
+//! partitions, and fails when they differ. `--stages` also prints where the time of each stage went.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
