@@ -25,6 +25,7 @@ use super::explain;
 use super::flow::{Flow, leaves, scan_bytes};
 use super::plan::{Assignment, BUILD, StagePlan};
 use super::shared::SharedTable;
+use super::splits::balance;
 use crate::PlanError;
 use crate::engine::PlanBlob;
 use crate::io::SinkSpec;
@@ -157,6 +158,7 @@ impl StageBuilder {
             let _ = writeln!(self.logical, "  {line}");
         }
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
+        let physical = balance(physical, &state).await?;
         Ok(cut(physical, &mut self.stages)?)
     }
 

@@ -18,6 +18,7 @@ mod flow;
 mod joins;
 mod plan;
 mod shared;
+mod splits;
 mod travel;
 
 pub use builder::{Planned, StageBuilder};
