@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -21,8 +22,8 @@ use super::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, Stor
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading.
 const READERS: u32 = 2;
-/// Tries of the migrations, which another process may be running at the same moment.
-const MIGRATION_TRIES: u32 = 5;
+/// The wait between two tries of what SQLite refuses at once while another process is at it.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 const RUN_COLUMNS: &str = "SELECT id, namespace, name, phase, outcome, reason, created_at, finished_at, stages, \
     stages_done, tasks, tasks_done, last_seq, cancel_requested_by, cleaned, lease_owner, lease_until FROM runs";
@@ -60,8 +61,7 @@ impl SqliteStore {
                 Durability::Power => SqliteSynchronous::Full,
             })
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(database("open the database"))?;
-        migrate(&mut connection).await?;
+        let connection = connect(&options).await?;
         let database_path = path.to_owned();
         let presence = tokio::task::spawn_blocking(move || Presence::announce(&database_path)).await;
         let presence = presence
@@ -80,17 +80,47 @@ impl SqliteStore {
     }
 }
 
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
+/// Opens the writing connection and brings the tables up to date.
+///
+/// SQLite waits for most locks by itself, but not for the one that turns a new file to WAL mode, nor where waiting could
+/// be a deadlock: then it says "busy" at once, and the whole is tried again for as long as any other call would wait.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-    for tried in 1.. {
-        // Not `run`, whose future the compiler cannot prove to be `Send`.
-        match MIGRATIONS.run_direct(None, connection, false).await {
-            Ok(()) => break,
-            Err(_) if tried < MIGRATION_TRIES => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(e) => return Err(database("bring the database up to date")(e)),
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    let mut failed_before = false;
+    loop {
+        let opened = async {
+            let mut connection = options.connect().await?;
+            // Not `run`, whose future the compiler cannot prove to be `Send`.
+            MIGRATIONS.run_direct(None, &mut connection, false).await?;
+            Ok(connection)
+        };
+        let error = match opened.await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        // A migration that fails for another reason found what another process had made a moment before, if it
+        // does not fail again.
+        let again = is_busy(&error) || (matches!(error, MigrateError::ExecuteMigration(..)) && !failed_before);
+        if !again || Instant::now() >= deadline {
+            return Err(database("open the database and bring it up to date")(error));
         }
+        failed_before |= !is_busy(&error);
+        tokio::time::sleep(BUSY_PAUSE).await;
     }
-    Ok(())
+}
+
+/// Whether another connection was in the way.
+fn is_busy(error: &MigrateError) -> bool {
+    const SQLITE_BUSY: i32 = 5;
+    const SQLITE_LOCKED: i32 = 6;
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    // The low byte of an extended code is the plain one.
+    let code = code.and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
+    matches!(code, Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
 #[async_trait]
