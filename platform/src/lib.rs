@@ -6,6 +6,7 @@
 //!
 //! **Boundary.** Knows bytes, keys, files and messages; does not know jobs or plans.
 
+pub mod aws;
 pub mod clock;
 mod memory_queue;
 pub mod output;
