@@ -45,6 +45,7 @@ pub(crate) async fn pipeline(
             params,
         },
         base: current_folder()?,
+        metadata: Default::default(),
         settings,
     })
 }

@@ -33,4 +33,4 @@ pub use metrics::{LogLevel, LogLine, MetricValue, OperatorMetrics, TaskMetrics};
 pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput};
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
-pub use submission::{Job, Submission, TableRef};
+pub use submission::{Job, Metadata, Submission, TableRef};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Namespace, RunSettings};
+use crate::{Digest, Namespace, RunId, RunSettings};
 
 /// A request to run a job, complete: nothing of the submitter's machine is needed to plan it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,27 @@ pub struct Submission {
     /// Tuning.
     #[serde(default)]
     pub settings: RunSettings,
+    /// Who submitted it, and what else is known about it.
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+/// What is known about a submission beside what to run. Nothing of it changes what the run does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    /// The submitter's own words for the run, to find and group runs by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who submitted it, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submitted_by: Option<String>,
+    /// The run that this one tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
+    /// W3C `traceparent` of the request that submitted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// What to run.

@@ -85,6 +85,7 @@ fn submission(tasks: u32) -> Submission {
         },
         modules: Default::default(),
         base: "/".into(),
+        metadata: Default::default(),
         settings: RunSettings {
             target_partitions: tasks,
             ..RunSettings::default()

@@ -130,6 +130,7 @@ impl Weir {
             },
             modules: Default::default(),
             base: "/".to_owned(),
+            metadata: Default::default(),
             settings: RunSettings {
                 target_partitions,
                 coalesce: CoalesceSettings {

@@ -84,6 +84,7 @@ async fn run_all(service: &Embedded, args: &SqlArgs, statements: &[statements::S
                     },
                     modules: modules.clone(),
                     base: submission::current_folder()?,
+                    metadata: Default::default(),
                     settings: submission::settings(&args.embedded),
                 };
                 let run = service

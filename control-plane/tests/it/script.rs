@@ -114,6 +114,7 @@ pub(crate) fn submission() -> Submission {
         },
         modules: Default::default(),
         base: "/".into(),
+        metadata: Default::default(),
         settings,
     }
 }

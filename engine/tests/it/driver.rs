@@ -60,6 +60,7 @@ pub(crate) fn sql(statement: &str, tables: &[(&str, String)], target_partitions:
         },
         modules: Default::default(),
         base: std::env::temp_dir().to_string_lossy().into_owned(),
+        metadata: Default::default(),
         settings: RunSettings {
             target_partitions,
             // Small, so that tests over little data have several tasks a stage.

@@ -29,6 +29,7 @@ fn submission(base: &Path, yaml: &str) -> Submission {
         },
         modules: Default::default(),
         base: base.to_string_lossy().into_owned(),
+        metadata: Default::default(),
         settings: RunSettings {
             target_partitions: 3,
             // Each partition is a task, so that whatever is wrong across tasks shows.

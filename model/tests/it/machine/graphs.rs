@@ -88,6 +88,7 @@ pub(super) fn submission() -> Submission {
         },
         modules: Default::default(),
         base: "/".to_owned(),
+        metadata: Default::default(),
         settings: RunSettings {
             // One byte is enough for a task of its own.
             coalesce: CoalesceSettings {
