@@ -170,6 +170,7 @@ impl ControlPlane {
         } else {
             inputs.push(Input::Takeover {
                 queue_lost: shared.options.queue_in_process,
+                sent_through: u64::MAX,
             });
             inputs.extend(row.cancel_requested_by.map(|by| Input::Cancel { by }));
         }

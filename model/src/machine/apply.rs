@@ -40,12 +40,7 @@ pub fn apply(state: &mut RunState, record: &EventRecord) {
             attempt,
             not_before,
         } => {
-            state.task_dispatched(
-                *task,
-                *stage_attempt,
-                *attempt,
-                not_before.map_or(at, |time| time.max(at)),
-            );
+            state.task_dispatched(*task, *stage_attempt, *attempt, *not_before, at);
         }
         Event::AttemptStarted { .. } => state.attempt_started(&record.event, at),
         Event::TaskAccepted { .. } => state.task_accepted(&record.event, at),
@@ -118,7 +113,15 @@ impl RunState {
         stage.started_at = Some(at);
     }
 
-    fn task_dispatched(&mut self, id: TaskId, stage_attempt: u32, attempt: u32, from: Timestamp) {
+    fn task_dispatched(
+        &mut self,
+        id: TaskId,
+        stage_attempt: u32,
+        attempt: u32,
+        not_before: Option<Timestamp>,
+        at: Timestamp,
+    ) {
+        let seq = self.last_seq;
         let Some((stage, task)) = self.running_task(id, stage_attempt) else {
             return;
         };
@@ -131,9 +134,12 @@ impl RunState {
         };
         task.status = TaskStatus::InFlight { execution: None };
         task.next_attempt = attempt.saturating_add(1);
+        task.dispatched_seq = seq;
+        task.not_before = not_before;
         let doublings = task.unanswered.min(MAX_DOUBLINGS);
         stage.remove(&id.index);
         let patience = self.settings.attempt_timeout_ms.saturating_mul(1 << doublings);
+        let from = not_before.map_or(at, |time| time.max(at));
         self.live.queued(id, from.plus_ms(patience));
     }
 

@@ -30,7 +30,13 @@ pub fn decide(state: &RunState, input: &Input, now: Timestamp) -> Decision {
         }
         // Nothing but `Submit` makes sense before the run exists.
         _ if state.submission.is_none() => {}
-        (_, Input::Takeover { queue_lost }) => step.takeover(*queue_lost),
+        (
+            _,
+            Input::Takeover {
+                queue_lost,
+                sent_through,
+            },
+        ) => step.takeover(*queue_lost, *sent_through),
         (RunPhase::Planning, Input::Planned(graph)) => step.planned(graph),
         (RunPhase::Planning, Input::PlanFailed(failure)) => step.finish_failed(reason::run_failure(failure)),
         (RunPhase::Planning | RunPhase::Running, Input::Cancel { by }) => {
@@ -231,18 +237,18 @@ impl Step<'_> {
         self.effect(Effect::Cleanup);
     }
 
-    fn takeover(&mut self, queue_lost: bool) {
+    fn takeover(&mut self, queue_lost: bool, sent_through: u64) {
         self.event(Event::OwnerChanged { queue_lost });
         match self.state.phase {
             RunPhase::Planning => self.effect(Effect::Plan),
-            RunPhase::Running => self.resume_stages(queue_lost),
+            RunPhase::Running => self.resume_stages(queue_lost, sent_through),
             RunPhase::Committing => self.effect(Effect::Commit),
             RunPhase::Stopping => self.effect(Effect::Abort),
             RunPhase::Finished => {}
         }
     }
 
-    fn resume_stages(&mut self, queue_lost: bool) {
+    fn resume_stages(&mut self, queue_lost: bool, sent_through: u64) {
         let state = self.state;
         let planned = state.graph().map_or(&[][..], |graph| &graph.stages);
         for (plan, stage) in planned
@@ -262,6 +268,8 @@ impl Step<'_> {
                     .filter(|(_, task)| open(task))
                     .map(|(index, _)| index);
                 self.dispatch_when_ready(plan, tasks, None);
+            } else {
+                self.send_unsent(plan, sent_through);
             }
         }
     }

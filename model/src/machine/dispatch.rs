@@ -9,7 +9,7 @@ use crate::{
 use super::Effect;
 use super::coalesce::coalesce;
 use super::decide::Step;
-use super::state::RunState;
+use super::state::{RunState, TaskStatus};
 
 /// What the messages of a stage's tasks share.
 struct Template<'a> {
@@ -113,6 +113,27 @@ impl Step<'_> {
         }
     }
 
+    /// Sends the messages of a stage again that were decided after `sent_through` and that nobody is known to have
+    /// taken. They are in the log: nothing is appended.
+    pub(super) fn send_unsent(&mut self, plan: &Stage, sent_through: u64) {
+        let (Some(stage), Some(inputs)) = (self.state.stage(plan.id), self.state.inputs(plan, None)) else {
+            return;
+        };
+        let template = Template {
+            plan,
+            stage_attempt: stage.attempt,
+            tasks: stage.tasks.len() as u32,
+            inputs,
+        };
+        for (index, task) in (0..).zip(&stage.tasks) {
+            let unanswered = matches!(task.status, TaskStatus::InFlight { execution: None });
+            if unanswered && task.dispatched_seq > sent_through {
+                let attempt = task.next_attempt.saturating_sub(1);
+                self.message(&template, index, task.partitions.clone(), attempt, task.not_before);
+            }
+        }
+    }
+
     fn dispatch(
         &mut self,
         template: &Template<'_>,
@@ -125,13 +146,27 @@ impl Step<'_> {
             stage: template.plan.id,
             index,
         };
-        let stage_attempt = template.stage_attempt;
         self.event(Event::TaskDispatched {
             task,
-            stage_attempt,
+            stage_attempt: template.stage_attempt,
             attempt,
             not_before,
         });
+        self.message(template, index, partitions, attempt, not_before);
+    }
+
+    fn message(
+        &mut self,
+        template: &Template<'_>,
+        index: u32,
+        partitions: Range<u32>,
+        attempt: u32,
+        not_before: Option<Timestamp>,
+    ) {
+        let task = TaskId {
+            stage: template.plan.id,
+            index,
+        };
         let namespace = self
             .state
             .submission()
@@ -141,7 +176,7 @@ impl Step<'_> {
             namespace,
             run: self.state.run,
             task,
-            stage_attempt,
+            stage_attempt: template.stage_attempt,
             attempt,
             tasks: template.tasks,
             partitions,

@@ -71,6 +71,10 @@ pub enum Input {
     Takeover {
         /// Whether the task messages that were sent before may be gone (an in-process queue after a restart).
         queue_lost: bool,
+        /// The place in the log up to which task messages are known to have been sent. Those of later
+        /// [`Event::TaskDispatched`] that nobody is known to have taken are sent again, as the same attempts: the last
+        /// owner may have ended before it sent them.
+        sent_through: u64,
     },
     /// Time has passed, see [`RunState::next_wake`].
     Tick,

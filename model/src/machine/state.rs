@@ -76,6 +76,10 @@ pub(super) struct TaskState {
     pub(super) losses: u32,
     /// Messages in a row that nobody is known to have taken.
     pub(super) unanswered: u32,
+    /// The place in the log of the latest dispatch.
+    pub(super) dispatched_seq: u64,
+    /// When the latest message may be received, if it had to wait.
+    pub(super) not_before: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +145,8 @@ impl TaskState {
             failures: 0,
             losses: 0,
             unanswered: 0,
+            dispatched_seq: 0,
+            not_before: None,
         }
     }
 

@@ -326,7 +326,13 @@ fn the_end_is_the_end() {
         (Input::CommitFailed(user()), vec![]),
         (Input::Aborted, vec![]),
         (Input::Cancel { by: "ada".to_owned() }, vec![]),
-        (Input::Takeover { queue_lost: true }, vec![]),
+        (
+            Input::Takeover {
+                queue_lost: true,
+                sent_through: u64::MAX,
+            },
+            vec![],
+        ),
         (Input::Tick, vec![]),
         (
             Input::Report(Box::new(report(&maps[0], 1, ReportBody::Started))),

@@ -140,7 +140,10 @@ fn a_new_owner_gives_every_attempt_its_full_time() {
     let (mut run, maps) = Run::planned(map_reduce());
     run.report(&maps[0], 1, ReportBody::Started);
     run.now = run.now.plus_ms(50_000);
-    run.input(Input::Takeover { queue_lost: false });
+    run.input(Input::Takeover {
+        queue_lost: false,
+        sent_through: u64::MAX,
+    });
     assert_eq!(run.tick_after(999), Decision::default());
     assert_eq!(sent(&run.tick_after(1)).len(), 2);
 }

@@ -6,9 +6,58 @@ use weir_model::{Event, EventRecord, ReportBody, RunPhase, StageId};
 use super::graphs::{graph, map_reduce, sink, stage, submission};
 use super::run::{Run, key, lost, only, platform, sent, task};
 
+/// A takeover from an owner that had sent all of its messages.
+fn takeover_by(queue_lost: bool) -> Input {
+    Input::Takeover {
+        queue_lost,
+        sent_through: u64::MAX,
+    }
+}
+
 fn takeover(run: &mut Run, queue_lost: bool) -> Vec<Effect> {
     run.state = run.replayed();
-    run.input(Input::Takeover { queue_lost }).effects
+    run.input(takeover_by(queue_lost)).effects
+}
+
+#[test]
+fn messages_that_may_not_have_been_sent_are_sent_again_as_they_were() {
+    let (mut run, maps) = Run::planned(map_reduce());
+    let sent_through = run.state.next_seq() - 2;
+    run.report(&maps[1], 1, ReportBody::Started);
+    run.state = run.replayed();
+    let again = run.input(Input::Takeover {
+        queue_lost: false,
+        sent_through: 0,
+    });
+    assert_eq!(again.events, [Event::OwnerChanged { queue_lost: false }]);
+    assert_eq!(
+        sent(&again),
+        [maps[0].clone()],
+        "the other one was taken by somebody, so it was sent"
+    );
+
+    let (mut run, maps) = Run::planned(map_reduce());
+    let again = run.input(Input::Takeover {
+        queue_lost: false,
+        sent_through,
+    });
+    assert_eq!(sent(&again), maps[1..], "only what comes after the cursor");
+
+    // The wait before a retry is kept.
+    let failed = run.fail(&maps[0], 1, platform());
+    let waits = |effects: &[Effect]| {
+        let wait = effects.iter().map(|effect| match effect {
+            Effect::Dispatch { message, not_before } if message.attempt == 1 => *not_before,
+            _ => None,
+        });
+        wait.flatten().collect::<Vec<_>>()
+    };
+    assert_eq!(waits(&failed.effects).len(), 1);
+    let again = run.input(Input::Takeover {
+        queue_lost: false,
+        sent_through: 0,
+    });
+    assert_eq!(waits(&again.effects), waits(&failed.effects));
 }
 
 #[test]
@@ -49,7 +98,7 @@ fn tasks_whose_messages_were_lost_are_sent_again_and_have_not_failed() {
     // More often than a task may fail.
     for attempt in 1..10 {
         run.state = run.replayed();
-        let again = only(&run.input(Input::Takeover { queue_lost: true }));
+        let again = only(&run.input(takeover_by(true)));
         assert_eq!(
             (again.task, again.attempt),
             (task(0, 1), attempt),
@@ -66,7 +115,7 @@ fn tasks_whose_input_is_being_made_again_wait_for_it_whoever_owns_the_run() {
     let reduces = sent(&run.manifest_written(0, 0));
     run.fail(&reduces[0], 3, lost(0, 0, &[key(task(0, 0), 1)]));
     run.state = run.replayed();
-    let remake = only(&run.input(Input::Takeover { queue_lost: true }));
+    let remake = only(&run.input(takeover_by(true)));
     assert_eq!((remake.task, remake.stage_attempt, remake.attempt), (task(0, 0), 1, 2));
     run.succeed(&remake, 4);
     assert_eq!(
@@ -88,7 +137,7 @@ fn a_run_that_somebody_else_submitted_is_picked_up() {
 fn before_the_first_event_only_a_submission_makes_sense() {
     let state = RunState::new(Run::submitted(submission()).state.run());
     for input in [
-        Input::Takeover { queue_lost: true },
+        takeover_by(true),
         Input::Planned(Box::new(map_reduce())),
         Input::Cancel { by: "ada".to_owned() },
         Input::Tick,

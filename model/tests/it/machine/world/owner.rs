@@ -128,7 +128,10 @@ impl World {
             "the log does not say the same as the state"
         );
         self.state = replayed;
-        self.feed(Input::Takeover { queue_lost })
+        self.feed(Input::Takeover {
+            queue_lost,
+            sent_through: 0,
+        })
     }
 
     /// A former owner whose lease has run out hears a report, and decides by what it knew. It cannot append; what it
