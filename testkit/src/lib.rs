@@ -2,3 +2,11 @@
 //! ends with the test process; what a machine lacks is installed into the cache folder.
 //!
 //! **Boundary.** Knows nothing of Weir.
+
+mod aws;
+mod cache;
+mod proxy;
+mod server;
+
+pub use aws::{Aws, DeadLetters, QueueSpec};
+pub use proxy::{Call, Fault, Policy, Proxy};
