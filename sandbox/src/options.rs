@@ -18,6 +18,9 @@ pub struct SandboxOptions {
     pub max_table_elements: usize,
     /// Stack that guest code may use, in bytes. It lies on the stack of the calling thread, which must be larger.
     pub stack_bytes: usize,
+    /// Bytes of the largest component that is compiled. A compilation cannot be interrupted, and its time and memory
+    /// grow with this: it is what bounds them.
+    pub max_module_bytes: usize,
     /// Milliseconds that a component may take to start and to say what it holds, when it is loaded. Compiling it is
     /// not counted.
     pub load_timeout_ms: u64,
@@ -36,6 +39,7 @@ impl Default for SandboxOptions {
             max_memory_bytes: 1 << 30,
             max_table_elements: 100_000,
             stack_bytes: 512 << 10,
+            max_module_bytes: 64 << 20,
             load_timeout_ms: 10_000,
             tick_ms: 5,
             max_modules: 64,

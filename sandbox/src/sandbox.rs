@@ -65,10 +65,17 @@ impl Sandbox {
     /// up to seconds for a component that is new. Concurrent calls with the same bytes compile once.
     ///
     /// # Errors
-    /// [`Error::InvalidModule`] when the bytes are no component of this contract, when it imports what it must not have,
-    /// or when what it says of itself makes no sense; [`Error::Trap`] and [`Error::Limit`] when it crashes while it is
-    /// asked.
+    /// [`Error::InvalidModule`] when the bytes are too many or no component of this contract, when it imports what it
+    /// must not have, or when what it says of itself makes no sense; [`Error::Trap`] and [`Error::Limit`] when it
+    /// crashes while it is asked.
     pub fn load(&self, bytes: &[u8]) -> Result<Module, Error> {
+        let limit = self.0.options.max_module_bytes;
+        if bytes.len() > limit {
+            return Err(Error::invalid_module(format!(
+                "it has {} bytes, and {limit} are allowed; leave out what it does not need, or raise `max_module_bytes`",
+                bytes.len()
+            )));
+        }
         let digest = Digest::of(bytes);
         let slot = self.slot(digest);
         let mut slot = lock(&slot);

@@ -35,6 +35,26 @@ fn what_is_no_component_is_refused() {
 }
 
 #[test]
+fn a_component_that_is_too_large_is_not_compiled() {
+    let bytes = component("kinds");
+    let load = |max_module_bytes| {
+        let options = SandboxOptions {
+            max_instances: 1,
+            max_module_bytes,
+            ..SandboxOptions::default()
+        };
+        Sandbox::new(options).unwrap().load(&bytes)
+    };
+    let error = load(bytes.len() - 1).unwrap_err();
+    assert_eq!(error.code(), "wasm_invalid_module");
+    assert!(
+        error.is_user() && error.to_string().contains("max_module_bytes"),
+        "{error}"
+    );
+    load(bytes.len()).unwrap();
+}
+
+#[test]
 fn compiled_modules_outlive_the_sandbox() {
     let dir = tempfile::tempdir().unwrap();
     let options = SandboxOptions {
