@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weir_model::spec::{self, Pipeline};
-use weir_model::{CoalesceSettings, Digest, Job, RunSettings, Submission, layout};
+use weir_model::{CoalesceSettings, Digest, Job, RunSettings, SpeculationSettings, Submission, layout};
 use weir_platform::Storage;
 
 use crate::args::{EmbeddedArgs, ParamArgs};
@@ -112,6 +112,11 @@ pub(crate) fn settings(args: &EmbeddedArgs) -> RunSettings {
         target_partitions: args.target_partitions.unwrap_or(parallelism),
         coalesce: CoalesceSettings {
             parallelism,
+            ..Default::default()
+        },
+        // On one machine a copy only takes processors from the attempt that it copies.
+        speculation: SpeculationSettings {
+            enabled: false,
             ..Default::default()
         },
         ..Default::default()

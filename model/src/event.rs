@@ -49,8 +49,8 @@ pub enum Event {
         /// Partitions of each task.
         tasks: Vec<Range<u32>>,
     },
-    /// A task message was decided; the task's epoch is `attempt` from now on. It gives up the attempt before, if that
-    /// has not failed: its message was missed, or was in a queue that was lost.
+    /// A task message was decided; the task's epoch is `attempt` from now on. It gives up the attempts before that
+    /// have not failed (their message was missed, or was in a queue that was lost), unless it is speculative.
     TaskDispatched {
         /// The task.
         task: TaskId,
@@ -61,6 +61,9 @@ pub enum Event {
         /// Not to be received before this time, when it waits for a backoff.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Timestamp>,
+        /// Whether it is a copy of an attempt that takes long and stays under way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        speculative: bool,
     },
     /// A worker took the message.
     AttemptStarted {

@@ -31,6 +31,6 @@ pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport};
 pub use metrics::{LogLevel, LogLine, MetricValue, OperatorMetrics, TaskMetrics};
 pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput};
-pub use settings::{CoalesceSettings, RetrySettings, RunSettings};
+pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, Submission, TableRef};

@@ -16,6 +16,8 @@ pub struct RunSettings {
     /// dispatched, in milliseconds. A message that nobody took is sent again when the whole run is silent for as
     /// long, then ever less often: it may only wait in a long queue, so that is not a failure.
     pub attempt_timeout_ms: u64,
+    /// When a second attempt of a slow task is made.
+    pub speculation: SpeculationSettings,
 }
 
 impl Default for RunSettings {
@@ -25,6 +27,7 @@ impl Default for RunSettings {
             coalesce: CoalesceSettings::default(),
             retry: RetrySettings::default(),
             attempt_timeout_ms: 60_000,
+            speculation: SpeculationSettings::default(),
         }
     }
 }
@@ -75,6 +78,34 @@ impl Default for RetrySettings {
             backoff_ms: 200,
             max_backoff_ms: 10_000,
             max_stage_attempts: 4,
+        }
+    }
+}
+
+/// Copies of attempts that take much longer than the others of their stage, as Spark's speculation makes them.
+///
+/// Whichever of the two succeeds first is accepted. At most one copy of a task is under way, and at most a tenth of a
+/// stage's tasks (or one) have a copy at any time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpeculationSettings {
+    /// Whether copies are made at all.
+    pub enabled: bool,
+    /// An attempt is slow when it takes so many times the median of the stage's accepted attempts.
+    pub multiplier: f64,
+    /// The share of a stage's tasks, from 0 to 1, that must be accepted before any is copied.
+    pub quantile: f64,
+    /// No attempt is copied that has run for less, in milliseconds.
+    pub min_ms: u64,
+}
+
+impl Default for SpeculationSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            multiplier: 3.0,
+            quantile: 0.9,
+            min_ms: 1_000,
         }
     }
 }

@@ -100,6 +100,12 @@ pub struct StageSnapshot {
     pub done: u32,
     /// Attempts that failed.
     pub failed_attempts: u32,
+    /// Speculative copies of slow attempts.
+    #[serde(default)]
+    pub speculative_attempts: u32,
+    /// Speculative copies that were done first.
+    #[serde(default)]
+    pub speculative_wins: u32,
     /// Rows read.
     pub rows_in: u64,
     /// Rows written.

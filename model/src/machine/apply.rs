@@ -11,7 +11,7 @@ use crate::{
 
 use super::dispatch::invalid_graph;
 use super::snapshot::{MAX_LOG_LINES, MAX_USER_METRICS};
-use super::state::{RunState, StageState, Stop, TaskState, TaskStatus, Totals};
+use super::state::{Attempt, RunState, StageState, Stop, TaskState, TaskStatus, Totals, Try};
 
 /// How often the patience with a message that nobody takes is doubled.
 const MAX_DOUBLINGS: u32 = 6;
@@ -34,14 +34,7 @@ pub fn apply(state: &mut RunState, record: &EventRecord) {
         Event::OwnerChanged { queue_lost } => state.owner_changed(*queue_lost, at),
         Event::Planned { graph } => state.planned_as(graph, at),
         Event::StageStarted { stage, tasks } => state.stage_started(*stage, tasks, at),
-        Event::TaskDispatched {
-            task,
-            stage_attempt,
-            attempt,
-            not_before,
-        } => {
-            state.task_dispatched(*task, *stage_attempt, *attempt, *not_before, at);
-        }
+        Event::TaskDispatched { .. } => state.task_dispatched(&record.event, at),
         Event::AttemptStarted { .. } => state.attempt_started(&record.event, at),
         Event::TaskAccepted { .. } => state.task_accepted(&record.event, at),
         Event::AttemptFailed { .. } => state.attempt_failed(&record.event, at),
@@ -113,34 +106,64 @@ impl RunState {
         stage.started_at = Some(at);
     }
 
-    fn task_dispatched(
-        &mut self,
-        id: TaskId,
-        stage_attempt: u32,
-        attempt: u32,
-        not_before: Option<Timestamp>,
-        at: Timestamp,
-    ) {
-        let seq = self.last_seq;
-        let Some((stage, task)) = self.running_task(id, stage_attempt) else {
+    fn task_dispatched(&mut self, event: &Event, at: Timestamp) {
+        let Event::TaskDispatched {
+            task: id,
+            stage_attempt,
+            attempt,
+            not_before,
+            speculative,
+        } = event
+        else {
             return;
         };
-        if task.is_accepted() || attempt < task.next_attempt {
+        let seq = self.last_seq;
+        let Some(stage) = self.running_stage(id.stage, *stage_attempt) else {
+            return;
+        };
+        let Some(task) = stage.tasks.get_mut(id.index as usize) else {
+            return;
+        };
+        if task.is_accepted() || *attempt < task.next_attempt {
             return;
         }
-        task.unanswered = match task.status {
-            TaskStatus::InFlight { .. } => task.unanswered.saturating_add(1),
-            _ => 0,
+        let new = Attempt {
+            number: *attempt,
+            dispatched_seq: seq,
+            not_before: *not_before,
+            speculative: *speculative,
+            execution: None,
         };
-        task.status = TaskStatus::InFlight { execution: None };
+        let before = task.under_way().cloned();
+        if *speculative {
+            let Some(before) = before.filter(|tries| !tries.copied) else {
+                return;
+            };
+            task.next_attempt = attempt.saturating_add(1);
+            stage.stragglers.sent = stage.stragglers.sent.saturating_add(1);
+            let tries = Try {
+                copy: Some(new),
+                copied: true,
+                ..before
+            };
+            stage.set_status(id.index, TaskStatus::InFlight(tries));
+            return;
+        }
+        task.unanswered = match before {
+            Some(_) => task.unanswered.saturating_add(1),
+            None => 0,
+        };
         task.next_attempt = attempt.saturating_add(1);
-        task.dispatched_seq = seq;
-        task.not_before = not_before;
         let doublings = task.unanswered.min(MAX_DOUBLINGS);
-        stage.remove(&id.index);
-        let patience = self.settings.attempt_timeout_ms.saturating_mul(1 << doublings);
+        let tries = Try {
+            attempt: new,
+            copy: None,
+            copied: false,
+        };
+        stage.set_status(id.index, TaskStatus::InFlight(tries));
         let from = not_before.map_or(at, |time| time.max(at));
-        self.live.queued(id, from.plus_ms(patience));
+        let patience = self.settings.attempt_timeout_ms.saturating_mul(1 << doublings);
+        self.live.queued(*id, from.plus_ms(patience));
     }
 
     fn attempt_started(&mut self, event: &Event, at: Timestamp) {
@@ -153,15 +176,20 @@ impl RunState {
         else {
             return;
         };
-        let Some(task) = self.task_mut(*id).filter(|task| task.is_current(*attempt)) else {
+        let Some(stage) = self.stage_mut(id.stage) else { return };
+        let Some(task) = stage.tasks.get_mut(id.index as usize) else {
             return;
         };
-        task.status = TaskStatus::InFlight {
-            execution: Some(*execution),
+        let Some(mut tries) = task.under_way_with(*attempt).cloned() else {
+            return;
         };
         task.unanswered = 0;
-        self.live
-            .running(*id, at, at.plus_ms(self.settings.attempt_timeout_ms), None);
+        if let Some(attempt) = tries.get_mut(*attempt) {
+            attempt.execution = Some((*execution, at));
+        }
+        stage.set_status(id.index, TaskStatus::InFlight(tries));
+        let deadline = at.plus_ms(self.settings.attempt_timeout_ms);
+        self.live.running(*id, at, deadline, None);
     }
 
     fn task_accepted(&mut self, event: &Event, at: Timestamp) {
@@ -176,25 +204,34 @@ impl RunState {
         else {
             return;
         };
-        let Some((pending, task)) = self.running_task(*id, *stage_attempt) else {
+        let Some(stage) = self.running_stage(id.stage, *stage_attempt) else {
             return;
         };
-        if task.is_accepted() || *attempt >= task.next_attempt {
+        let task = stage.tasks.get(id.index as usize);
+        if task.is_none_or(|task| task.is_accepted() || *attempt >= task.next_attempt) {
             return;
         }
         let mut output = output.clone();
         let logs = std::mem::take(&mut output.metrics.logs);
         let dropped = output.metrics.dropped_log_lines;
         let user = std::mem::take(&mut output.metrics.user);
-        let totals = Totals::of(&output.metrics);
-        task.status = TaskStatus::Accepted {
+        stage.totals.add(Totals::of(&output.metrics));
+        stage.accepted += 1;
+        let measured_us = output.metrics.elapsed_us;
+        let accepted = TaskStatus::Accepted {
             execution: *execution,
             output,
         };
-        pending.remove(&id.index);
-        if let Some(stage) = self.stage_mut(id.stage) {
-            stage.accepted += 1;
-            stage.totals.add(totals);
+        let tries = stage.set_status(id.index, accepted);
+        let winner = tries.as_ref().and_then(|tries| tries.get(*attempt));
+        if winner.is_some_and(|attempt| attempt.speculative) {
+            stage.stragglers.won = stage.stragglers.won.saturating_add(1);
+        }
+        // By the clock of the worker where it says so: reports may be late.
+        let watched_ms = winner.and_then(|attempt| Some(at.ms_since(attempt.execution?.1)));
+        let measured_ms = Some(measured_us.div_ceil(1_000)).filter(|ms| *ms > 0);
+        if let Some(ms) = measured_ms.or(watched_ms) {
+            stage.stragglers.accepted_after(ms);
         }
         self.live.forget(*id);
         self.live.heard(at);
@@ -215,25 +252,41 @@ impl RunState {
         };
         let Some(stage) = self.stage_mut(id.stage) else { return };
         stage.failed_attempts = stage.failed_attempts.saturating_add(1);
-        if let Some(task) = stage
-            .tasks
-            .get_mut(id.index as usize)
-            .filter(|task| task.is_current(*attempt))
-        {
-            let count = if failure.kind == FailureKind::ShuffleLost {
-                &mut task.losses
+        let task = stage.tasks.get_mut(id.index as usize);
+        if let Some((task, tries)) = task.and_then(|task| {
+            let tries = task.under_way_with(*attempt).cloned()?;
+            Some((task, tries))
+        }) {
+            if let Some(left) = tries.without(*attempt) {
+                self.goes_on_with(*id, left, at);
             } else {
-                &mut task.failures
-            };
-            *count = count.saturating_add(1);
-            task.status = TaskStatus::Pending;
-            stage.pending.insert(id.index);
-            self.live.forget(*id);
+                let count = if failure.kind == FailureKind::ShuffleLost {
+                    &mut task.losses
+                } else {
+                    &mut task.failures
+                };
+                *count = count.saturating_add(1);
+                stage.set_status(id.index, TaskStatus::Pending);
+                self.live.forget(*id);
+            }
         }
         if execution.is_some() {
             self.live.heard(at);
         }
         self.log(metrics.logs.iter().cloned(), metrics.dropped_log_lines);
+    }
+
+    /// One of two attempts has failed, which means nothing for the task: the other one is under way.
+    fn goes_on_with(&mut self, id: TaskId, left: Try, at: Timestamp) {
+        let deadline = at.plus_ms(self.settings.attempt_timeout_ms);
+        if left.attempt.execution.is_none() {
+            self.live.queued(id, deadline);
+        } else {
+            self.live.running(id, at, deadline, None);
+        }
+        if let Some(stage) = self.stage_mut(id.stage) {
+            stage.set_status(id.index, TaskStatus::InFlight(left));
+        }
     }
 
     fn stage_completed(&mut self, id: StageId, stage_attempt: u32, at: Timestamp) {
@@ -326,31 +379,19 @@ impl RunState {
         self.logs.drain(..excess);
     }
 
-    fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskState> {
-        self.stage_mut(id.stage)?.tasks.get_mut(id.index as usize)
-    }
-
-    /// A task, and its stage's pending tasks, if that attempt of the stage is running.
-    fn running_task(
-        &mut self,
-        id: TaskId,
-        stage_attempt: u32,
-    ) -> Option<(&mut std::collections::BTreeSet<u32>, &mut TaskState)> {
-        let stage = self.stage_mut(id.stage)?;
-        if stage.phase != StagePhase::Running || stage.attempt != stage_attempt {
-            return None;
-        }
-        Some((&mut stage.pending, stage.tasks.get_mut(id.index as usize)?))
+    /// A stage, if that attempt of it is running.
+    fn running_stage(&mut self, id: StageId, stage_attempt: u32) -> Option<&mut StageState> {
+        self.stage_mut(id)
+            .filter(|stage| stage.phase == StagePhase::Running && stage.attempt == stage_attempt)
     }
 }
 
 impl StageState {
     /// Takes back every attempt that is under way.
     fn recall_in_flight(&mut self) {
-        for (index, task) in (0..).zip(&mut self.tasks) {
-            if matches!(task.status, TaskStatus::InFlight { .. }) {
-                task.status = TaskStatus::Pending;
-                self.pending.insert(index);
+        for index in 0..self.tasks.len() {
+            if self.tasks[index].under_way().is_some() {
+                self.set_status(index as u32, TaskStatus::Pending);
             }
         }
     }

@@ -120,13 +120,16 @@ impl Step<'_> {
         let (Some(stage), Some(task)) = (self.state.stage(report.task.stage), self.state.task(report.task)) else {
             return;
         };
-        if report.stage_attempt != stage.attempt || !task.is_current(report.attempt) {
+        let Some(attempt) = task.under_way().and_then(|tries| tries.get(report.attempt)) else {
+            return;
+        };
+        if report.stage_attempt != stage.attempt {
             return;
         }
-        let news = match (&task.status, &report.body) {
-            (TaskStatus::InFlight { execution: None }, _) => true,
+        let news = match (attempt.execution, &report.body) {
+            (None, _) => true,
             // The message was delivered twice: show where it runs now.
-            (TaskStatus::InFlight { execution: Some(known) }, ReportBody::Started) => *known != report.execution,
+            (Some((known, _)), ReportBody::Started) => known != report.execution,
             _ => false,
         };
         if news {

@@ -9,7 +9,7 @@ use crate::{
 use super::Effect;
 use super::coalesce::coalesce;
 use super::decide::Step;
-use super::state::{RunState, TaskStatus};
+use super::state::{RunState, Try};
 
 /// What the messages of a stage's tasks share.
 struct Template<'a> {
@@ -17,6 +17,7 @@ struct Template<'a> {
     stage_attempt: u32,
     tasks: u32,
     inputs: Vec<InputRef>,
+    speculative: bool,
 }
 
 impl Step<'_> {
@@ -40,6 +41,7 @@ impl Step<'_> {
             stage_attempt: 0,
             tasks: tasks.len() as u32,
             inputs,
+            speculative: false,
         };
         for (index, partitions) in (0..).zip(tasks) {
             self.dispatch(&template, index, partitions, 0, None);
@@ -90,6 +92,14 @@ impl Step<'_> {
         }
     }
 
+    /// Sends copies of the attempts of `tasks` that are under way.
+    pub(super) fn dispatch_copies(&mut self, plan: &Stage, tasks: impl Iterator<Item = u32>) {
+        if let Some(mut template) = self.template(plan) {
+            template.speculative = true;
+            self.dispatch_tasks(&template, tasks, None);
+        }
+    }
+
     fn send(
         &mut self,
         plan: &Stage,
@@ -104,32 +114,56 @@ impl Step<'_> {
             stage_attempt,
             tasks: stage.tasks.len() as u32,
             inputs,
+            speculative: false,
         };
-        for index in tasks {
-            let Some(task) = stage.tasks.get(index as usize) else {
-                continue;
-            };
-            self.dispatch(&template, index, task.partitions.clone(), task.next_attempt, not_before);
-        }
+        self.dispatch_tasks(&template, tasks, not_before);
     }
 
     /// Sends the messages of a stage again that were decided after `sent_through` and that nobody is known to have
     /// taken. They are in the log: nothing is appended.
     pub(super) fn send_unsent(&mut self, plan: &Stage, sent_through: u64) {
-        let (Some(stage), Some(inputs)) = (self.state.stage(plan.id), self.state.inputs(plan, None)) else {
+        let (Some(stage), Some(template)) = (self.state.stage(plan.id), self.template(plan)) else {
             return;
         };
-        let template = Template {
+        for (index, task) in (0..).zip(&stage.tasks) {
+            let unsent = task.under_way().into_iter().flat_map(Try::attempts);
+            for attempt in unsent.filter(|attempt| attempt.execution.is_none() && attempt.dispatched_seq > sent_through)
+            {
+                self.message(
+                    &template,
+                    index,
+                    task.partitions.clone(),
+                    attempt.number,
+                    attempt.not_before,
+                );
+            }
+        }
+    }
+
+    /// What the messages of a stage share whose inputs are complete.
+    fn template<'a>(&self, plan: &'a Stage) -> Option<Template<'a>> {
+        let stage = self.state.stage(plan.id)?;
+        Some(Template {
             plan,
             stage_attempt: stage.attempt,
             tasks: stage.tasks.len() as u32,
-            inputs,
+            inputs: self.state.inputs(plan, None)?,
+            speculative: false,
+        })
+    }
+
+    fn dispatch_tasks(
+        &mut self,
+        template: &Template<'_>,
+        tasks: impl Iterator<Item = u32>,
+        not_before: Option<Timestamp>,
+    ) {
+        let Some(stage) = self.state.stage(template.plan.id) else {
+            return;
         };
-        for (index, task) in (0..).zip(&stage.tasks) {
-            let unanswered = matches!(task.status, TaskStatus::InFlight { execution: None });
-            if unanswered && task.dispatched_seq > sent_through {
-                let attempt = task.next_attempt.saturating_sub(1);
-                self.message(&template, index, task.partitions.clone(), attempt, task.not_before);
+        for index in tasks {
+            if let Some(task) = stage.tasks.get(index as usize) {
+                self.dispatch(template, index, task.partitions.clone(), task.next_attempt, not_before);
             }
         }
     }
@@ -151,6 +185,7 @@ impl Step<'_> {
             stage_attempt: template.stage_attempt,
             attempt,
             not_before,
+            speculative: template.speculative,
         });
         self.message(template, index, partitions, attempt, not_before);
     }

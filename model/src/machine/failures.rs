@@ -8,7 +8,7 @@ use crate::{
 
 use super::decide::Step;
 use super::reason;
-use super::state::StageState;
+use super::state::{StageState, Try};
 
 impl Step<'_> {
     /// A report of a failure. The failures of attempts that were given up lead to nothing, so that no task is tried
@@ -20,12 +20,13 @@ impl Step<'_> {
         else {
             return;
         };
-        let current = task.is_current(report.attempt);
+        let tries = task.under_way_with(report.attempt);
         let user = failure.kind == FailureKind::User;
         let live = stage.attempt == report.stage_attempt && report.attempt < task.next_attempt && !task.is_accepted();
-        if !live || !(current || user) {
+        if !live || (tries.is_none() && !user) {
             return;
         }
+        let goes_on = tries.is_some_and(|tries| tries.without(report.attempt).is_some());
         let mut failure = failure.clone();
         let lost = self.lost_input(plan, &failure).cloned();
         if failure.kind == FailureKind::ShuffleLost && lost.is_none() {
@@ -41,6 +42,8 @@ impl Step<'_> {
         });
         match (failure.kind, lost) {
             (FailureKind::User, _) => self.stop(reason::user_failure(id, plan, &failure)),
+            // The other attempt under way may need nothing of what this one did.
+            _ if goes_on => {}
             (FailureKind::ShuffleLost, Some(lost)) => {
                 self.shuffle_lost(id, plan, task.losses.saturating_add(1), &lost, &failure);
             }
@@ -50,7 +53,7 @@ impl Step<'_> {
         }
     }
 
-    /// Gives up attempts that are silent for too long.
+    /// Gives up attempts that are silent for too long, and copies those that are slow.
     ///
     /// An attempt that somebody ran and that went silent has failed. A message that nobody is known to have taken may
     /// wait in a long queue or be lost: it is sent again, less and less often, and the task has not failed.
@@ -62,13 +65,15 @@ impl Step<'_> {
                 continue;
             };
             let failure = reason::attempt_lost(timeout_ms);
-            self.event(Event::AttemptFailed {
-                task: id,
-                attempt: task.next_attempt.saturating_sub(1),
-                execution: None,
-                failure: failure.clone(),
-                metrics: Box::default(),
-            });
+            for attempt in task.under_way().into_iter().flat_map(Try::attempts) {
+                self.event(Event::AttemptFailed {
+                    task: id,
+                    attempt: attempt.number,
+                    execution: None,
+                    failure: failure.clone(),
+                    metrics: Box::default(),
+                });
+            }
             if !self.retry(id, plan, task.failures.saturating_add(1), &failure) {
                 return;
             }
@@ -77,6 +82,7 @@ impl Step<'_> {
             let Some(plan) = state.planned(id.stage) else { continue };
             self.dispatch_when_ready(plan, std::iter::once(id.index), None);
         }
+        self.speculate();
     }
 
     /// Tries a task again after `failures`, or stops the run. Says whether the run goes on.

@@ -51,11 +51,14 @@ impl Liveness {
     /// An attempt was heard of.
     pub(super) fn running(&mut self, task: TaskId, now: Timestamp, deadline: Timestamp, metrics: Option<&TaskMetrics>) {
         self.heard(now);
-        let totals = match (metrics, self.watches.get(&task)) {
-            (Some(metrics), _) => Totals::of(metrics),
-            (None, Some(watch)) => watch.totals,
-            (None, None) => Totals::default(),
-        };
+        let mut totals = self
+            .watches
+            .get(&task)
+            .map_or_else(Totals::default, |watch| watch.totals);
+        if let Some(metrics) = metrics {
+            // Of two attempts of a task, the one that has come further counts.
+            totals.raise_to(Totals::of(metrics));
+        }
         self.watch(
             task,
             Watch {
@@ -127,6 +130,13 @@ impl Liveness {
     /// Whether an attempt is known to be run by somebody.
     pub(super) fn is_running(&self, task: TaskId) -> bool {
         self.watches.get(&task).is_some_and(|watch| watch.running)
+    }
+
+    /// Whether somebody ran the task and is silent for too long.
+    pub(super) fn is_silent(&self, task: TaskId, now: Timestamp) -> bool {
+        self.watches
+            .get(&task)
+            .is_some_and(|watch| watch.running && watch.deadline <= now)
     }
 
     /// Tasks that somebody ran, and that are silent for too long.

@@ -16,7 +16,7 @@
 //!   accepted with the old objects stay accepted.
 //!
 //! **Where each rule is.** `decide` has the life of a run, `dispatch` starts stages and sends tasks, `failures` has
-//! retries, timeouts and lost shuffles, `coalesce` sizes tasks, `reason` words what people read, `liveness` keeps the
+//! retries, timeouts and lost shuffles, `speculation` copies stragglers, `coalesce` sizes tasks, `reason` words what people read, `liveness` keeps the
 //! deadlines of attempts, and `state`, `apply` and `snapshot` hold, change and show the state.
 
 mod apply;
@@ -27,6 +27,7 @@ mod failures;
 mod liveness;
 mod reason;
 mod snapshot;
+mod speculation;
 mod state;
 
 use crate::Timestamp;

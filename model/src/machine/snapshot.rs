@@ -68,6 +68,8 @@ fn stage(plan: &Stage, state: &StageState) -> StageSnapshot {
         running: 0,
         done: state.accepted,
         failed_attempts: state.failed_attempts,
+        speculative_attempts: state.stragglers.sent,
+        speculative_wins: state.stragglers.won,
         rows_in: state.totals.rows_in,
         rows_out: state.totals.rows_out,
         bytes_in: state.totals.bytes_in,

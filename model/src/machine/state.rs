@@ -9,6 +9,7 @@ use crate::{
 };
 
 use super::liveness::Liveness;
+use super::speculation::Stragglers;
 
 /// The state of a run: a fold over its log by [`apply`](super::apply).
 ///
@@ -60,6 +61,7 @@ pub(super) struct StageState {
     pub(super) failed_attempts: u32,
     /// Totals over accepted attempts.
     pub(super) totals: Totals,
+    pub(super) stragglers: Stragglers,
     pub(super) started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
 }
@@ -76,26 +78,73 @@ pub(super) struct TaskState {
     pub(super) losses: u32,
     /// Messages in a row that nobody is known to have taken.
     pub(super) unanswered: u32,
-    /// The place in the log of the latest dispatch.
-    pub(super) dispatched_seq: u64,
-    /// When the latest message may be received, if it had to wait.
-    pub(super) not_before: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TaskStatus {
     /// No attempt is under way.
     Pending,
-    /// The latest attempt is under way.
-    InFlight {
-        /// Who runs it, once that is known.
-        execution: Option<ExecutionId>,
-    },
+    /// An attempt is under way, or two are.
+    InFlight(Try),
     /// Done.
     Accepted {
         execution: ExecutionId,
         output: Box<TaskOutput>,
     },
+}
+
+/// The attempts of a task that are under way: none of them was given up.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Try {
+    pub(super) attempt: Attempt,
+    /// A speculative copy, whose epoch is higher.
+    pub(super) copy: Option<Attempt>,
+    /// Whether there is or was a copy: there is no second one before the task is tried again.
+    pub(super) copied: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attempt {
+    /// Its epoch.
+    pub(super) number: u32,
+    /// The place of its dispatch in the log.
+    pub(super) dispatched_seq: u64,
+    /// When its message may be received, if it had to wait.
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) speculative: bool,
+    /// Who runs it, and since when, once that is known.
+    pub(super) execution: Option<(ExecutionId, Timestamp)>,
+}
+
+impl Try {
+    pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        std::iter::once(&self.attempt).chain(&self.copy)
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Attempt> {
+        self.attempts().find(|attempt| attempt.number == number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Attempt> {
+        let attempts = std::iter::once(&mut self.attempt).chain(&mut self.copy);
+        attempts.into_iter().find(|attempt| attempt.number == number)
+    }
+
+    /// What is left when an attempt has failed, if anything is.
+    pub(super) fn without(&self, number: u32) -> Option<Self> {
+        let left = self.attempts().find(|attempt| attempt.number != number)?;
+        Some(Self {
+            attempt: left.clone(),
+            copy: None,
+            copied: self.copied,
+        })
+    }
+
+    /// When the attempt began that may be copied.
+    pub(super) fn copyable_since(&self) -> Option<Timestamp> {
+        let (_, began) = self.attempt.execution.filter(|_| !self.copied)?;
+        Some(began)
+    }
 }
 
 /// What is added up over attempts.
@@ -127,6 +176,11 @@ impl Totals {
         self.combine(other, u64::saturating_sub);
     }
 
+    /// The larger of both, number by number.
+    pub(super) fn raise_to(&mut self, other: Self) {
+        self.combine(other, u64::max);
+    }
+
     fn combine(&mut self, other: Self, op: impl Fn(u64, u64) -> u64) {
         self.rows_in = op(self.rows_in, other.rows_in);
         self.rows_out = op(self.rows_out, other.rows_out);
@@ -145,14 +199,20 @@ impl TaskState {
             failures: 0,
             losses: 0,
             unanswered: 0,
-            dispatched_seq: 0,
-            not_before: None,
         }
     }
 
-    /// Whether `attempt` is the one that is under way.
-    pub(super) fn is_current(&self, attempt: u32) -> bool {
-        matches!(self.status, TaskStatus::InFlight { .. }) && attempt.checked_add(1) == Some(self.next_attempt)
+    /// The attempts under way.
+    pub(super) fn under_way(&self) -> Option<&Try> {
+        match &self.status {
+            TaskStatus::InFlight(tries) => Some(tries),
+            _ => None,
+        }
+    }
+
+    /// The attempts under way, if `attempt` is one of them.
+    pub(super) fn under_way_with(&self, attempt: u32) -> Option<&Try> {
+        self.under_way().filter(|tries| tries.get(attempt).is_some())
     }
 
     pub(super) fn is_accepted(&self) -> bool {
@@ -170,6 +230,21 @@ impl TaskState {
 impl StageState {
     pub(super) fn all_accepted(&self) -> bool {
         self.accepted as usize == self.tasks.len()
+    }
+
+    /// Gives a task another status; gives back the attempts that were under way.
+    pub(super) fn set_status(&mut self, index: u32, status: TaskStatus) -> Option<Try> {
+        let task = self.tasks.get_mut(index as usize)?;
+        let before = match std::mem::replace(&mut task.status, status) {
+            TaskStatus::InFlight(tries) => Some(tries),
+            _ => None,
+        };
+        self.stragglers.changed(index, before.as_ref(), task.under_way());
+        match task.status {
+            TaskStatus::Pending => self.pending.insert(index),
+            _ => self.pending.remove(&index),
+        };
+        before
     }
 }
 
@@ -272,7 +347,7 @@ impl RunState {
         let Some(task) = self.task(report.task).filter(|_| known) else {
             return;
         };
-        if !matches!(task.status, TaskStatus::InFlight { .. }) || report.attempt >= task.next_attempt {
+        if task.under_way().is_none() || report.attempt >= task.next_attempt {
             return;
         }
         let metrics = match &report.body {
@@ -288,7 +363,9 @@ impl RunState {
         if self.phase != RunPhase::Running {
             return None;
         }
-        Some(self.live.next(self.settings.attempt_timeout_ms)?.max(now))
+        let silent = self.live.next(self.settings.attempt_timeout_ms);
+        let next = silent.into_iter().chain(self.next_copy()).min()?;
+        Some(next.max(now))
     }
 
     pub(super) fn stage(&self, stage: StageId) -> Option<&StageState> {

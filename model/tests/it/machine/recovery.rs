@@ -179,12 +179,14 @@ fn events_that_make_no_sense_change_nothing() {
             stage_attempt: 0,
             attempt: 7,
             not_before: None,
+            speculative: false,
         },
         Event::TaskDispatched {
             task: task(9, 9),
             stage_attempt: 0,
             attempt: 0,
             not_before: None,
+            speculative: false,
         },
         Event::AttemptStarted {
             task: task(0, 0),

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use weir_model::{
-    CoalesceSettings, Event, FailureKind, RetrySettings, RunOutcome, RunSettings, StageGraph, Submission,
+    CoalesceSettings, Event, FailureKind, RetrySettings, RunOutcome, RunSettings, SpeculationSettings, StageGraph,
+    Submission,
 };
 
 use super::graphs::{random, submission};
@@ -30,6 +31,12 @@ fn settings(retry: impl Strategy<Value = (u32, u32)>) -> impl Strategy<Value = R
                 max_stage_attempts,
             },
             attempt_timeout_ms: 200,
+            speculation: SpeculationSettings {
+                enabled: true,
+                multiplier: 1.5,
+                quantile: 0.5,
+                min_ms: 10,
+            },
             ..RunSettings::default()
         },
     )
