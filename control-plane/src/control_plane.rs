@@ -12,7 +12,7 @@ use weir_platform::{Queue, Storage, clock};
 use crate::driver::{self, Start};
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Acquired, RunFilter, RunRow, Store};
+use crate::store::{Acquired, Created, RunFilter, RunRow, Store};
 use crate::{Error, Options, Planner, leases, reports};
 
 /// What a control plane works with.
@@ -89,10 +89,14 @@ impl ControlPlane {
         let submission = state.submission().ok_or_else(|| Error::Invalid {
             message: "it was not accepted".into(),
         })?;
-        let lease = shared
+        let created = shared
             .store
-            .run_create(run, submission, &events, &shared.owner, shared.options.lease())
+            .run_create(run, submission, &events, &shared.owner, shared.options.lease(), None)
             .await?;
+        let lease = match created {
+            Created::Lease(lease) => lease,
+            Created::Existing { run, .. } => return Ok(run),
+        };
         let start = Start {
             state,
             lease,

@@ -16,7 +16,7 @@ use weir_platform::{Receipt, clock};
 
 use crate::reports;
 use crate::shared::{Driven, Mail, Shared};
-use crate::store::{self, Lease, RunSummary};
+use crate::store::{Lease, RunSummary};
 use effects::Outcome;
 
 /// Reports that wait for a driver; more are given back to the queue.
@@ -285,11 +285,11 @@ impl Driver {
     async fn append(&mut self, records: &[EventRecord], summary: Option<&RunSummary>) -> Result<(), Exit> {
         let mut backoff = retry::Backoff::new();
         loop {
-            let call = self.shared.store.run_append(&self.lease, records, summary);
+            let call = self.shared.store.run_append(&self.lease, records, summary, None);
             match self.lost.run_until_cancelled(call).await {
                 None => return Err(Exit::Lost),
                 Some(Ok(())) => return Ok(()),
-                Some(Err(error @ store::Error::Database { .. })) => {
+                Some(Err(error)) if error.is_transient() => {
                     tracing::warn!(run = %self.run, error = &error as &dyn std::error::Error, "cannot append events");
                     if self.lost.run_until_cancelled(backoff.wait()).await.is_none() {
                         return Err(Exit::Lost);

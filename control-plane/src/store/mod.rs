@@ -1,17 +1,23 @@
-//! Where runs are kept: one narrow row per run, and its event log.
+//! Where runs are kept: one narrow row per run, and its event log. Beside them lies what several control planes must
+//! agree on: who owns which run, reports for one another, the workers that are there, and who leads.
 
-mod presence;
+mod changes;
+mod encoding;
 mod sqlite;
+mod types;
 mod writer;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weir_model::{
-    EventRecord, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, Submission, Timestamp,
-};
+use weir_model::{EventRecord, RunId, Submission, Timestamp};
 
+pub use changes::{Change, Changes};
 pub use sqlite::{Durability, SqliteStore};
+pub use types::{
+    Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
+    RunSummary, WorkerRow,
+};
 
 /// A store call failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +43,17 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database said no, or did not answer.
+    /// The database cannot be reached, is starting or shutting down, or does not answer in time. Whether a write was done
+    /// is not known.
+    #[error("cannot {action}: the database is not available")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database said no.
     #[error("cannot {action}")]
     Database {
         /// What was tried.
@@ -48,122 +64,23 @@ pub enum Error {
     },
 }
 
-/// The right to write the log of a run. A takeover raises the epoch, which fences the owner before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// The run.
-    pub run: RunId,
-    /// Grows with every owner.
-    pub epoch: u64,
-}
-
-/// What came of an attempt to take a run over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Acquired {
-    /// The run is ours.
-    Lease(Lease),
-    /// Somebody owns it.
-    Held {
-        /// Who, for people.
-        owner: String,
-        /// When the lease runs out if it is not renewed.
-        until: Timestamp,
-    },
-    /// There is no such run, or nothing is left to do for it.
-    Nothing,
-}
-
-/// What the owner of a lease learns when it renews it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewal {
-    /// Who asked for the run to stop, if anybody did.
-    pub cancel_requested_by: Option<String>,
-}
-
-/// The part of a run's row that follows from its state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunSummary {
-    /// Where the run is.
-    pub phase: RunPhase,
-    /// How it ended, once it has.
-    pub outcome: Option<RunOutcome>,
-    /// Why it ended so, unless it succeeded.
-    pub reason: Option<Reason>,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-    /// Its stages, once they are planned.
-    pub stages: u32,
-    /// Stages that are complete.
-    pub stages_done: u32,
-    /// Tasks of the stages that have started.
-    pub tasks: u32,
-    /// Tasks that are done.
-    pub tasks_done: u32,
-}
-
-impl RunSummary {
-    /// What a snapshot says.
-    pub fn of(snapshot: &RunSnapshot) -> Self {
-        let stages = &snapshot.stages;
-        let sum = |count: fn(&weir_model::StageSnapshot) -> u32| stages.iter().map(count).fold(0, u32::saturating_add);
-        Self {
-            phase: snapshot.phase,
-            outcome: snapshot.outcome,
-            reason: snapshot.reason.clone(),
-            finished_at: snapshot.finished_at,
-            stages: stages.len() as u32,
-            stages_done: sum(|stage| u32::from(stage.phase == StagePhase::Completed)),
-            tasks: sum(|stage| stage.tasks),
-            tasks_done: sum(|stage| stage.done),
-        }
+impl Error {
+    /// Whether the same call may succeed when it is made again later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Database { .. })
     }
-}
-
-/// The row of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunRow {
-    /// The run.
-    pub run: RunId,
-    /// The tenant.
-    pub namespace: Namespace,
-    /// The job's name.
-    pub name: String,
-    /// When it was submitted.
-    pub created_at: Timestamp,
-    /// Where it is; the counts may be some hundred milliseconds old.
-    pub summary: RunSummary,
-    /// The place of its latest event.
-    pub last_seq: u64,
-    /// Who asked for it to stop, if anybody did.
-    pub cancel_requested_by: Option<String>,
-    /// Whether it is over and its objects have been deleted.
-    pub cleaned: bool,
-    /// Who owns it, unless its lease was released. The lease may have run out.
-    pub owner: Option<String>,
-    /// When the owner's lease runs out.
-    pub owned_until: Timestamp,
-}
-
-/// Which runs to list.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// Only those of this tenant.
-    pub namespace: Option<Namespace>,
-    /// Only those of this job.
-    pub name: Option<String>,
-    /// Only those in this phase.
-    pub phase: Option<RunPhase>,
-    /// Only those that ended so.
-    pub outcome: Option<RunOutcome>,
 }
 
 /// Where runs are kept.
 ///
-/// Every write to an existing run is conditional on its lease. Every method may be called again after
-/// [`Error::Database`].
+/// Every write to an existing run is conditional on its lease. Every method may be called again after an error that
+/// [is transient](Error::is_transient): what was done already is not done twice. Times are those of the store's clock,
+/// which several processes share.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Keeps a new run with its first events, owned by `owner`.
+    /// Keeps a new run with its first events, owned by `owner`, unless the tenant has made a request with the same
+    /// idempotency key before. An owner that asks again for what it made gets its lease again; anybody else gets
+    /// [`Error::Exists`].
     async fn run_create(
         &self,
         run: RunId,
@@ -171,7 +88,8 @@ pub trait Store: Send + Sync + 'static {
         events: &[EventRecord],
         owner: &str,
         ttl: Duration,
-    ) -> Result<Lease, Error>;
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Created, Error>;
 
     /// The row of a run.
     async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error>;
@@ -182,7 +100,8 @@ pub trait Store: Send + Sync + 'static {
     /// Events of a run in order: at most `limit` that come after `after_seq`.
     async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error>;
 
-    /// Appends events, all or none, and brings the row up to date when there is a `summary`.
+    /// Appends events, all or none, and brings the row up to date when there is a `summary`. The log is the outbox of
+    /// task messages: `dispatched_seq` says up to which event all of them were sent, once that is known; it only grows.
     ///
     /// Fails with [`Error::Fenced`] unless the lease is current and the latest event is the one before the first of
     /// `events`. Events that are in the log already, after a call whose answer was lost, are not written twice.
@@ -191,17 +110,27 @@ pub trait Store: Send + Sync + 'static {
         lease: &Lease,
         events: &[EventRecord],
         summary: Option<&RunSummary>,
+        dispatched_seq: Option<u64>,
     ) -> Result<(), Error>;
 
     /// Asks the owner of a run, present or next, to stop it. Says whether there is such a run and it is not over.
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error>;
 
-    /// Notes that the objects of a finished run are deleted, and releases its lease.
+    /// Notes that the objects of a finished run are deleted, releases its lease and drops what was left for its owner.
     async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error>;
 
     /// Runs that are not over, or whose objects are not deleted yet, the oldest first: at most `limit` that are
     /// younger than `after`.
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
+
+    /// Runs that [`lease_acquire`](Self::lease_acquire) would give out now, the oldest first.
+    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error>;
+
+    /// The tasks of all runs that are not over, as their owners last said.
+    async fn backlog(&self) -> Result<Backlog, Error>;
+
+    /// Forgets idempotency keys of requests before a time; says how many.
+    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error>;
 
     /// Takes a run over that nobody owns: its lease was released, has run out, or is that of a process which is known
     /// to be dead.
@@ -213,4 +142,35 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives a run up; nothing happens when the lease is lost already.
     async fn lease_release(&self, lease: &Lease) -> Result<(), Error>;
+
+    /// Leaves reports for the owners of their runs, present or next. Those of runs that are over are dropped.
+    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error>;
+
+    /// Reports that were left for `owner`, the oldest first: at most `limit`, without those whose ids are `held`, which
+    /// are those that the caller took and is not done with. They stay until they are [done](Self::reports_done).
+    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error>;
+
+    /// Deletes reports whose consequences are in the log.
+    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error>;
+
+    /// Notes signs of life of workers. One that is older than what is known of its worker changes nothing.
+    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error>;
+
+    /// Workers, those that were seen last first: at most `limit`.
+    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error>;
+
+    /// Forgets workers that were last seen before a time; says how many.
+    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error>;
+
+    /// Makes `owner` the leader of something for `ttl` from now, or keeps it so; says whether it is.
+    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error>;
+
+    /// Ends a leadership; nothing happens when it is another's.
+    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error>;
+
+    /// Hears of changes from now on, by whomever they are made.
+    fn changes(&self) -> Changes;
+
+    /// Asks the database for a sign of life.
+    async fn check(&self) -> Result<(), Error>;
 }

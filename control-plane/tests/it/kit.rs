@@ -15,7 +15,7 @@ use weir_worker::{Worker, WorkerOptions};
 use crate::script::{Plan, ScriptedPlanner, ScriptedRunner, To, expected_lines};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What outlives a control plane and its workers.
 pub(crate) struct Kit {

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use weir_control_plane::store::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, SqliteStore, Store};
+use weir_control_plane::store::{
+    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter,
+    RunRow, RunSummary, SqliteStore, Store, WorkerRow,
+};
 use weir_control_plane::{Error as ControlPlaneError, Options};
-use weir_model::{EventRecord, RunId, RunOutcome, Submission};
+use weir_model::{EventRecord, RunId, RunOutcome, Submission, Timestamp};
 
 use crate::kit::{Kit, eventually};
 use crate::script::{Act, MAPS, REDUCES, submission, task};
@@ -74,8 +77,11 @@ impl Store for Mortal {
         events: &[EventRecord],
         owner: &str,
         ttl: Duration,
-    ) -> Result<Lease, Error> {
-        self.inner.run_create(run, submission, events, owner, ttl).await
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Created, Error> {
+        self.inner
+            .run_create(run, submission, events, owner, ttl, idempotency)
+            .await
     }
 
     async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
@@ -95,9 +101,10 @@ impl Store for Mortal {
         lease: &Lease,
         events: &[EventRecord],
         summary: Option<&RunSummary>,
+        dispatched_seq: Option<u64>,
     ) -> Result<(), Error> {
-        self.write(lease.run, self.inner.run_append(lease, events, summary))
-            .await
+        let append = self.inner.run_append(lease, events, summary, dispatched_seq);
+        self.write(lease.run, append).await
     }
 
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
@@ -128,6 +135,58 @@ impl Store for Mortal {
 
     async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
         self.inner.lease_release(lease).await
+    }
+
+    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_expired(limit).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Error> {
+        self.inner.backlog().await
+    }
+
+    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.requests_forget(before).await
+    }
+
+    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
+        self.inner.reports_forward(reports).await
+    }
+
+    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error> {
+        self.inner.reports_take(owner, held, limit).await
+    }
+
+    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error> {
+        self.inner.reports_done(ids).await
+    }
+
+    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error> {
+        self.inner.workers_seen(workers).await
+    }
+
+    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        self.inner.worker_list(limit).await
+    }
+
+    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.workers_forget(before).await
+    }
+
+    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
+        self.inner.leader_acquire(name, owner, ttl).await
+    }
+
+    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
+        self.inner.leader_release(name, owner).await
+    }
+
+    fn changes(&self) -> Changes {
+        self.inner.changes()
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        self.inner.check().await
     }
 }
 

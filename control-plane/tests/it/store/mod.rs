@@ -1,10 +1,11 @@
 //! What every store does, whatever it is made of.
 
+mod processes;
+mod sqlite;
+
 use std::time::Duration;
 
-use weir_control_plane::store::{
-    Acquired, Durability, Error, Lease, Renewal, RunFilter, RunSummary, SqliteStore, Store,
-};
+use weir_control_plane::store::{Acquired, Created, Error, Lease, Renewal, RunFilter, RunSummary, Store};
 use weir_model::{Event, EventRecord, Reason, RunId, RunOutcome, RunPhase, Timestamp};
 use weir_platform::clock;
 
@@ -38,10 +39,28 @@ fn note(run: RunId, seq: u64) -> EventRecord {
 
 async fn create(store: &impl Store, owner: &str, ttl: Duration) -> Lease {
     let run = clock::new_run_id();
-    store
-        .run_create(run, &submission(), &[submitted(run)], owner, ttl)
-        .await
-        .unwrap()
+    let created = store
+        .run_create(run, &submission(), &[submitted(run)], owner, ttl, None)
+        .await;
+    match created.unwrap() {
+        Created::Lease(lease) => lease,
+        existing => panic!("the run is new: {existing:?}"),
+    }
+}
+
+fn running() -> RunSummary {
+    RunSummary {
+        phase: RunPhase::Running,
+        outcome: None,
+        reason: None,
+        finished_at: None,
+        stages: 0,
+        stages_done: 0,
+        tasks: 0,
+        tasks_done: 0,
+        tasks_waiting: 0,
+        tasks_running: 0,
+    }
 }
 
 fn is_fenced<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
@@ -55,21 +74,31 @@ pub(crate) async fn suite(store: impl Store) {
     leases(&store).await;
     fences(&store).await;
     lists(&store).await;
+    processes::suite(&store).await;
 }
 
 async fn logs(store: &impl Store) {
     let lease = create(store, "a", LONG).await;
     let run = lease.run;
-    let again = store.run_create(run, &submission(), &[submitted(run)], "b", LONG).await;
-    assert!(matches!(again, Err(Error::Exists { .. })));
+    let again = async |owner| {
+        store
+            .run_create(run, &submission(), &[submitted(run)], owner, LONG, None)
+            .await
+    };
+    assert!(matches!(again("b").await, Err(Error::Exists { .. })));
+    assert_eq!(
+        again("a").await.unwrap(),
+        Created::Lease(lease.clone()),
+        "a create whose answer was lost may be repeated"
+    );
 
     let many: Vec<_> = (2..=200).map(|seq| note(run, seq)).collect();
-    store.run_append(&lease, &many, None).await.unwrap();
+    store.run_append(&lease, &many, None, None).await.unwrap();
     store
-        .run_append(&lease, &many, None)
+        .run_append(&lease, &many, None, None)
         .await
         .expect("an append whose answer was lost may be repeated");
-    store.run_append(&lease, &[note(run, 201)], None).await.unwrap();
+    store.run_append(&lease, &[note(run, 201)], None, None).await.unwrap();
     let read = store.run_events(run, 0, 1_000).await.unwrap();
     assert_eq!(read[0], submitted(run));
     assert_eq!(read[1..200], many);
@@ -79,6 +108,15 @@ async fn logs(store: &impl Store) {
     );
     assert_eq!(store.run_events(run, 201, 2).await.unwrap(), []);
     assert_eq!(store.run_get(run).await.unwrap().unwrap().last_seq, 201);
+    assert!(matches!(again("a").await, Err(Error::Exists { .. })), "it went on");
+
+    store
+        .run_append(&lease, &[note(run, 202)], None, Some(7))
+        .await
+        .unwrap();
+    store.run_append(&lease, &[], None, Some(5)).await.unwrap();
+    let row = store.run_get(run).await.unwrap().unwrap();
+    assert_eq!((row.last_seq, row.dispatched_seq), (202, 7), "it only grows");
 }
 
 async fn rows(store: &impl Store) {
@@ -103,9 +141,11 @@ async fn rows(store: &impl Store) {
         stages_done: 4,
         tasks: 3,
         tasks_done: 2,
+        tasks_waiting: 1,
+        tasks_running: 6,
     };
     assert!(store.run_request_cancel(lease.run, "ann").await.unwrap());
-    store.run_append(&lease, &[], Some(&summary)).await.unwrap();
+    store.run_append(&lease, &[], Some(&summary), None).await.unwrap();
     let row = store.run_get(lease.run).await.unwrap().unwrap();
     assert_eq!(row.summary, summary);
     assert_eq!(row.cancel_requested_by.as_deref(), Some("ann"));
@@ -171,44 +211,34 @@ async fn fences(store: &impl Store) {
     let first = create(store, "a", Duration::ZERO).await;
     let run = first.run;
     store
-        .run_append(&first, &[note(run, 2)], None)
+        .run_append(&first, &[note(run, 2)], None, None)
         .await
         .expect("nobody has taken the run yet");
     let Acquired::Lease(second) = store.lease_acquire(run, "b", LONG).await.unwrap() else {
         panic!("a lease that has run out can be taken");
     };
-    assert!(is_fenced(store.run_append(&first, &[note(run, 3)], None).await));
+    assert!(is_fenced(store.run_append(&first, &[note(run, 3)], None, None).await));
     assert!(
-        is_fenced(store.run_append(&first, &[note(run, 2)], None).await),
+        is_fenced(store.run_append(&first, &[note(run, 2)], None, None).await),
         "not even what is there already"
     );
     assert!(is_fenced(store.run_cleaned(&first).await));
     assert!(
-        is_fenced(store.run_append(&second, &[note(run, 4)], None).await),
+        is_fenced(store.run_append(&second, &[note(run, 4)], None, None).await),
         "a gap"
     );
     assert!(
-        is_fenced(store.run_append(&second, &[note(run, 1)], None).await),
+        is_fenced(store.run_append(&second, &[note(run, 1)], None, None).await),
         "the past"
     );
-    store.run_append(&second, &[note(run, 3)], None).await.unwrap();
-    let summary = RunSummary {
-        phase: RunPhase::Running,
-        outcome: None,
-        reason: None,
-        finished_at: None,
-        stages: 0,
-        stages_done: 0,
-        tasks: 0,
-        tasks_done: 0,
-    };
-    assert!(is_fenced(store.run_append(&first, &[], Some(&summary)).await));
+    store.run_append(&second, &[note(run, 3)], None, None).await.unwrap();
+    assert!(is_fenced(store.run_append(&first, &[], Some(&running()), None).await));
     let row = store.run_get(run).await.unwrap().unwrap();
     assert_eq!((row.summary.phase, row.last_seq), (RunPhase::Planning, 3));
 
     store.lease_release(&second).await.unwrap();
     assert!(
-        is_fenced(store.run_append(&second, &[note(run, 4)], None).await),
+        is_fenced(store.run_append(&second, &[note(run, 4)], None, None).await),
         "a released lease is no lease"
     );
 }
@@ -241,91 +271,4 @@ async fn lists(store: &impl Store) {
         ..RunFilter::default()
     };
     assert_eq!(store.run_list(&elsewhere, None, 1_000).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn sqlite() {
-    for durability in [Durability::Process, Durability::Power] {
-        let dir = tempfile::tempdir().unwrap();
-        suite(
-            SqliteStore::open(&dir.path().join("runs.db"), durability)
-                .await
-                .unwrap(),
-        )
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn many_processes_open_one_new_sqlite_file_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("runs.db");
-    let opening = (0..8).map(|_| {
-        let path = path.clone();
-        tokio::spawn(async move { SqliteStore::open(&path, Durability::Process).await })
-    });
-    let mut stores = Vec::new();
-    for store in opening.collect::<Vec<_>>() {
-        stores.push(store.await.unwrap().unwrap());
-    }
-    let lease = create(&stores[0], "a", LONG).await;
-    for store in &stores {
-        assert!(store.run_get(lease.run).await.unwrap().is_some());
-    }
-    let writing = stores.iter().map(|store| create(store, "a", LONG));
-    assert_eq!(futures::future::join_all(writing).await.len(), 8);
-}
-
-#[tokio::test]
-async fn the_runs_of_a_dead_process_can_be_taken_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("runs.db");
-    let (dying, living) = (
-        SqliteStore::open(&path, Durability::Process).await.unwrap(),
-        SqliteStore::open(&path, Durability::Process).await.unwrap(),
-    );
-    let run = create(&dying, "dying", LONG).await.run;
-    assert!(matches!(
-        living.lease_acquire(run, "living", LONG).await.unwrap(),
-        Acquired::Held { .. }
-    ));
-    // As when the system closes the files of a killed process: the lock is free, and the file is still there.
-    let owners = dir.path().join("runs.db-owners");
-    let tokens = || {
-        std::fs::read_dir(&owners)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect::<Vec<_>>()
-    };
-    let before = tokens();
-    drop(dying);
-    let left = crate::kit::eventually("its writer ends", async || {
-        let now = tokens();
-        before.iter().find(|path| !now.contains(path)).cloned()
-    })
-    .await;
-    assert!(matches!(
-        living.lease_acquire(run, "living", LONG).await.unwrap(),
-        Acquired::Held { .. }
-    ));
-    std::fs::File::create(left).unwrap();
-    assert!(matches!(
-        living.lease_acquire(run, "living", LONG).await.unwrap(),
-        Acquired::Lease(_)
-    ));
-}
-
-#[tokio::test]
-async fn what_a_newer_version_wrote_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("runs.db");
-    let store = SqliteStore::open(&path, Durability::Process).await.unwrap();
-    let run = create(&store, "a", LONG).await.run;
-    let pool = sqlx::SqlitePool::connect(path.to_str().unwrap()).await.unwrap();
-    sqlx::query("UPDATE run_events SET payload = '{\"type\":\"from_the_future\"}'")
-        .execute(&pool)
-        .await
-        .unwrap();
-    let error = store.run_events(run, 0, 10).await.unwrap_err();
-    assert!(error.to_string().contains(&run.to_string()), "{error}");
 }

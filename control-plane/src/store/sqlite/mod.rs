@@ -1,11 +1,14 @@
 //! Runs in an SQLite file.
 
+mod presence;
+mod shared;
+mod writing;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
@@ -13,10 +16,17 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
 use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
+use weir_platform::clock;
 
-use super::presence::Presence;
-use super::writer::{NewRun, Op, Reply, Writer};
-use super::{Acquired, Error, Lease, Renewal, RunFilter, RunRow, RunSummary, Store};
+use self::presence::Presence;
+use self::writing::{Op, Reply, Writing};
+use super::changes::{Announcer, Changes};
+use super::encoding::{decode_event, encode_events, from_word, to_i64, to_u32, to_u64, unreadable, word};
+use super::writer::{NewRun, Writer};
+use super::{
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
+    RunSummary, Store, WorkerRow,
+};
 
 /// How long a call waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +36,8 @@ const READERS: u32 = 2;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 const RUN_COLUMNS: &str = "SELECT id, namespace, name, phase, outcome, reason, created_at, finished_at, stages, \
-    stages_done, tasks, tasks_done, last_seq, cancel_requested_by, cleaned, lease_owner, lease_until FROM runs";
+    stages_done, tasks, tasks_done, tasks_waiting, tasks_running, last_seq, dispatched_seq, cancel_requested_by, \
+    cleaned, lease_owner, lease_until FROM runs";
 
 /// What an answered write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +55,9 @@ pub enum Durability {
 #[derive(Clone)]
 pub struct SqliteStore {
     readers: SqlitePool,
-    writer: Arc<Writer>,
+    writer: Arc<Writer<Writing>>,
+    presence: Arc<Presence>,
+    announcer: Announcer,
 }
 
 impl SqliteStore {
@@ -67,6 +80,7 @@ impl SqliteStore {
         let presence = presence
             .map_err(database("open the database"))?
             .map_err(database("open the database"))?;
+        let (presence, announcer) = (Arc::new(presence), Announcer::new());
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
@@ -75,7 +89,13 @@ impl SqliteStore {
             .map_err(database("open the database"))?;
         Ok(Self {
             readers,
-            writer: Arc::new(Writer::start(connection, presence)),
+            writer: Arc::new(Writer::start(Writing {
+                connection,
+                presence: presence.clone(),
+                announcer: announcer.clone(),
+            })),
+            presence,
+            announcer,
         })
     }
 }
@@ -132,19 +152,12 @@ impl Store for SqliteStore {
         events: &[EventRecord],
         owner: &str,
         ttl: Duration,
-    ) -> Result<Lease, Error> {
-        let new = NewRun {
-            run,
-            namespace: submission.namespace.to_string(),
-            name: submission.name.clone(),
-            created_at: events.first().map_or(Timestamp(0), |event| event.at),
-            owner: owner.to_owned(),
-            ttl,
-        };
-        let events = encode_events(events)?;
-        match self.writer.submit(Op::Create { new, events }).await? {
-            Reply::Lease(lease) => Ok(lease),
-            _ => unreachable!("a create is answered by a lease"),
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Created, Error> {
+        let new = NewRun::encode(run, submission, events, owner, ttl, idempotency)?;
+        match self.writer.submit(Op::Create { new }).await? {
+            Reply::Created(created) => Ok(created),
+            _ => unreachable!("a create is answered by what came of it"),
         }
     }
 
@@ -187,18 +200,13 @@ impl Store for SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(database("read the events of a run"))?;
-        rows.iter()
-            .map(|row| {
-                let unreadable = |source| unreadable(run.to_string(), source);
-                let payload = row.try_get("payload").map_err(|e| unreadable(e.into()))?;
-                Ok(EventRecord {
-                    run,
-                    seq: to_u64(row.try_get("seq").map_err(|e| unreadable(e.into()))?),
-                    at: Timestamp(to_u64(row.try_get("at").map_err(|e| unreadable(e.into()))?)),
-                    event: serde_json::from_str(payload).map_err(|e| unreadable(e.into()))?,
-                })
-            })
-            .collect()
+        let event = |row: &SqliteRow| {
+            let failed = |e| unreadable(run, e);
+            let payload = row.try_get("payload").map_err(failed)?;
+            let (seq, at) = (row.try_get("seq").map_err(failed)?, row.try_get("at").map_err(failed)?);
+            decode_event(run, seq, at, payload)
+        };
+        rows.iter().map(event).collect()
     }
 
     async fn run_append(
@@ -206,10 +214,14 @@ impl Store for SqliteStore {
         lease: &Lease,
         events: &[EventRecord],
         summary: Option<&RunSummary>,
+        dispatched_seq: Option<u64>,
     ) -> Result<(), Error> {
-        let (lease, summary) = (lease.clone(), summary.cloned());
-        let events = encode_events(events)?;
-        let op = Op::Append { lease, events, summary };
+        let op = Op::Append {
+            lease: lease.clone(),
+            events: encode_events(events)?,
+            summary: summary.cloned(),
+            dispatched_seq,
+        };
         self.writer.submit(op).await.map(drop)
     }
 
@@ -260,35 +272,100 @@ impl Store for SqliteStore {
         let lease = lease.clone();
         self.writer.submit(Op::Release { lease }).await.map(drop)
     }
+
+    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let action = "list runs without an owner";
+        let tokens = "SELECT DISTINCT lease_token FROM runs WHERE cleaned = 0 AND lease_token IS NOT NULL";
+        let tokens: Vec<String> = sqlx::query_scalar(tokens)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(database(action))?;
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE cleaned = 0 AND (lease_owner IS NULL OR lease_until <= ");
+        query.push_bind(to_i64(clock::now().0));
+        for dead in tokens.into_iter().filter(|token| self.presence.is_dead(token)) {
+            query.push(" OR lease_token = ").push_bind(dead);
+        }
+        query.push(") ORDER BY id LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await;
+        rows.map_err(database(action))?.iter().map(run_row).collect()
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Error> {
+        shared::backlog(&self.readers).await
+    }
+
+    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.count(Op::ForgetRequests { before }).await
+    }
+
+    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
+        let reports = reports.to_vec();
+        self.writer.submit(Op::Forward { reports }).await.map(drop)
+    }
+
+    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error> {
+        shared::reports_take(&self.readers, owner, held, limit).await
+    }
+
+    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error> {
+        let ids = ids.to_vec();
+        self.writer.submit(Op::ReportsDone { ids }).await.map(drop)
+    }
+
+    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error> {
+        let workers = workers.to_vec();
+        self.writer.submit(Op::WorkersSeen { workers }).await.map(drop)
+    }
+
+    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        shared::worker_list(&self.readers, limit).await
+    }
+
+    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.count(Op::ForgetWorkers { before }).await
+    }
+
+    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
+        let (name, owner) = (name.to_owned(), owner.to_owned());
+        match self.writer.submit(Op::Lead { name, owner, ttl }).await? {
+            Reply::Found(leads) => Ok(leads),
+            _ => unreachable!("a candidate is told whether it leads"),
+        }
+    }
+
+    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
+        let (name, owner) = (name.to_owned(), owner.to_owned());
+        self.writer.submit(Op::EndLead { name, owner }).await.map(drop)
+    }
+
+    fn changes(&self) -> Changes {
+        self.announcer.subscribe()
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        let asked = sqlx::query("SELECT 1").execute(&self.readers).await;
+        asked.map(drop).map_err(database("ask the database"))
+    }
 }
 
-/// An event as it is written.
-pub(super) struct EncodedEvent {
-    pub(super) seq: u64,
-    pub(super) at: Timestamp,
-    pub(super) payload: String,
-}
-
-fn encode_events(events: &[EventRecord]) -> Result<Vec<EncodedEvent>, Error> {
-    let encode = |record: &EventRecord| {
-        let payload = serde_json::to_string(&record.event).map_err(|e| unreadable(record.run.to_string(), e.into()))?;
-        Ok(EncodedEvent {
-            seq: record.seq,
-            at: record.at,
-            payload,
-        })
-    };
-    events.iter().map(encode).collect()
+impl SqliteStore {
+    async fn count(&self, op: Op) -> Result<u64, Error> {
+        match self.writer.submit(op).await? {
+            Reply::Count(count) => Ok(count),
+            _ => unreachable!("it is answered by how many there were"),
+        }
+    }
 }
 
 fn run_row(row: &SqliteRow) -> Result<RunRow, Error> {
-    let id: String = row.try_get("id").map_err(|e| unreadable(String::new(), e.into()))?;
+    let id: String = row.try_get("id").map_err(|e| unreadable("", e))?;
     read_run_row(row).map_err(|source| unreadable(id, source))
 }
 
 fn read_run_row(row: &SqliteRow) -> Result<RunRow, Box<dyn std::error::Error + Send + Sync>> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(to_u64);
-    let count = |column: &str| number(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let count = |column: &str| row.try_get::<i64, _>(column).map(to_u32);
     let text = |column: &str| row.try_get::<Option<String>, _>(column);
     let reason = text("reason")?.as_deref().map(serde_json::from_str).transpose()?;
     let finished_at = row
@@ -308,8 +385,11 @@ fn read_run_row(row: &SqliteRow) -> Result<RunRow, Box<dyn std::error::Error + S
             stages_done: count("stages_done")?,
             tasks: count("tasks")?,
             tasks_done: count("tasks_done")?,
+            tasks_waiting: count("tasks_waiting")?,
+            tasks_running: count("tasks_running")?,
         },
         last_seq: number("last_seq")?,
+        dispatched_seq: number("dispatched_seq")?,
         cancel_requested_by: text("cancel_requested_by")?,
         cleaned: row.try_get("cleaned")?,
         owner: text("lease_owner")?,
@@ -317,32 +397,7 @@ fn read_run_row(row: &SqliteRow) -> Result<RunRow, Box<dyn std::error::Error + S
     })
 }
 
-/// An enumeration as it is written: by serde's name of it.
-pub(super) fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("states are words, not {other:?}"),
-    }
-}
-
-fn from_word<T: DeserializeOwned>(word: Option<String>) -> serde_json::Result<Option<T>> {
-    word.map(|word| serde_json::from_value(serde_json::Value::String(word)))
-        .transpose()
-}
-
-pub(super) fn to_i64(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-pub(super) fn to_u64(n: i64) -> u64 {
-    u64::try_from(n).unwrap_or(0)
-}
-
-fn unreadable(run: String, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::Unreadable { run, source }
-}
-
-pub(super) fn database<E>(action: &'static str) -> impl FnOnce(E) -> Error
+fn database<E>(action: &'static str) -> impl FnOnce(E) -> Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

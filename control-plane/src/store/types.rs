@@ -1,0 +1,203 @@
+//! What goes into stores and comes out of them.
+
+use weir_model::{
+    Digest, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot, Timestamp, WorkerId,
+};
+
+/// A request that may be sent again without being done again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// What names the request within its tenant.
+    pub key: String,
+    /// Of the request, to tell it from another one with the same key.
+    pub digest: Digest,
+}
+
+/// What came of the wish to create a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The run is new, and ours.
+    Lease(Lease),
+    /// There was a request with this idempotency key before.
+    Existing {
+        /// The run that it made.
+        run: RunId,
+        /// Whether it was the same request.
+        same_request: bool,
+    },
+}
+
+/// The right to write the log of a run. A takeover raises the epoch, which fences the owner before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// Grows with every owner.
+    pub epoch: u64,
+}
+
+/// What came of an attempt to take a run over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// The run is ours.
+    Lease(Lease),
+    /// Somebody owns it.
+    Held {
+        /// Who, for people.
+        owner: String,
+        /// When the lease runs out if it is not renewed.
+        until: Timestamp,
+    },
+    /// There is no such run, or nothing is left to do for it.
+    Nothing,
+}
+
+/// What the owner of a lease learns when it renews it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Who asked for the run to stop, if anybody did.
+    pub cancel_requested_by: Option<String>,
+}
+
+/// The part of a run's row that follows from its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSummary {
+    /// Where the run is.
+    pub phase: RunPhase,
+    /// How it ended, once it has.
+    pub outcome: Option<RunOutcome>,
+    /// Why it ended so, unless it succeeded.
+    pub reason: Option<Reason>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Its stages, once they are planned.
+    pub stages: u32,
+    /// Stages that are complete.
+    pub stages_done: u32,
+    /// Tasks of the stages that have started.
+    pub tasks: u32,
+    /// Tasks that are done.
+    pub tasks_done: u32,
+    /// Tasks that no worker has begun with, or that must run again.
+    pub tasks_waiting: u32,
+    /// Tasks with an attempt under way.
+    pub tasks_running: u32,
+}
+
+impl RunSummary {
+    /// What a snapshot says.
+    pub fn of(snapshot: &RunSnapshot) -> Self {
+        let stages = &snapshot.stages;
+        let sum = |count: fn(&StageSnapshot) -> u32| stages.iter().map(count).fold(0, u32::saturating_add);
+        let waiting = sum(|stage| stage.tasks.saturating_sub(stage.done).saturating_sub(stage.running));
+        Self {
+            phase: snapshot.phase,
+            outcome: snapshot.outcome,
+            reason: snapshot.reason.clone(),
+            finished_at: snapshot.finished_at,
+            stages: stages.len() as u32,
+            stages_done: sum(|stage| u32::from(stage.phase == StagePhase::Completed)),
+            tasks: sum(|stage| stage.tasks),
+            tasks_done: sum(|stage| stage.done),
+            // A run that is being stopped starts nothing more.
+            tasks_waiting: if snapshot.phase == RunPhase::Running {
+                waiting
+            } else {
+                0
+            },
+            tasks_running: sum(|stage| stage.running),
+        }
+    }
+}
+
+/// The row of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// The run.
+    pub run: RunId,
+    /// The tenant.
+    pub namespace: Namespace,
+    /// The job's name.
+    pub name: String,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// Where it is; the counts may be some hundred milliseconds old.
+    pub summary: RunSummary,
+    /// The place of its latest event.
+    pub last_seq: u64,
+    /// The messages of all tasks that were dispatched up to this event have been sent.
+    pub dispatched_seq: u64,
+    /// Who asked for it to stop, if anybody did.
+    pub cancel_requested_by: Option<String>,
+    /// Whether it is over and its objects have been deleted.
+    pub cleaned: bool,
+    /// Who owns it, unless its lease was released. The lease may have run out.
+    pub owner: Option<String>,
+    /// When the owner's lease runs out.
+    pub owned_until: Timestamp,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only those of this tenant.
+    pub namespace: Option<Namespace>,
+    /// Only those of this job.
+    pub name: Option<String>,
+    /// Only those in this phase.
+    pub phase: Option<RunPhase>,
+    /// Only those that ended so.
+    pub outcome: Option<RunOutcome>,
+}
+
+/// The tasks of all runs that are not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Runs.
+    pub runs: u64,
+    /// Tasks that no worker has begun with.
+    pub waiting: u64,
+    /// Tasks with an attempt under way.
+    pub running: u64,
+}
+
+/// A report that came to a control plane that does not own the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardedReport {
+    /// The run.
+    pub run: RunId,
+    /// The report as it came.
+    pub body: String,
+}
+
+/// A report that another control plane left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxReport {
+    /// What names it in the store.
+    pub id: u64,
+    /// The run.
+    pub run: RunId,
+    /// The report as it came.
+    pub body: String,
+}
+
+/// A worker as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// The worker.
+    pub worker: WorkerId,
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Tasks that it runs at once.
+    pub slots: u32,
+    /// Tasks that it runs now.
+    pub running: u32,
+    /// Whether it takes no more tasks, because it is about to end.
+    pub draining: bool,
+    /// Its version of weir.
+    pub version: String,
+    /// Where it runs, for people: a host, or the ARN of an ECS task.
+    pub host: String,
+}
