@@ -86,8 +86,11 @@ pub(crate) fn run<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.args(arguments);
+    run_command(Command::new(program).args(arguments))
+}
+
+/// Runs a command to its end; what it printed is the error when it fails.
+pub(crate) fn run_command(command: &mut Command) -> Result<(), String> {
     let output = command
         .output()
         .map_err(|error| format!("cannot start {command:?}: {error}"))?;

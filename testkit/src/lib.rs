@@ -5,8 +5,10 @@
 
 mod aws;
 mod cache;
+mod postgres;
 mod proxy;
 mod server;
 
 pub use aws::{Aws, DeadLetters, QueueSpec};
+pub use postgres::Postgres;
 pub use proxy::{Call, Fault, Policy, Proxy};

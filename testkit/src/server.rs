@@ -34,6 +34,7 @@ const PORTS: u32 = 5;
 pub(crate) struct Server {
     guard: Child,
     port: u16,
+    scratch: PathBuf,
 }
 
 impl Server {
@@ -85,7 +86,7 @@ impl Server {
         guard.process_group(0).stdin(Stdio::piped());
         guard.stderr(out.try_clone().expect("files can be cloned")).stdout(out);
         let guard = guard.spawn().expect("there is a shell");
-        let mut server = Self { guard, port };
+        let mut server = Self { guard, port, scratch };
         if server.wait() {
             Ok(server)
         } else {
@@ -107,6 +108,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         false
+    }
+
+    /// The folder that lives as long as it does.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     /// Where it listens.
