@@ -11,6 +11,7 @@ pub mod clock;
 mod memory_queue;
 pub mod output;
 mod queue;
+pub mod s3;
 mod storage;
 pub mod telemetry;
 

@@ -1,0 +1,242 @@
+//! Amazon S3, and what speaks its protocol, as an [`ObjectStore`].
+//!
+//! On aws-sdk-s3, so that it shares credentials, endpoints, connections, limits and traces with the other AWS clients.
+//! Reads and unconditional writes are tried again by the SDK; a body that breaks off is read on from where it broke off,
+//! of the same version of the object. A *conditional* write is only tried again when the answer says that it was not
+//! done: otherwise the second try could meet what the first one wrote, and look like somebody else's.
+
+mod attributes;
+mod delete;
+mod error;
+mod get;
+mod list;
+mod multipart;
+mod put;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::presigning::PresigningConfig;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tokio::sync::OnceCell;
+
+pub use multipart::{MIN_PART_BYTES, OpenUpload, UploadedPart, WriteCondition};
+pub use url::{S3Url, S3UrlError};
+
+use error::Call;
+
+/// The longest time for which S3 signs a URL.
+const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A way into S3: connections and credentials for every bucket. Cheap to clone; one per process.
+#[derive(Clone)]
+pub struct S3 {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: OnceCell<SdkConfig>,
+    path_style: bool,
+    retrying: OnceCell<Client>,
+    single: OnceCell<Client>,
+}
+
+/// Whether calls are tried again below the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tries {
+    Many,
+    One,
+}
+
+impl S3 {
+    /// S3 as `config` says. With `path_style` the bucket is part of the path instead of the host's name, as many
+    /// S3-compatible servers want it.
+    pub fn new(config: SdkConfig, path_style: bool) -> Self {
+        Self::with(OnceCell::new_with(Some(config)), path_style)
+    }
+
+    /// S3 as the environment says, which is looked at when S3 is first used (see [`crate::aws::config`]).
+    pub fn from_environment(path_style: bool) -> Self {
+        Self::with(OnceCell::new(), path_style)
+    }
+
+    fn with(config: OnceCell<SdkConfig>, path_style: bool) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                path_style,
+                retrying: OnceCell::new(),
+                single: OnceCell::new(),
+            }),
+        }
+    }
+
+    /// A bucket, all of it. Whether it exists shows at the first call.
+    pub fn bucket(&self, name: impl Into<Arc<str>>) -> S3Store {
+        S3Store {
+            s3: self.clone(),
+            bucket: name.into(),
+            tries: Tries::Many,
+        }
+    }
+
+    async fn client(&self, tries: Tries) -> &Client {
+        let cell = match tries {
+            Tries::Many => &self.shared.retrying,
+            Tries::One => &self.shared.single,
+        };
+        cell.get_or_init(|| async {
+            let config = self.shared.config.get_or_init(crate::aws::config).await;
+            let mut builder = Builder::from(config)
+                .force_path_style(self.shared.path_style)
+                // Bodies are covered by the signature on their way up and by TLS both ways; checksums on top would have to
+                // be carried through multipart uploads, and some S3-compatible servers refuse them.
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            if tries == Tries::One {
+                builder = builder.retry_config(RetryConfig::disabled());
+            }
+            Client::from_conf(builder.build())
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3")
+            .field("path_style", &self.shared.path_style)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One bucket. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct S3Store {
+    s3: S3,
+    bucket: Arc<str>,
+    tries: Tries,
+}
+
+impl fmt::Display for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}", self.bucket)
+    }
+}
+
+impl S3Store {
+    /// The name of the bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The same bucket, where every call is tried once: for callers that try again themselves.
+    pub fn without_retries(&self) -> Self {
+        Self {
+            tries: Tries::One,
+            ..self.clone()
+        }
+    }
+
+    /// A URL by which anybody may read an object until `ttl` is over, at most seven days.
+    ///
+    /// # Errors
+    /// When there are no credentials to sign with.
+    pub async fn presign_get(&self, path: &Path, ttl: Duration) -> Result<String> {
+        let call = self.call("GetObject", path);
+        let request = self
+            .client()
+            .await
+            .get_object()
+            .bucket(self.bucket())
+            .key(path.as_ref());
+        let signed = request.presigned(presigning(ttl, &call)?).await;
+        Ok(signed.map_err(|error| call.error(error))?.uri().to_owned())
+    }
+
+    /// A URL by which anybody may write an object until `ttl` is over, at most seven days.
+    ///
+    /// # Errors
+    /// When there are no credentials to sign with.
+    pub async fn presign_put(&self, path: &Path, ttl: Duration) -> Result<String> {
+        let call = self.call("PutObject", path);
+        let request = self
+            .client()
+            .await
+            .put_object()
+            .bucket(self.bucket())
+            .key(path.as_ref());
+        let signed = request.presigned(presigning(ttl, &call)?).await;
+        Ok(signed.map_err(|error| call.error(error))?.uri().to_owned())
+    }
+
+    async fn client(&self) -> &Client {
+        self.s3.client(self.tries).await
+    }
+
+    fn call<'a>(&'a self, operation: &'static str, path: &'a Path) -> Call<'a> {
+        Call {
+            operation,
+            bucket: &self.bucket,
+            path: path.as_ref(),
+        }
+    }
+}
+
+fn presigning(ttl: Duration, call: &Call<'_>) -> Result<PresigningConfig> {
+    PresigningConfig::expires_in(ttl.min(MAX_PRESIGN)).map_err(|error| call.refused(error.to_string()))
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.put(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let upload = self.start_upload(path, options).await?;
+        Ok(Box::new(upload))
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        match options.head {
+            true => self.head(path, options).await,
+            false => self.get(path, options).await,
+        }
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.delete_all(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_from(prefix, None)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_from(prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.list_folder(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        match options.mode {
+            CopyMode::Overwrite => self.copy(from, to).await,
+            CopyMode::Create => self.copy_if_absent(from, to).await,
+        }
+    }
+}
