@@ -1,19 +1,19 @@
 //! The handle.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
-use weir_model::machine::{Effect, Input, RunState, decide};
+use weir_model::machine::{Input, RunState};
 use weir_model::{EventRecord, RunId, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput};
 use weir_platform::{Queue, Storage, clock};
 
-use crate::driver::{self, Start};
+use crate::admission::Submitted;
+use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Acquired, Created, RunFilter, RunRow, Store};
-use crate::{Error, Options, Planner, leases, reports};
+use crate::store::{Backlog, Idempotency, RunFilter, RunRow, Store, WorkerRow};
+use crate::{Error, Options, Planner, admission, inbox, leases, listen, receipts, reports, takeover};
 
 /// What a control plane works with.
 #[derive(Clone)]
@@ -48,75 +48,68 @@ pub struct RunResult {
 }
 
 impl ControlPlane {
-    /// Starts a control plane. It drives the runs that are submitted to it, and those that it is told to resume.
+    /// Starts a control plane. It drives the runs that are submitted to it, those that it is told to resume, and, when
+    /// its options say so, those that nobody drives.
     pub fn start(options: Options, environment: Environment) -> Self {
         let owner = options
             .owner
             .clone()
             .unwrap_or_else(|| format!("process {} ({})", std::process::id(), clock::new_worker_id()));
-        let Environment {
-            store,
-            tasks,
-            reports: report_queue,
-            storage,
-            planner,
-        } = environment;
-        let shared = Arc::new(Shared::new(
-            options,
-            owner,
-            store,
-            tasks,
-            report_queue,
-            storage,
-            planner,
-        ));
+        let (receipts, handled) = Receipts::new();
+        let shared = Arc::new(Shared::new(options, owner, environment, receipts));
+        shared.spawn(receipts::put_away(shared.clone(), handled));
         shared.spawn(reports::route(shared.clone()));
+        shared.spawn(inbox::take(shared.clone()));
+        shared.spawn(listen::listen(shared.clone()));
         shared.spawn(leases::renew(shared.clone()));
+        shared.spawn(leases::give_up_expired(shared.clone()));
+        if shared.options.takes_over {
+            shared.spawn(takeover::sweep(shared.clone()));
+        }
         let kill = Arc::new(shared.kill.clone().drop_guard());
         Self { shared, _kill: kill }
     }
 
     /// Accepts a submission; the run is in the store when this returns.
     pub async fn submit(&self, submission: Submission) -> Result<RunId, Error> {
-        validate(&submission)?;
-        self.check_room()?;
-        let shared = &self.shared;
-        let run = clock::new_run_id();
-        let asked = Instant::now();
-        let (mut state, now) = (RunState::new(run), clock::now());
-        let decision = decide(&state, &Input::Submit(Box::new(submission)), now);
-        let events = driver::fold(&mut state, decision.events, now);
-        let submission = state.submission().ok_or_else(|| Error::Invalid {
-            message: "it was not accepted".into(),
-        })?;
-        let created = shared
-            .store
-            .run_create(run, submission, &events, &shared.owner, shared.options.lease(), None)
-            .await?;
-        let lease = match created {
-            Created::Lease(lease) => lease,
-            Created::Existing { run, .. } => return Ok(run),
-        };
-        let start = Start {
-            state,
-            lease,
-            owned_since: asked,
-            inputs: Vec::new(),
-            effects: decision.effects,
-        };
-        driver::spawn(shared, start);
-        Ok(run)
+        let submitted = admission::submit(&self.shared, submission, None).await?;
+        Ok(submitted.run)
+    }
+
+    /// As [`submit`](Self::submit), once for all requests with the same key. When this control plane has no room for
+    /// the run and others may take it, it is queued.
+    pub async fn submit_once(
+        &self,
+        submission: Submission,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Submitted, Error> {
+        admission::submit(&self.shared, submission, idempotency).await
+    }
+
+    /// Submits again what a run was, once that is over; `by` says who asks, for people.
+    pub async fn retry(
+        &self,
+        run: RunId,
+        by: Option<String>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Submitted, Error> {
+        admission::retry(&self.shared, run, by, idempotency).await
     }
 
     /// Follows a run. The receiver is closed when the run is over, or when another control plane has taken it; of a
     /// run that is not driven by this one it shows the present only.
     pub async fn watch(&self, run: RunId) -> Result<watch::Receiver<Arc<RunSnapshot>>, Error> {
-        let driven = self.shared.runs().get(&run).map(|driven| driven.snapshot.clone());
-        if let Some(receiver) = driven {
+        if let Some(receiver) = self.watch_driven(run) {
             return Ok(receiver);
         }
         let state = self.replayed(run).await?;
         Ok(watch::channel(Arc::new(state.snapshot())).1)
+    }
+
+    /// Follows a run that this control plane drives; `None` when it does not. The receiver is closed when the run is
+    /// over, or when another control plane has taken it.
+    pub fn watch_driven(&self, run: RunId) -> Option<watch::Receiver<Arc<RunSnapshot>>> {
+        self.shared.runs().get(&run).map(|driven| driven.snapshot.clone())
     }
 
     /// Asks for a run to stop; `by` says who asks, for people. A run whose commit has begun goes on.
@@ -141,52 +134,20 @@ impl ControlPlane {
     /// Drives a run that nobody drives, from where its log ends. Waits for the lease of its last owner to run out,
     /// when that has crashed, and fails with [`Error::Owned`] when it is renewed instead.
     pub async fn resume(&self, run: RunId) -> Result<(), Error> {
-        let shared = &self.shared;
-        if shared.runs().contains_key(&run) {
+        if self.shared.runs().contains_key(&run) {
             return Ok(());
         }
-        self.check_room()?;
-        let mut waited_for = None;
-        let (lease, asked) = loop {
-            let asked = Instant::now();
-            let ttl = shared.options.lease();
-            match shared.store.lease_acquire(run, &shared.owner, ttl).await? {
-                Acquired::Lease(lease) => break (lease, asked),
-                Acquired::Nothing => return Err(self.absent(run).await?),
-                Acquired::Held { owner, until } if waited_for.is_some_and(|known| until > known) => {
-                    return Err(Error::Owned { run, owner, until });
-                }
-                Acquired::Held { until, .. } => {
-                    waited_for = Some(until);
-                    let left = until.ms_since(clock::now()).saturating_add(1);
-                    tokio::time::sleep(Duration::from_millis(left)).await;
-                }
-            }
-        };
-        let (state, row) = tokio::try_join!(replay(&*shared.store, run), shared.store.run_get(run))?;
-        let (Some(state), Some(row)) = (state, row) else {
-            return Err(Error::NotFound { run });
-        };
-        let mut inputs = Vec::new();
-        let mut effects = Vec::new();
-        if state.is_finished() {
-            effects.push(Effect::Cleanup);
-        } else {
-            inputs.push(Input::Takeover {
-                queue_lost: shared.options.queue_in_process,
-                sent_through: u64::MAX,
-            });
-            inputs.extend(row.cancel_requested_by.map(|by| Input::Cancel { by }));
-        }
-        let start = Start {
-            state,
-            lease,
-            owned_since: asked,
-            inputs,
-            effects,
-        };
-        driver::spawn(shared, start);
-        Ok(())
+        takeover::resume(&self.shared, run).await
+    }
+
+    /// The tasks of all runs that are not over, whoever drives them.
+    pub async fn backlog(&self) -> Result<Backlog, Error> {
+        Ok(self.shared.store.backlog().await?)
+    }
+
+    /// The workers that were seen last, at most `limit`.
+    pub async fn workers(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        Ok(self.shared.store.worker_list(limit).await?)
     }
 
     /// The result of a run, if it has a result stage that is complete.
@@ -235,6 +196,13 @@ impl ControlPlane {
         if tokio::time::timeout(bound, drained).await.is_err() {
             tracing::warn!("some runs could not be given back; others can resume them when their leases run out");
         }
+        let flushed = self.shared.receipts.flush();
+        if tokio::time::timeout(self.shared.options.grace(), flushed)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some reports could not be deleted; they will come again, and change nothing");
+        }
         self.shared.kill.cancel();
         self.shared.tasks_of_this.close();
         self.shared.tasks_of_this.wait().await;
@@ -242,17 +210,6 @@ impl ControlPlane {
 
     fn any_mailbox(&self) -> Option<tokio::sync::mpsc::Sender<Mail>> {
         self.shared.runs().values().next().map(|driven| driven.mailbox.clone())
-    }
-
-    fn check_room(&self) -> Result<(), Error> {
-        let limit = self.shared.options.max_runs;
-        if self.shared.stop.is_cancelled() {
-            Err(Error::ShuttingDown)
-        } else if self.shared.runs().len() >= limit {
-            Err(Error::Busy { limit })
-        } else {
-            Ok(())
-        }
     }
 
     async fn replayed(&self, run: RunId) -> Result<RunState, Error> {
@@ -267,26 +224,4 @@ impl ControlPlane {
             None => Error::NotFound { run },
         })
     }
-}
-
-fn validate(submission: &Submission) -> Result<(), Error> {
-    let invalid = |message: &str| {
-        Err(Error::Invalid {
-            message: message.to_owned(),
-        })
-    };
-    let settings = &submission.settings;
-    if submission.name.trim().is_empty() || submission.name.len() > 200 {
-        return invalid("its name must have 1 to 200 bytes");
-    }
-    if !(1..=100_000).contains(&settings.target_partitions) {
-        return invalid("`target_partitions` must lie between 1 and 100000");
-    }
-    if !(1..=100).contains(&settings.retry.max_attempts) {
-        return invalid("`retry.max_attempts` must lie between 1 and 100");
-    }
-    if settings.attempt_timeout_ms < 100 {
-        return invalid("`attempt_timeout_ms` must be at least 100");
-    }
-    Ok(())
 }

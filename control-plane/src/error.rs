@@ -19,6 +19,24 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
+    /// There are too many runs that wait for room.
+    #[error("{limit} runs wait already; try again later, or start more control planes")]
+    TooManyQueued {
+        /// The bound.
+        limit: usize,
+    },
+    /// The idempotency key was used for another request before.
+    #[error("the idempotency key was used for another request before, which made run {run}; choose a new key")]
+    IdempotencyKeyReused {
+        /// The run of that request.
+        run: RunId,
+    },
+    /// The run is not over.
+    #[error("run {run} is not over; wait for its end, or cancel it first")]
+    Unfinished {
+        /// The run.
+        run: RunId,
+    },
     /// There is no such run.
     #[error("there is no run {run}")]
     NotFound {

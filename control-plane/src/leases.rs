@@ -1,13 +1,18 @@
 //! Keeping what is owned.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_model::RunId;
 use weir_model::machine::Input;
 
 use crate::shared::{Mail, Shared};
 use crate::store::{Lease, Renewal};
+
+/// The shortest sleep between two looks at what has expired.
+const MIN_SLEEP: Duration = Duration::from_millis(5);
+/// The wait before the store is asked again whether a lease is ours.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Renews the leases of all driven runs for as long as the control plane lives.
 pub(crate) async fn renew(shared: Arc<Shared>) {
@@ -28,7 +33,42 @@ pub(crate) async fn renew(shared: Arc<Shared>) {
             }
             Err(_) => tracing::warn!("the store does not answer in time to renew leases"),
         }
-        give_up_expired(&shared);
+    }
+}
+
+/// Ends, at once, what is done for runs whose lease may be another's by now. The store fences appends anyway; this ends
+/// effects.
+pub(crate) async fn give_up_expired(shared: Arc<Shared>) {
+    let lease = shared.options.lease();
+    loop {
+        // Runs may come meanwhile whose lease began a moment before.
+        let mut next = lease / 4;
+        for driven in shared.runs().values() {
+            let left = lease.saturating_sub(driven.renewed.elapsed());
+            if left.is_zero() {
+                driven.lost.cancel();
+            } else {
+                next = next.min(left);
+            }
+        }
+        tokio::time::sleep(next.max(MIN_SLEEP)).await;
+    }
+}
+
+/// Asks the store whether a run is still ours, for what must not be begun late: a process may have slept for longer
+/// than its lease, and not know. Waits while the store cannot be asked.
+pub(crate) async fn confirm(shared: &Shared, lease: &Lease) -> bool {
+    loop {
+        let call = shared
+            .store
+            .lease_renew(std::slice::from_ref(lease), shared.options.lease());
+        match call.await {
+            Ok(renewals) => return matches!(renewals[..], [Some(_)]),
+            Err(error) => {
+                tracing::warn!(run = %lease.run, error = &error as &dyn std::error::Error, "cannot confirm a lease");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
 }
 
@@ -45,16 +85,6 @@ fn settle(shared: &Shared, asked: Instant, renewals: impl Iterator<Item = (RunId
                     let _ = driven.mailbox.try_send(Mail::Input(Input::Cancel { by }));
                 }
             }
-        }
-    }
-}
-
-/// Stops driving runs whose lease may be another's by now. The store fences appends anyway; this ends effects.
-fn give_up_expired(shared: &Shared) {
-    let lease = shared.options.lease();
-    for driven in shared.runs().values() {
-        if driven.renewed.elapsed() >= lease {
-            driven.lost.cancel();
         }
     }
 }

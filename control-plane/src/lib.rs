@@ -12,17 +12,24 @@
 //! again. `reports` fills the mailboxes from the report queue, `leases` renews what is owned. `store` puts the writes
 //! of all actors that wait into one transaction.
 
+mod admission;
 mod control_plane;
 mod driver;
 mod error;
+mod inbox;
 mod leases;
+mod listen;
 mod options;
 mod planner;
+mod random;
+mod receipts;
 mod replay;
 mod reports;
 mod shared;
 pub mod store;
+mod takeover;
 
+pub use admission::Submitted;
 pub use control_plane::{ControlPlane, Environment, RunResult};
 pub use error::Error;
 pub use options::Options;

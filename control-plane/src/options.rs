@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Who owns the leases, for people; made up from the process when it is not given.
+    /// Who owns the leases, for people too; no two processes may have the same. Made up when it is not given.
     pub owner: Option<String>,
     /// How long a run stays owned without being renewed, in milliseconds: for so long a crash may go unnoticed, unless
     /// the store can tell that the process is dead. Longer than any transaction takes.
     pub lease_ms: u64,
     /// Runs that one control plane drives at once.
     pub max_runs: usize,
+    /// Runs that wait for a control plane that has room, over all of them; further submissions are refused.
+    pub max_queued_runs: usize,
+    /// Whether runs that nobody drives are taken over: those of others that died, and those that wait for room. Not
+    /// where several people share one store, each for runs of their own.
+    pub takes_over: bool,
     /// Effects that are under way at once, over all runs, besides planning.
     pub concurrent_effects: usize,
     /// How long a stop waits for attempts to end, and a shutdown for clean-up, in milliseconds.
@@ -31,6 +36,8 @@ impl Default for Options {
             owner: None,
             lease_ms: 15_000,
             max_runs: 1_000,
+            max_queued_runs: 10_000,
+            takes_over: false,
             concurrent_effects: 64,
             grace_ms: 5_000,
             snapshot_ms: 50,
@@ -40,6 +47,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The defaults of a service: several control planes over one store and queues that outlive them.
+    pub fn service() -> Self {
+        Self {
+            lease_ms: 5_000,
+            takes_over: true,
+            queue_in_process: false,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms.max(10))
     }

@@ -1,4 +1,7 @@
-//! From the report queue into the mailboxes of the runs.
+//! From the report queue into the mailboxes of the runs, or to the control planes that own them.
+//!
+//! All control planes share one report queue, so that half of what one of two receives is for the other: it goes
+//! through the store, in one call for a batch, and is deleted from the queue once it is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +10,9 @@ use tokio::sync::mpsc;
 use weir_model::TaskReport;
 use weir_platform::{Delivery, Receipt};
 
-use crate::shared::{Mail, Shared};
+use crate::receipts::Origin;
+use crate::shared::{Mail, Runs, Shared};
+use crate::store::ForwardedReport;
 
 /// Reports taken at once.
 const BATCH: usize = 1_000;
@@ -17,10 +22,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const VISIBILITY: Duration = Duration::from_secs(60);
 /// How long a report waits when its driver is behind.
 const BEHIND: Duration = Duration::from_millis(100);
-/// How long a report waits for the owner of its run, when that is another control plane or none.
-const NOT_OURS: Duration = Duration::from_secs(1);
-/// Deliveries after which a report of a run that nobody owns is given up.
-const MAX_RECEIVES: u32 = 10;
+/// How long a report waits that could not be left for its owner.
+const NOT_FORWARDED: Duration = Duration::from_secs(1);
 /// The wait after an error of the queue.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -49,61 +52,66 @@ pub(crate) async fn route(shared: Arc<Shared>) {
 /// Reports that no driver took.
 #[derive(Default)]
 struct Sorted {
-    useless: Vec<Receipt>,
+    useless: Vec<Origin>,
     behind: Vec<Receipt>,
-    not_ours: Vec<Receipt>,
+    /// Of runs that this control plane does not drive.
+    others: Vec<(ForwardedReport, Receipt)>,
 }
 
 impl Sorted {
-    fn deliver(
-        &mut self,
-        runs: &std::collections::HashMap<weir_model::RunId, crate::shared::Driven>,
-        delivery: Delivery,
-    ) {
-        let receipt = delivery.receipt;
-        let report: Box<TaskReport> = match serde_json::from_str(&delivery.body) {
+    fn deliver(&mut self, runs: &Runs, delivery: Delivery) {
+        let (receipt, body) = (delivery.receipt, delivery.body);
+        let report: Box<TaskReport> = match serde_json::from_str(&body) {
             Ok(report) => Box::new(report),
             Err(error) => {
                 tracing::error!(%error, "dropped a report that cannot be read");
-                return self.useless.push(receipt);
+                return self.useless.push(Origin::Queue(receipt));
             }
         };
-        match runs.get(&report.run) {
-            None if delivery.receive_count >= MAX_RECEIVES => self.useless.push(receipt),
-            None => self.not_ours.push(receipt),
-            Some(driven) => match driven.mailbox.try_send(Mail::Report { report, receipt }) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(Mail::Report { receipt, .. })) => self.behind.push(receipt),
-                Err(mpsc::error::TrySendError::Closed(Mail::Report { receipt, .. })) => self.not_ours.push(receipt),
-                Err(_) => unreachable!("what was sent is a report"),
-            },
+        let run = report.run;
+        let Some(driven) = runs.get(&run) else {
+            return self.others.push((ForwardedReport { run, body }, receipt));
+        };
+        let origin = Origin::Queue(receipt);
+        match driven.mailbox.try_send(Mail::Report { report, origin }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(mail)) => self.behind.extend(mail.into_receipt()),
+            Err(mpsc::error::TrySendError::Closed(mail)) => {
+                // Whoever drives it next gets it from the store; when the run is over, nobody does.
+                let receipt = mail.into_receipt();
+                self.others
+                    .extend(receipt.map(|receipt| (ForwardedReport { run, body }, receipt)));
+            }
         }
     }
 
     async fn settle(self, shared: &Shared) {
-        let queue = &shared.reports;
-        let give_back = async |receipts: Vec<Receipt>, after| match receipts.is_empty() {
-            true => Ok(()),
-            false => queue.extend(receipts, after).await,
-        };
-        let settled = async {
-            delete(shared, self.useless).await;
-            give_back(self.behind, BEHIND).await?;
-            give_back(self.not_ours, NOT_OURS).await
-        };
-        if let Err(error) = settled.await {
-            // They come back by themselves when their visibility timeout is over.
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot give reports back");
+        shared.receipts.handled(self.useless).await;
+        give_back(shared, self.behind, BEHIND).await;
+        if self.others.is_empty() {
+            return;
+        }
+        let (reports, receipts): (Vec<_>, Vec<_>) = self.others.into_iter().unzip();
+        match shared.store.reports_forward(&reports).await {
+            Ok(()) => {
+                let origins = receipts.into_iter().map(Origin::Queue).collect();
+                shared.receipts.handled(origins).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot forward reports");
+                give_back(shared, receipts, NOT_FORWARDED).await;
+            }
         }
     }
 }
 
-/// Deletes reports that were handled. One that comes back nevertheless changes nothing.
-pub(crate) async fn delete(shared: &Shared, receipts: Vec<Receipt>) {
+/// Gives reports back to the queue, for whoever receives them next.
+pub(crate) async fn give_back(shared: &Shared, receipts: Vec<Receipt>, after: Duration) {
     if receipts.is_empty() {
         return;
     }
-    if let Err(error) = shared.reports.delete(receipts).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot delete reports");
+    if let Err(error) = shared.reports.extend(receipts, after).await {
+        // They come back by themselves when their visibility timeout is over.
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot give reports back");
     }
 }

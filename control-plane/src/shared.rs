@@ -4,15 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_model::machine::Input;
 use weir_model::{RunId, RunSnapshot, TaskReport};
 use weir_platform::{Queue, Receipt, Storage};
 
+use crate::admission::Queued;
+use crate::inbox::Inbox;
+use crate::receipts::{Origin, Receipts};
 use crate::store::{Lease, Store};
-use crate::{Options, Planner};
+use crate::{Environment, Options, Planner};
+
+/// The runs that this process drives.
+pub(crate) type Runs = HashMap<RunId, Driven>;
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -22,6 +28,15 @@ pub(crate) struct Shared {
     pub(crate) reports: Arc<dyn Queue>,
     pub(crate) storage: Storage,
     pub(crate) planner: Arc<dyn Planner>,
+    /// Reports that were handled go here.
+    pub(crate) receipts: Receipts,
+    /// Reports that others received.
+    pub(crate) inbox: Inbox,
+    /// Bounds the runs that are driven.
+    pub(crate) rooms: Arc<Semaphore>,
+    pub(crate) queued: Queued,
+    /// Wakes the sweep for runs that nobody drives.
+    pub(crate) sweep: Notify,
     /// Bounds the effects that are under way.
     pub(crate) effects: Semaphore,
     /// Ends the drivers, which give their runs back.
@@ -29,7 +44,7 @@ pub(crate) struct Shared {
     /// Ends everything at once; cancelled when the last handle is dropped.
     pub(crate) kill: CancellationToken,
     pub(crate) tasks_of_this: TaskTracker,
-    runs: Mutex<HashMap<RunId, Driven>>,
+    runs: Mutex<Runs>,
 }
 
 /// A run that this process drives.
@@ -45,21 +60,38 @@ pub(crate) struct Driven {
 
 /// What a driver is told.
 pub(crate) enum Mail {
-    Report { report: Box<TaskReport>, receipt: Receipt },
+    Report { report: Box<TaskReport>, origin: Origin },
     Input(Input),
 }
 
+impl Mail {
+    /// The receipt of a report from the queue.
+    pub(crate) fn into_receipt(self) -> Option<Receipt> {
+        match self {
+            Self::Report {
+                origin: Origin::Queue(receipt),
+                ..
+            } => Some(receipt),
+            _ => None,
+        }
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(
-        options: Options,
-        owner: String,
-        store: Arc<dyn Store>,
-        tasks: Arc<dyn Queue>,
-        reports: Arc<dyn Queue>,
-        storage: Storage,
-        planner: Arc<dyn Planner>,
-    ) -> Self {
+    pub(crate) fn new(options: Options, owner: String, environment: Environment, receipts: Receipts) -> Self {
+        let Environment {
+            store,
+            tasks,
+            reports,
+            storage,
+            planner,
+        } = environment;
         Self {
+            receipts,
+            queued: Queued::default(),
+            rooms: Arc::new(Semaphore::new(options.max_runs.clamp(1, Semaphore::MAX_PERMITS))),
+            inbox: Inbox::default(),
+            sweep: Notify::new(),
             effects: Semaphore::new(options.concurrent_effects.max(1)),
             options,
             owner,
@@ -76,7 +108,7 @@ impl Shared {
     }
 
     /// The runs that this process drives. Not to be held across an await.
-    pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Driven>> {
+    pub(crate) fn runs(&self) -> MutexGuard<'_, Runs> {
         // The map is changed by single insertions and removals.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,9 @@ use weir_platform::output::{self, SinkOutput};
 use weir_platform::{QueueError, SendMessage, StorageError, clock};
 
 use super::Driver;
+use super::outbox::Sending;
 use super::retry::{Backoff, retry};
+use crate::leases;
 use crate::shared::Shared;
 
 /// Task messages in one call of the queue.
@@ -27,6 +29,8 @@ const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 pub(super) enum Outcome {
     /// Nothing that the machine has to know.
     Done,
+    /// Task messages were sent.
+    Sent(Sending),
     /// An answer.
     Input(Box<Input>),
     /// The objects of the finished run are deleted, and the store knows.
@@ -66,8 +70,12 @@ impl Driver {
             }
         }
         if !dispatches.is_empty() {
-            let shared = self.shared.clone();
-            self.start(|_| Outcome::Done, send(shared, dispatches));
+            let (shared, sending) = (self.shared.clone(), self.outbox.begin());
+            // After a panic the cursor stays where it is.
+            self.start(|_| Outcome::Done, async move {
+                send(shared, dispatches).await;
+                Outcome::Sent(sending)
+            });
         }
     }
 
@@ -157,8 +165,13 @@ impl Driver {
 
     fn commit(&mut self) {
         let (run, outputs) = (self.run, self.sink_outputs());
+        let (shared, lease, lost) = (self.shared.clone(), self.lease.clone(), self.lost.clone());
         let failed = |failure| Outcome::input(Input::CommitFailed(failure));
         self.start_bounded(failed, async move {
+            if !leases::confirm(&shared, &lease).await {
+                lost.cancel();
+                return Outcome::Done;
+            }
             let commit = || output::commit(run, outputs.clone());
             match retry!("commit the outputs", output::Error::is_transient, commit()) {
                 Ok(manifests) => Outcome::input(Input::Committed(manifests)),
@@ -258,7 +271,7 @@ impl Driver {
 
 /// Sends task messages, waiting for room as long as the run is driven. What cannot be sent for another reason is
 /// missed and sent again by the machine.
-async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) -> Outcome {
+async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) {
     let passing = |error: &QueueError| !matches!(error, QueueError::Full { .. });
     for batch in dispatches.chunks(SEND_BATCH) {
         let mut room = Backoff::new();
@@ -274,7 +287,6 @@ async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) -> Outcome {
             }
         }
     }
-    Outcome::Done
 }
 
 fn message((message, not_before): &Dispatch) -> SendMessage {

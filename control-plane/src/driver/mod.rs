@@ -1,23 +1,26 @@
 //! The actor that drives one run.
 
 mod effects;
+mod outbox;
 mod retry;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_model::machine::{Effect, Input, RunState, apply, decide};
 use weir_model::{Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp};
-use weir_platform::{Receipt, clock};
+use weir_platform::clock;
 
+use crate::receipts::{self, Origin};
 use crate::reports;
 use crate::shared::{Driven, Mail, Shared};
 use crate::store::{Lease, RunSummary};
 use effects::Outcome;
+use outbox::Outbox;
 
 /// Reports that wait for a driver; more are given back to the queue.
 const MAILBOX: usize = 8_192;
@@ -42,6 +45,9 @@ pub(crate) struct Start {
     pub(crate) inputs: Vec<Input>,
     /// To be carried out first: they follow from what is in the log already.
     pub(crate) effects: Vec<Effect>,
+    /// The place in the log up to which task messages are known to have been sent.
+    pub(crate) sent_through: u64,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// Gives events their places in the log and folds them into the state.
@@ -89,7 +95,8 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
         lease: start.lease,
         lost,
         mail,
-        receipts: Vec::new(),
+        handled: Vec::new(),
+        outbox: Outbox::new(start.sent_through),
         effects: JoinSet::new(),
         executions: HashSet::new(),
         executions_left: watch::Sender::new(0),
@@ -107,6 +114,8 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
     let registration = Registration {
         shared: shared.clone(),
         run,
+        epoch: driver.lease.epoch,
+        room: Some(start.room),
     };
     shared.spawn(async move {
         driver.run(start.inputs, start.effects, registration).await;
@@ -117,11 +126,24 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
 struct Registration {
     shared: Arc<Shared>,
     run: RunId,
+    epoch: u64,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.runs().remove(&self.run);
+        {
+            let mut runs = self.shared.runs();
+            // This process may have taken the run over from itself.
+            if runs
+                .get(&self.run)
+                .is_some_and(|driven| driven.lease.epoch == self.epoch)
+            {
+                runs.remove(&self.run);
+            }
+        }
+        drop(self.room.take());
+        self.shared.sweep.notify_one();
     }
 }
 
@@ -132,8 +154,9 @@ struct Driver {
     lease: Lease,
     lost: CancellationToken,
     mail: mpsc::Receiver<Mail>,
-    /// Of the reports whose consequences are not in the log yet.
-    receipts: Vec<Receipt>,
+    /// The reports whose consequences are not in the log yet.
+    handled: Vec<Origin>,
+    outbox: Outbox,
     /// Effects that are under way; dropped with the driver, which aborts them.
     effects: JoinSet<Outcome>,
     /// Executions that were heard of and have not ended.
@@ -209,9 +232,9 @@ impl Driver {
                     for mail in mail.drain(..) {
                         match mail {
                             Mail::Input(input) => inputs.push(input),
-                            Mail::Report { report, receipt } => {
+                            Mail::Report { report, origin } => {
                                 inputs.push(Input::Report(report));
-                                self.receipts.push(receipt);
+                                self.handled.push(origin);
                             }
                         }
                     }
@@ -273,10 +296,11 @@ impl Driver {
             }
         }
         self.perform(effects);
+        self.outbox.begun(self.state.next_seq() - 1);
         if let Some(snapshot) = snapshot {
             self.view.show(snapshot);
         }
-        reports::delete(&self.shared, std::mem::take(&mut self.receipts)).await;
+        self.shared.receipts.handled(std::mem::take(&mut self.handled)).await;
         Ok(())
     }
 
@@ -284,8 +308,12 @@ impl Driver {
     /// the lease may have run out.
     async fn append(&mut self, records: &[EventRecord], summary: Option<&RunSummary>) -> Result<(), Exit> {
         let mut backoff = retry::Backoff::new();
+        let sent_through = Some(self.outbox.cursor());
         loop {
-            let call = self.shared.store.run_append(&self.lease, records, summary, None);
+            let call = self
+                .shared
+                .store
+                .run_append(&self.lease, records, summary, sent_through);
             match self.lost.run_until_cancelled(call).await {
                 None => return Err(Exit::Lost),
                 Some(Ok(())) => return Ok(()),
@@ -306,6 +334,11 @@ impl Driver {
     fn take_outcome(&mut self, outcome: Outcome, inputs: &mut Vec<Input>) {
         match outcome {
             Outcome::Done => {}
+            Outcome::Sent(sending) => {
+                self.outbox.end(sending);
+                // Also when nothing else happens for a while, the store is to know.
+                self.view.row_stale |= !self.state.is_finished();
+            }
             Outcome::Input(input) => inputs.push(*input),
             Outcome::Cleaned => self.cleaned = true,
         }
@@ -328,15 +361,16 @@ impl Driver {
     /// Leaves the reports that were not handled to the next owner.
     async fn give_reports_back(&mut self) {
         self.mail.close();
-        let mut receipts = std::mem::take(&mut self.receipts);
+        let mut origins = std::mem::take(&mut self.handled);
         while let Ok(mail) = self.mail.try_recv() {
-            if let Mail::Report { receipt, .. } = mail {
-                receipts.push(receipt);
+            if let Mail::Report { origin, .. } = mail {
+                origins.push(origin);
             }
         }
-        if let Err(error) = self.shared.reports.extend(receipts, Duration::ZERO).await {
-            tracing::debug!(run = %self.run, error = &error as &dyn std::error::Error, "cannot give reports back");
-        }
+        let (mut receipts, mut ids) = (Vec::new(), Vec::new());
+        receipts::split(origins, &mut receipts, &mut ids);
+        self.shared.inbox.put_back(&ids);
+        reports::give_back(&self.shared, receipts, Duration::ZERO).await;
     }
 
     fn note_execution(&mut self, report: &TaskReport) {

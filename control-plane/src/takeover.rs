@@ -1,0 +1,216 @@
+//! Taking runs over that nobody drives: their owner died or gave them back, or there was no room for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use weir_model::RunId;
+use weir_model::machine::{Effect, Input};
+use weir_platform::clock;
+
+use crate::driver::{self, Start};
+use crate::replay::replay;
+use crate::shared::Shared;
+use crate::store::{self, Acquired, Lease};
+use crate::{Error, admission, random};
+
+/// Runs that one sweep takes at most; the rest is for the next one, or for others.
+const PER_SWEEP: usize = 16;
+/// Runs that are taken at once.
+const AT_ONCE: usize = 4;
+/// The shortest time between two sweeps.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a run is left alone that could not be taken over, so that it does not keep others from it.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// Runs that are left alone at most.
+const MAX_LEFT_ALONE: usize = 1_000;
+
+/// Takes a lease and drives its run from where its log ends. Says in which way it is not to be had, otherwise.
+async fn take_over(shared: &Arc<Shared>, run: RunId, room: OwnedSemaphorePermit) -> Result<Acquired, Error> {
+    let owned_since = Instant::now();
+    let ttl = shared.options.lease();
+    let lease = match shared.store.lease_acquire(run, &shared.owner, ttl).await? {
+        Acquired::Lease(lease) => lease,
+        refused => return Ok(refused),
+    };
+    if let Err(error) = drive(shared, lease.clone(), owned_since, room).await {
+        // Not to be waited for by whoever can do better.
+        if let Err(error) = shared.store.lease_release(&lease).await {
+            tracing::debug!(%run, error = &error as &dyn std::error::Error, "cannot give a run back");
+        }
+        return Err(error);
+    }
+    Ok(Acquired::Lease(lease))
+}
+
+async fn drive(
+    shared: &Arc<Shared>,
+    lease: Lease,
+    owned_since: Instant,
+    room: OwnedSemaphorePermit,
+) -> Result<(), Error> {
+    let run = lease.run;
+    let (state, row) = tokio::try_join!(replay(&*shared.store, run), shared.store.run_get(run))?;
+    let (Some(state), Some(row)) = (state, row) else {
+        return Err(Error::NotFound { run });
+    };
+    let (mut inputs, mut effects) = (Vec::new(), Vec::new());
+    if state.is_finished() {
+        effects.push(Effect::Cleanup);
+    } else {
+        inputs.push(Input::Takeover {
+            queue_lost: shared.options.queue_in_process,
+            sent_through: row.dispatched_seq,
+        });
+        inputs.extend(row.cancel_requested_by.map(|by| Input::Cancel { by }));
+    }
+    let start = Start {
+        state,
+        lease,
+        owned_since,
+        inputs,
+        effects,
+        sent_through: row.dispatched_seq,
+        room,
+    };
+    driver::spawn(shared, start);
+    // Reports may have been left for whoever owns the run next.
+    shared.inbox.wake();
+    Ok(())
+}
+
+/// Looks for runs that nobody drives, for as long as the control plane takes any.
+///
+/// Every control plane looks about five times in a lease's time, each at times of its own, takes half of what there
+/// is, and looks again a moment later when it left something: so the runs of one that died go to all the others, and
+/// those that have room for more runs take more.
+pub(crate) async fn sweep(shared: Arc<Shared>) {
+    let mut left_alone = LeftAlone::default();
+    let mut again = false;
+    loop {
+        let wait = match again {
+            true => random::around(PAUSE),
+            false => random::around(shared.options.lease() / 5),
+        };
+        let woken = async {
+            tokio::time::sleep(random::around(PAUSE)).await;
+            shared.sweep.notified().await;
+        };
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+            () = woken => {}
+        }
+        again = match sweep_once(&shared, &mut left_alone).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for runs that nobody drives"
+                );
+                false
+            }
+        };
+    }
+}
+
+/// Takes some of the runs that nobody drives; says whether there may be more for this control plane.
+async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<bool, store::Error> {
+    let rooms = shared.rooms.available_permits();
+    left_alone.forget_old();
+    let limit = 2 * PER_SWEEP + left_alone.runs.len();
+    let rows = shared
+        .store
+        .runs_expired(u32::try_from(limit).unwrap_or(u32::MAX))
+        .await?;
+    let mut queued = rows.iter().filter(|row| admission::is_queued(row)).count();
+    let mut found: Vec<RunId> = rows
+        .iter()
+        .map(|row| row.run)
+        .filter(|run| !left_alone.runs.contains_key(run) && !shared.runs().contains_key(run))
+        .collect();
+    let share = found.len().div_ceil(2).min(PER_SWEEP).min(rooms);
+    let more = found.len() > share && rooms > share;
+    // Control planes that look at the same time shall not all ask for the same runs.
+    random::shuffle(&mut found);
+    found.truncate(share);
+    let mut taking = futures::stream::iter(found.into_iter().map(|run| {
+        let shared = shared.clone();
+        async move {
+            match shared.rooms.clone().try_acquire_owned() {
+                Ok(room) => (run, take_over(&shared, run, room).await),
+                Err(_) => (run, Ok(Acquired::Nothing)),
+            }
+        }
+    }))
+    .buffer_unordered(AT_ONCE);
+    while let Some((run, taken)) = taking.next().await {
+        match taken {
+            Ok(Acquired::Lease(lease)) => {
+                queued = queued.saturating_sub(1);
+                tracing::info!(%run, epoch = lease.epoch, "took a run over");
+            }
+            Ok(Acquired::Held { .. } | Acquired::Nothing) => {}
+            Err(error) => {
+                tracing::error!(%run, error = &error as &dyn std::error::Error, "cannot take a run over");
+                left_alone.add(run);
+            }
+        }
+    }
+    match rows.len() < limit {
+        true => shared.queued.set(queued),
+        false => shared.queued.set_at_least(queued),
+    }
+    Ok(more)
+}
+
+/// Runs that could not be taken over, and since when.
+#[derive(Default)]
+struct LeftAlone {
+    runs: HashMap<RunId, Instant>,
+}
+
+impl LeftAlone {
+    fn add(&mut self, run: RunId) {
+        if self.runs.len() < MAX_LEFT_ALONE {
+            self.runs.insert(run, Instant::now());
+        }
+    }
+
+    fn forget_old(&mut self) {
+        self.runs.retain(|_, since| since.elapsed() < LEFT_ALONE);
+    }
+}
+
+/// Drives a run that nobody drives. Waits for the lease of its last owner to run out, when that has crashed, and fails
+/// with [`Error::Owned`] when it is renewed instead.
+pub(crate) async fn resume(shared: &Arc<Shared>, run: RunId) -> Result<(), Error> {
+    let mut waited_for = None;
+    loop {
+        if shared.stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        let limit = shared.options.max_runs;
+        let room = shared.rooms.clone().try_acquire_owned();
+        let room = room.map_err(|_| Error::Busy { limit })?;
+        match take_over(shared, run, room).await? {
+            Acquired::Lease(_) => return Ok(()),
+            Acquired::Nothing => {
+                return Err(match shared.store.run_get(run).await? {
+                    Some(_) => Error::Finished { run },
+                    None => Error::NotFound { run },
+                });
+            }
+            Acquired::Held { owner, until } if waited_for.is_some_and(|known| until > known) => {
+                return Err(Error::Owned { run, owner, until });
+            }
+            Acquired::Held { until, .. } => {
+                waited_for = Some(until);
+                let left = until.ms_since(clock::now()).saturating_add(1);
+                tokio::time::sleep(Duration::from_millis(left)).await;
+            }
+        }
+    }
+}
