@@ -12,9 +12,11 @@ mod memory_queue;
 pub mod output;
 mod queue;
 pub mod s3;
+mod sqs;
 mod storage;
 pub mod telemetry;
 
-pub use memory_queue::{DeadLetterHook, MemoryQueue, MemoryQueueOptions};
-pub use queue::{Delivery, Queue, QueueError, Receipt, SendMessage};
+pub use memory_queue::{MemoryQueue, MemoryQueueOptions};
+pub use queue::{Delivery, MAX_DELAY, MAX_MESSAGE_BYTES, Queue, QueueError, Receipt, SendMessage};
+pub use sqs::SqsQueue;
 pub use storage::{Storage, StorageError};

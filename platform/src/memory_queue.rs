@@ -10,19 +10,16 @@ use tokio::time::Instant;
 
 use crate::{Delivery, Queue, QueueError, Receipt, SendMessage};
 
-/// Takes the body of a message that was received too often.
-pub type DeadLetterHook = Arc<dyn Fn(String) + Send + Sync>;
-
 /// Bounds of a [`MemoryQueue`].
 #[derive(Clone)]
 pub struct MemoryQueueOptions {
     /// Messages that it holds at most, in-flight ones included.
     pub limit: usize,
-    /// Deliveries of one message, after which it goes to `dead_letter` instead of being delivered again.
+    /// Deliveries of one message, after which it goes to `dead_letters` instead of being delivered again.
     pub max_receives: u32,
-    /// Takes messages that were received too often; without it they are dropped with a warning. Called with the
-    /// queue locked: it must neither block nor call the queue.
-    pub dead_letter: Option<DeadLetterHook>,
+    /// Another queue, which takes messages that were received too often; without it, or when it is full, they are
+    /// dropped with a warning.
+    pub dead_letters: Option<Arc<MemoryQueue>>,
 }
 
 impl Default for MemoryQueueOptions {
@@ -30,7 +27,7 @@ impl Default for MemoryQueueOptions {
         Self {
             limit: 100_000,
             max_receives: 20,
-            dead_letter: None,
+            dead_letters: None,
         }
     }
 }
@@ -61,6 +58,7 @@ struct State {
 struct Message {
     body: String,
     group: Arc<str>,
+    traceparent: Option<String>,
     receive_count: u32,
     /// The key of its entry in `timers`; `None` while it is ready.
     hidden_until: Option<Instant>,
@@ -155,6 +153,7 @@ impl State {
             body: message.body.clone(),
             receipt: Receipt(format!("{id}-{}", message.receive_count)),
             receive_count: message.receive_count,
+            traceparent: message.traceparent.clone(),
         }
     }
 
@@ -167,10 +166,7 @@ impl State {
             if self.messages[&id].receive_count < options.max_receives {
                 self.make_ready(id);
             } else if let Some(message) = self.messages.remove(&id) {
-                match &options.dead_letter {
-                    Some(hook) => hook(message.body),
-                    None => tracing::warn!(body = message.body, "dropped a message that was received too often"),
-                }
+                set_aside(message, options);
             }
         }
     }
@@ -185,9 +181,29 @@ impl State {
     }
 }
 
-#[async_trait]
-impl Queue for MemoryQueue {
-    async fn send(&self, messages: Vec<SendMessage>) -> Result<(), QueueError> {
+fn set_aside(message: Message, options: &MemoryQueueOptions) {
+    let Some(queue) = &options.dead_letters else {
+        tracing::warn!(body = message.body, "dropped a message that was received too often");
+        return;
+    };
+    let letter = SendMessage {
+        body: message.body,
+        group: message.group.to_string(),
+        delay: Duration::ZERO,
+        traceparent: message.traceparent,
+    };
+    if let Err(error) = queue.put(vec![letter]) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "dropped a message that was received too often"
+        );
+    }
+}
+
+impl MemoryQueue {
+    /// What [`Queue::send`] does.
+    fn put(&self, messages: Vec<SendMessage>) -> Result<(), QueueError> {
+        messages.iter().try_for_each(SendMessage::check_size)?;
         let now = Instant::now();
         let limit = self.options.limit;
         {
@@ -207,6 +223,7 @@ impl Queue for MemoryQueue {
                     Message {
                         body: message.body,
                         group: group.clone(),
+                        traceparent: message.traceparent,
                         receive_count: 0,
                         hidden_until: None,
                     },
@@ -220,6 +237,13 @@ impl Queue for MemoryQueue {
         }
         self.wake.notify_one();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn send(&self, messages: Vec<SendMessage>) -> Result<(), QueueError> {
+        self.put(messages)
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
@@ -286,9 +310,8 @@ mod tests {
 
     fn message(body: &str, group: &str, delay_ms: u64) -> SendMessage {
         SendMessage {
-            body: body.into(),
-            group: group.into(),
             delay: Duration::from_millis(delay_ms),
+            ..SendMessage::new(body, group)
         }
     }
 
@@ -455,11 +478,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_received_too_often_is_set_aside() {
-        let dead = Arc::new(Mutex::new(Vec::new()));
-        let sink = dead.clone();
+        let dead = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
         let queue = MemoryQueue::new(MemoryQueueOptions {
             max_receives: 2,
-            dead_letter: Some(Arc::new(move |body| sink.lock().unwrap().push(body))),
+            dead_letters: Some(dead.clone()),
             ..MemoryQueueOptions::default()
         });
         queue.send(vec![message("poison", "g", 0)]).await.unwrap();
@@ -467,7 +489,7 @@ mod tests {
             assert_eq!(receive(&queue, 1, 40_000).await[0].receive_count, count);
         }
         assert!(receive(&queue, 1, 40_000).await.is_empty());
-        assert_eq!(*dead.lock().unwrap(), ["poison"]);
+        assert_eq!(bodies(&receive(&dead, 10, 0).await), ["poison"]);
         assert!(queue.is_empty());
     }
 

@@ -69,11 +69,8 @@ impl Reporter {
             at: clock::now(),
             body,
         };
-        SendMessage {
-            body: serde_json::to_string(&report).expect("a report is made of numbers and words"),
-            group: task.namespace.to_string(),
-            delay: Duration::ZERO,
-        }
+        let body = serde_json::to_string(&report).expect("a report is made of numbers and words");
+        SendMessage::new(body, task.namespace.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use weir_model::{
     Failure, FailureKind, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp, layout,
 };
 use weir_platform::output::{self, SinkOutput};
-use weir_platform::{QueueError, SendMessage, StorageError, clock};
+use weir_platform::{MAX_DELAY, QueueError, SendMessage, StorageError, clock};
 
 use super::Driver;
 use super::outbox::Sending;
@@ -22,8 +22,6 @@ use crate::shared::Shared;
 
 /// Task messages in one call of the queue.
 const SEND_BATCH: usize = 1_000;
-/// The longest delay that queues accept.
-const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// What came of an effect.
 pub(super) enum Outcome {
@@ -291,10 +289,11 @@ async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) {
 
 fn message((message, not_before): &Dispatch) -> SendMessage {
     let delay = not_before.map_or(0, |time| time.ms_since(clock::now()));
+    let body = serde_json::to_string(message).expect("a task message is made of numbers and words");
     SendMessage {
-        body: serde_json::to_string(message).expect("a task message is made of numbers and words"),
-        group: message.namespace.to_string(),
         delay: Duration::from_millis(delay).min(MAX_DELAY),
+        traceparent: message.traceparent.clone(),
+        ..SendMessage::new(body, message.namespace.to_string())
     }
 }
 

@@ -122,11 +122,7 @@ async fn a_full_queue_slows_a_run_down_and_no_more() {
         limit: 1_000,
         ..MemoryQueueOptions::default()
     }));
-    let filler = (0..900).map(|_| SendMessage {
-        body: "not a task message".into(),
-        group: "other".into(),
-        delay: Duration::ZERO,
-    });
+    let filler = (0..900).map(|_| SendMessage::new("not a task message", "other"));
     small.send(filler.collect()).await.unwrap();
     let reports = Meddling::new(|message| vec![message]);
     let process = kit.process_with(Arc::new(kit.store.clone()), small.clone(), reports);

@@ -1,3 +1,5 @@
 //! Against real servers.
 
+mod queues;
 mod s3;
+mod sqs;

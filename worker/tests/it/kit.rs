@@ -116,12 +116,7 @@ impl Kit {
     }
 
     pub(crate) async fn send_text(&self, body: &str) {
-        let message = SendMessage {
-            body: body.into(),
-            group: "default".into(),
-            delay: Duration::ZERO,
-        };
-        self.tasks.send(vec![message]).await.unwrap();
+        self.tasks.send(vec![SendMessage::new(body, "default")]).await.unwrap();
     }
 
     /// The next reports, so many.
