@@ -25,6 +25,12 @@ pub fn new_worker_id() -> WorkerId {
     WorkerId::from_parts(now(), random())
 }
 
+/// 32 hexadecimal digits that nobody else has, for a request; they can be a W3C trace id too.
+pub fn new_request_id() -> String {
+    // A trace id must not be zero.
+    format!("{:032x}", random().max(1))
+}
+
 /// 128 random bits.
 fn random() -> u128 {
     let mut bytes = [0; 16];
