@@ -1,5 +1,7 @@
 //! S3, against a server that speaks its protocol.
 
+mod cutting;
+mod storage;
 mod store;
 
 use weir_platform::s3::{S3, S3Store};
