@@ -84,16 +84,32 @@ impl Kit {
         tasks: Arc<dyn Queue>,
         reports: Arc<dyn Queue>,
     ) -> Process {
-        let control_plane = ControlPlane::start(
-            self.options.clone(),
-            Environment {
-                store,
-                tasks: tasks.clone(),
-                reports: reports.clone(),
-                storage: self.storage.clone(),
-                planner: self.planner.clone(),
-            },
-        );
+        let control_plane = self.control_plane(store, tasks.clone(), reports.clone());
+        let (worker, worker_shutdown) = self.worker(tasks, reports);
+        Process {
+            control_plane,
+            worker_shutdown,
+            worker,
+        }
+    }
+
+    pub(crate) fn control_plane(
+        &self,
+        store: Arc<dyn Store>,
+        tasks: Arc<dyn Queue>,
+        reports: Arc<dyn Queue>,
+    ) -> ControlPlane {
+        let environment = Environment {
+            store,
+            tasks,
+            reports,
+            storage: self.storage.clone(),
+            planner: self.planner.clone(),
+        };
+        ControlPlane::start(self.options.clone(), environment)
+    }
+
+    pub(crate) fn worker(&self, tasks: Arc<dyn Queue>, reports: Arc<dyn Queue>) -> (JoinHandle<()>, CancellationToken) {
         let options = WorkerOptions {
             slots: 4,
             task_threads: 0,
@@ -111,12 +127,7 @@ impl Kit {
         };
         let worker_shutdown = CancellationToken::new();
         let running = Worker::new(options, environment).run(worker_shutdown.clone());
-        let worker = tokio::spawn(async move { running.await.unwrap() });
-        Process {
-            control_plane,
-            worker_shutdown,
-            worker,
-        }
+        (tokio::spawn(async move { running.await.unwrap() }), worker_shutdown)
     }
 
     pub(crate) fn out(&self) -> PathBuf {

@@ -2,7 +2,9 @@
 
 mod cancellation;
 mod failures;
+mod fleet;
 mod kit;
+mod mortal;
 mod queues;
 mod recovery;
 mod runs;

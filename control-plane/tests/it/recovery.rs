@@ -1,194 +1,15 @@
 //! Control planes that die, and others that go on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use tokio::sync::watch;
-use weir_control_plane::store::{
-    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter,
-    RunRow, RunSummary, SqliteStore, Store, WorkerRow,
-};
+use weir_control_plane::store::{Acquired, Lease, Store};
 use weir_control_plane::{Error as ControlPlaneError, Options};
-use weir_model::{EventRecord, RunId, RunOutcome, Submission, Timestamp};
+use weir_model::RunOutcome;
 
 use crate::kit::{Kit, eventually};
+use crate::mortal::{Death, Mortal, Renewals};
 use crate::script::{Act, MAPS, REDUCES, submission, task};
-
-/// When a [`Mortal`] store dies.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Death {
-    /// Before an append: its effects' results are lost.
-    Before,
-    /// After an append: its effects are never started.
-    After,
-}
-
-/// A store whose process dies at a chosen append. To the control plane that looks like a lost lease, which it stops at.
-struct Mortal {
-    inner: SqliteStore,
-    death: Death,
-    left: AtomicI64,
-    dead: watch::Sender<bool>,
-    /// Whether renewals fail, as when the store cannot be reached.
-    renewals_fail: bool,
-}
-
-impl Mortal {
-    fn new(inner: SqliteStore, death: Death, appends: i64) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            death,
-            left: AtomicI64::new(appends),
-            dead: watch::Sender::new(false),
-            renewals_fail: false,
-        })
-    }
-
-    async fn write<T: Send>(
-        &self,
-        run: RunId,
-        write: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let left = self.left.fetch_sub(1, Ordering::SeqCst);
-        let die = || {
-            self.dead.send_replace(true);
-            Err(Error::Fenced { run })
-        };
-        match (left, self.death) {
-            (1.., _) => write.await,
-            (0, Death::After) => {
-                write.await?;
-                die()
-            }
-            _ => die(),
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Mortal {
-    async fn run_create(
-        &self,
-        run: RunId,
-        submission: &Submission,
-        events: &[EventRecord],
-        owner: &str,
-        ttl: Duration,
-        idempotency: Option<&Idempotency>,
-    ) -> Result<Created, Error> {
-        self.inner
-            .run_create(run, submission, events, owner, ttl, idempotency)
-            .await
-    }
-
-    async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        self.inner.run_get(run).await
-    }
-
-    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.inner.run_list(filter, before, limit).await
-    }
-
-    async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
-        self.inner.run_events(run, after_seq, limit).await
-    }
-
-    async fn run_append(
-        &self,
-        lease: &Lease,
-        events: &[EventRecord],
-        summary: Option<&RunSummary>,
-        dispatched_seq: Option<u64>,
-    ) -> Result<(), Error> {
-        let append = self.inner.run_append(lease, events, summary, dispatched_seq);
-        self.write(lease.run, append).await
-    }
-
-    async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
-        self.inner.run_request_cancel(run, by).await
-    }
-
-    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
-        self.write(lease.run, self.inner.run_cleaned(lease)).await
-    }
-
-    async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.inner.runs_unfinished(after, limit).await
-    }
-
-    async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
-        self.inner.lease_acquire(run, owner, ttl).await
-    }
-
-    async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
-        if self.renewals_fail {
-            return Err(Error::Database {
-                action: "renew a lease",
-                source: "the store is away".into(),
-            });
-        }
-        self.inner.lease_renew(leases, ttl).await
-    }
-
-    async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
-        self.inner.lease_release(lease).await
-    }
-
-    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.inner.runs_expired(limit).await
-    }
-
-    async fn backlog(&self) -> Result<Backlog, Error> {
-        self.inner.backlog().await
-    }
-
-    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        self.inner.requests_forget(before).await
-    }
-
-    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
-        self.inner.reports_forward(reports).await
-    }
-
-    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error> {
-        self.inner.reports_take(owner, held, limit).await
-    }
-
-    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error> {
-        self.inner.reports_done(ids).await
-    }
-
-    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error> {
-        self.inner.workers_seen(workers).await
-    }
-
-    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
-        self.inner.worker_list(limit).await
-    }
-
-    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        self.inner.workers_forget(before).await
-    }
-
-    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
-        self.inner.leader_acquire(name, owner, ttl).await
-    }
-
-    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
-        self.inner.leader_release(name, owner).await
-    }
-
-    fn changes(&self) -> Changes {
-        self.inner.changes()
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        self.inner.check().await
-    }
-}
 
 async fn kit_with_lease(lease_ms: u64) -> Kit {
     let kit = Kit::new().await;
@@ -354,8 +175,8 @@ async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
         1 => Act::WorkAfter(Duration::from_millis(200)),
         _ => Act::Work,
     });
-    let mut cut_off = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
-    Arc::get_mut(&mut cut_off).unwrap().renewals_fail = true;
+    let cut_off = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    cut_off.renewals.send_replace(Renewals::Fail);
     let first = kit.process_over(cut_off);
     kit.options.lease_ms = 30_000;
     let second = kit.process();

@@ -1,0 +1,198 @@
+//! A store whose process dies when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use weir_control_plane::store::{
+    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter,
+    RunRow, RunSummary, SqliteStore, Store, WorkerRow,
+};
+use weir_model::{EventRecord, RunId, Submission, Timestamp};
+
+/// When a [`Mortal`] store dies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Death {
+    /// Before an append: its effects' results are lost.
+    Before,
+    /// After an append: its effects are never started.
+    After,
+}
+
+/// What becomes of the renewals of leases.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Renewals {
+    Work,
+    /// As when the store cannot be reached.
+    Fail,
+    /// As when the process sleeps.
+    Hang,
+}
+
+/// A store whose process dies at a chosen append. To the control plane that looks like a lost lease, which it stops at.
+pub(crate) struct Mortal {
+    inner: SqliteStore,
+    death: Death,
+    left: AtomicI64,
+    pub(crate) dead: watch::Sender<bool>,
+    /// How the store takes renewals.
+    pub(crate) renewals: watch::Sender<Renewals>,
+}
+
+impl Mortal {
+    pub(crate) fn new(inner: SqliteStore, death: Death, appends: i64) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            death,
+            left: AtomicI64::new(appends),
+            dead: watch::Sender::new(false),
+            renewals: watch::Sender::new(Renewals::Work),
+        })
+    }
+
+    async fn write<T: Send>(
+        &self,
+        run: RunId,
+        write: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        let die = || {
+            self.dead.send_replace(true);
+            Err(Error::Fenced { run })
+        };
+        match (left, self.death) {
+            (1.., _) => write.await,
+            (0, Death::After) => {
+                write.await?;
+                die()
+            }
+            _ => die(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Mortal {
+    async fn run_create(
+        &self,
+        run: RunId,
+        submission: &Submission,
+        events: &[EventRecord],
+        owner: &str,
+        ttl: Duration,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Created, Error> {
+        self.inner
+            .run_create(run, submission, events, owner, ttl, idempotency)
+            .await
+    }
+
+    async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        self.inner.run_get(run).await
+    }
+
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.run_list(filter, before, limit).await
+    }
+
+    async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
+        self.inner.run_events(run, after_seq, limit).await
+    }
+
+    async fn run_append(
+        &self,
+        lease: &Lease,
+        events: &[EventRecord],
+        summary: Option<&RunSummary>,
+        dispatched_seq: Option<u64>,
+    ) -> Result<(), Error> {
+        let append = self.inner.run_append(lease, events, summary, dispatched_seq);
+        self.write(lease.run, append).await
+    }
+
+    async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
+        self.inner.run_request_cancel(run, by).await
+    }
+
+    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
+        self.write(lease.run, self.inner.run_cleaned(lease)).await
+    }
+
+    async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_unfinished(after, limit).await
+    }
+
+    async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
+        self.inner.lease_acquire(run, owner, ttl).await
+    }
+
+    async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
+        let mut renewals = self.renewals.subscribe();
+        let renewals = *renewals.wait_for(|now| *now != Renewals::Hang).await.unwrap();
+        if renewals == Renewals::Fail {
+            return Err(Error::Database {
+                action: "renew a lease",
+                source: "the store is away".into(),
+            });
+        }
+        self.inner.lease_renew(leases, ttl).await
+    }
+
+    async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.lease_release(lease).await
+    }
+
+    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_expired(limit).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Error> {
+        self.inner.backlog().await
+    }
+
+    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.requests_forget(before).await
+    }
+
+    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
+        self.inner.reports_forward(reports).await
+    }
+
+    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error> {
+        self.inner.reports_take(owner, held, limit).await
+    }
+
+    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error> {
+        self.inner.reports_done(ids).await
+    }
+
+    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error> {
+        self.inner.workers_seen(workers).await
+    }
+
+    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        self.inner.worker_list(limit).await
+    }
+
+    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.workers_forget(before).await
+    }
+
+    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
+        self.inner.leader_acquire(name, owner, ttl).await
+    }
+
+    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
+        self.inner.leader_release(name, owner).await
+    }
+
+    fn changes(&self) -> Changes {
+        self.inner.changes()
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        self.inner.check().await
+    }
+}
