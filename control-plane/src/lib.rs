@@ -14,8 +14,10 @@
 
 mod admission;
 mod control_plane;
+mod dead_letters;
 mod driver;
 mod error;
+pub mod http;
 mod inbox;
 mod leases;
 mod listen;

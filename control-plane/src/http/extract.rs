@@ -1,0 +1,136 @@
+//! Reading requests, with problems for what cannot be read.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use weir_model::{Digest, RunId};
+
+use super::{Api, Problem};
+
+/// A JSON body, and the digest of its bytes.
+pub(super) struct JsonBody<T> {
+    pub(super) value: T,
+    pub(super) digest: Digest,
+}
+
+impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "send JSON, with `Content-Type: application/json`",
+            ));
+        }
+        let limit = api.options().max_body_bytes;
+        let bytes = read(request, limit).await?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Problem::invalid(format!("the body does not fit: {error}")),
+            _ => Problem::malformed(format!("the body is not JSON: {error}")),
+        })?;
+        Ok(Self {
+            value,
+            digest: Digest::of(&bytes),
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
+        return false;
+    };
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// The whole body, up to `limit` bytes.
+async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
+        match too_large {
+            true => too_large_problem(limit),
+            false => Problem::malformed("the body ended early"),
+        }
+    })
+}
+
+/// The problem of a body beyond `limit` bytes.
+pub(super) fn too_large_problem(limit: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body is larger than {limit} bytes"),
+    )
+}
+
+/// The parameters of a query.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(params)| Self(params))
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()))
+    }
+}
+
+/// The run that the path names.
+pub(super) struct RunPath(pub(super) RunId);
+
+impl FromRequestParts<Api> for RunPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = segment(parts, api).await?;
+        let run = RunId::from_str(&text).map_err(|_| Problem::run_not_found(&text))?;
+        Ok(Self(run))
+    }
+}
+
+/// The module that the path names.
+pub(super) struct ModulePath(pub(super) Digest);
+
+impl FromRequestParts<Api> for ModulePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = segment(parts, api).await?;
+        // One spelling per module, as in the answers.
+        let lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
+        match Digest::from_str(&text) {
+            Ok(digest) if lower => Ok(Self(digest)),
+            _ => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_digest",
+                "a module is named by the SHA-256 of its bytes: 64 lower-case hexadecimal digits",
+            )),
+        }
+    }
+}
+
+async fn segment(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
+    Path::<String>::from_request_parts(parts, api)
+        .await
+        .map(|Path(text)| text)
+        .map_err(|error| Problem::malformed(error.body_text()))
+}
+
+/// A page's size, within bounds.
+pub(super) fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
+    match asked.unwrap_or(default) {
+        limit if (1..=max).contains(&limit) => Ok(limit),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            format!("`limit` must lie between 1 and {max}"),
+        )),
+    }
+}

@@ -1,0 +1,106 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future::{BoxFuture, join_all};
+
+use super::resources::{Health, Readiness, ReadinessCheck};
+use super::{Api, Problem};
+
+/// How long one part may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks one part of the service whether it is there.
+pub struct Check {
+    name: &'static str,
+    ask: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+}
+
+impl Check {
+    /// A check of the part `name`. `ask` says why it is not there, for people; it may be dropped after some seconds.
+    pub fn new<F>(name: &'static str, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self {
+            name,
+            ask: Box::new(move || Box::pin(ask())),
+        }
+    }
+
+    /// Asks, within some seconds.
+    pub async fn run(&self) -> ReadinessCheck {
+        let started = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, (self.ask)()).await;
+        let error = match answer {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        ReadinessCheck {
+            name: self.name.to_owned(),
+            ok: error.is_none(),
+            took_ms: started.elapsed().as_millis() as u64,
+            error,
+        }
+    }
+}
+
+/// Whether the process is alive. Asks nothing.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", operation_id = "healthz",
+    responses((status = 200, body = Health), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn healthz() -> Json<Health> {
+    Json(Health {
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Whether the server can do its work: asks its store, its queues and its storage.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "readyz",
+    responses(
+        (status = 200, body = Readiness), (status = 503, body = Readiness, description = "Something is missing"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let mut checks = join_all(api.checks().iter().map(Check::run)).await;
+    if api.is_closing() {
+        checks.push(ReadinessCheck {
+            name: "server".to_owned(),
+            ok: false,
+            took_ms: 0,
+            error: Some("it is shutting down".to_owned()),
+        });
+    }
+    let ready = checks.iter().all(|check| check.ok);
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(Readiness { ready, checks })).into_response()
+}
+
+/// Metrics, in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", operation_id = "metrics",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    let text = api.metrics_text();
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
+}

@@ -1,0 +1,194 @@
+//! What happened to a run, and what its functions wrote.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use weir_model::{EventRecord, RunId, TaskId, TaskMetrics};
+
+use super::extract::{Params, RunPath, limit};
+use super::resources::{Event, EventPage, LogEntry, LogPage};
+use super::{Api, Problem};
+
+/// Events read at once in search of log lines.
+const SCANNED_AT_ONCE: u32 = 500;
+/// Events searched for one answer.
+const SCANNED: usize = 10_000;
+
+/// Which part to give.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageParams {
+    /// The `next_cursor` of the page before.
+    after: Option<String>,
+    /// At most this many, from 1 to 1000; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+fn bad_cursor() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_query",
+        "`after` is not a cursor that this API gave",
+    )
+}
+
+async fn check_exists(api: &Api, run: RunId) -> Result<(), Problem> {
+    match api.control_plane().run_get(run).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::run_not_found(&run.to_string())),
+    }
+}
+
+/// The log of a run, in order.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/events", tag = "runs", operation_id = "runs_events",
+    params(("run" = String, Path, description = "The run's id"), PageParams),
+    responses((status = 200, body = EventPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn events(
+    State(api): State<Api>,
+    RunPath(run): RunPath,
+    Params(params): Params<PageParams>,
+) -> Result<Json<EventPage>, Problem> {
+    let limit = limit(params.limit, 100, 1000)?;
+    let after = params
+        .after
+        .as_deref()
+        .map_or(Ok(0), str::parse::<u64>)
+        .map_err(|_| bad_cursor())?;
+    // Databases keep places as signed numbers.
+    let after = after.min(i64::MAX as u64);
+    let records = api.control_plane().run_events(run, after, limit).await?;
+    if records.is_empty() {
+        check_exists(&api, run).await?;
+    }
+    Ok(Json(EventPage {
+        next_cursor: records.last().map_or(after, |record| record.seq).to_string(),
+        complete: records.len() < limit as usize,
+        items: records.iter().map(Event::from).collect(),
+    }))
+}
+
+/// Lines that the user functions and logging transforms of a run wrote. An attempt's lines are there when it is over.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/logs", tag = "runs", operation_id = "runs_logs",
+    params(("run" = String, Path, description = "The run's id"), PageParams),
+    responses((status = 200, body = LogPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn logs(
+    State(api): State<Api>,
+    RunPath(run): RunPath,
+    Params(params): Params<PageParams>,
+) -> Result<Json<LogPage>, Problem> {
+    let limit = limit(params.limit, 100, 1000)? as usize;
+    let cursor = params
+        .after
+        .as_deref()
+        .map_or(Ok(LogCursor::default()), LogCursor::parse)?;
+    check_exists(&api, run).await?;
+    Ok(Json(collect(&api, run, cursor, limit).await?))
+}
+
+async fn collect(api: &Api, run: RunId, mut cursor: LogCursor, limit: usize) -> Result<LogPage, Problem> {
+    let mut items = Vec::new();
+    let mut scanned = 0;
+    let complete = 'scan: loop {
+        let page = api.control_plane().run_events(run, cursor.seq, SCANNED_AT_ONCE).await?;
+        for record in &page {
+            for line in entries(record).skip(cursor.lines) {
+                if items.len() == limit {
+                    break 'scan false;
+                }
+                items.push(line);
+                cursor.lines += 1;
+            }
+            cursor = LogCursor {
+                seq: record.seq,
+                lines: 0,
+            };
+        }
+        scanned += page.len();
+        if page.len() < SCANNED_AT_ONCE as usize || scanned >= SCANNED {
+            break page.len() < SCANNED_AT_ONCE as usize;
+        }
+    };
+    Ok(LogPage {
+        items,
+        next_cursor: cursor.to_string(),
+        complete,
+    })
+}
+
+/// How far somebody has read: all events up to `seq`, and so many lines of the one after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LogCursor {
+    seq: u64,
+    lines: usize,
+}
+
+impl LogCursor {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let (seq, lines) = text.split_once('.').ok_or_else(bad_cursor)?;
+        Ok(Self {
+            // Databases keep places as signed numbers.
+            seq: seq.parse::<u64>().map_err(|_| bad_cursor())?.min(i64::MAX as u64),
+            lines: lines.parse().map_err(|_| bad_cursor())?,
+        })
+    }
+}
+
+impl std::fmt::Display for LogCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.seq, self.lines)
+    }
+}
+
+/// The lines that an event carries.
+fn entries(record: &EventRecord) -> impl Iterator<Item = LogEntry> + '_ {
+    let carried = match &record.event {
+        weir_model::Event::TaskAccepted {
+            task, attempt, output, ..
+        } => Some((*task, *attempt, &output.metrics)),
+        weir_model::Event::AttemptFailed {
+            task, attempt, metrics, ..
+        } => Some((*task, *attempt, &**metrics)),
+        _ => None,
+    };
+    carried
+        .into_iter()
+        .flat_map(move |(task, attempt, metrics)| of_attempt(record, task, attempt, metrics))
+}
+
+fn of_attempt(
+    record: &EventRecord,
+    task: TaskId,
+    attempt: u32,
+    metrics: &TaskMetrics,
+) -> impl Iterator<Item = LogEntry> {
+    let at = record.at.into();
+    metrics.logs.iter().map(move |line| LogEntry {
+        at,
+        task: task.to_string(),
+        attempt,
+        severity: line.level.into(),
+        source: line.source.clone(),
+        message: line.message.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_survive_their_text() {
+        let cursor = LogCursor { seq: 7, lines: 3 };
+        assert_eq!(LogCursor::parse(&cursor.to_string()).unwrap(), cursor);
+        for text in ["", "7", "7.", ".3", "7.-1", "x.1"] {
+            assert!(LogCursor::parse(text).is_err(), "{text}");
+        }
+    }
+}

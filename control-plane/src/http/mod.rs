@@ -1,0 +1,322 @@
+//! The service's HTTP interface.
+//!
+//! Everything is below `/api/v1` but `/healthz`, `/readyz` and `/metrics`; `/api/v1/openapi.json` describes it. Errors
+//! are RFC 9457 problems with a stable `code`. Handlers are thin: they read a request, ask the [`ControlPlane`] or the
+//! storage, and write a resource.
+//!
+//! **Invariants.** No request holds more memory than its limits, or longer than its time. No input panics; a panic
+//! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
+
+mod extract;
+mod follow;
+mod health;
+mod history;
+mod layer;
+mod modules;
+mod problem;
+pub mod resources;
+mod runs;
+mod serve;
+mod submit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use weir_model::{Digest, RunSettings};
+use weir_platform::Storage;
+
+use crate::ControlPlane;
+
+pub use health::Check;
+pub use modules::{InspectError, ModuleInspector};
+pub use problem::{Problem, ProblemDetail};
+pub use serve::serve;
+
+/// What an operator can tune.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Bytes of a request's body, modules aside.
+    pub max_body_bytes: usize,
+    /// Bytes of a module.
+    pub max_module_bytes: usize,
+    /// Modules that are taken at once.
+    pub concurrent_uploads: usize,
+    /// Requests that are answered at once, health checks aside; more are refused.
+    pub concurrent_requests: usize,
+    /// The longest time for one request, in milliseconds; longer than the longest wait of a long poll.
+    pub request_timeout_ms: u64,
+    /// The folder or URL that relative paths of jobs start from when a request does not say.
+    pub base: String,
+    /// Settings of runs, over which a request's go.
+    pub default_settings: RunSettings,
+    /// The digest of the key that requests must have; without one, whoever reaches the server may do everything.
+    pub api_key: Option<Digest>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 2 << 20,
+            max_module_bytes: 64 << 20,
+            concurrent_uploads: 4,
+            concurrent_requests: 1_024,
+            request_timeout_ms: 120_000,
+            base: "/".to_owned(),
+            default_settings: RunSettings::default(),
+            api_key: None,
+        }
+    }
+}
+
+impl Options {
+    fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms.max(1))
+    }
+}
+
+/// What the interface works with.
+pub struct Environment {
+    /// Drives the runs.
+    pub control_plane: ControlPlane,
+    /// Where modules are.
+    pub storage: Storage,
+    /// Looks into modules.
+    pub inspector: Arc<dyn ModuleInspector>,
+    /// What the server needs to do its work, store and storage aside.
+    pub checks: Vec<Check>,
+    /// Writes the metrics of the process in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The interface's state. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    environment: Environment,
+    requests: Semaphore,
+    uploads: Semaphore,
+    folds: follow::Folds,
+    closing: CancellationToken,
+}
+
+impl Api {
+    /// The interface over a service.
+    pub fn new(options: Options, mut environment: Environment) -> Self {
+        let control_plane = environment.control_plane.clone();
+        let storage = environment.storage.clone();
+        environment.checks.insert(
+            0,
+            Check::new("store", move || {
+                let control_plane = control_plane.clone();
+                async move {
+                    let listed = control_plane.run_list(&Default::default(), None, 1).await;
+                    listed.map(drop).map_err(|error| describe(&error))
+                }
+            }),
+        );
+        environment.checks.insert(
+            1,
+            Check::new("storage", move || {
+                let storage = storage.clone();
+                async move {
+                    let asked = storage.exists("readiness").await;
+                    asked.map(drop).map_err(|error| describe(&error))
+                }
+            }),
+        );
+        Self(Arc::new(Inner {
+            requests: Semaphore::new(options.concurrent_requests.max(1)),
+            uploads: Semaphore::new(options.concurrent_uploads.max(1)),
+            folds: Default::default(),
+            closing: CancellationToken::new(),
+            options,
+            environment,
+        }))
+    }
+
+    fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    fn control_plane(&self) -> &ControlPlane {
+        &self.0.environment.control_plane
+    }
+
+    fn storage(&self) -> &Storage {
+        &self.0.environment.storage
+    }
+
+    fn inspector(&self) -> &dyn ModuleInspector {
+        &*self.0.environment.inspector
+    }
+
+    fn checks(&self) -> &[Check] {
+        &self.0.environment.checks
+    }
+
+    fn metrics_text(&self) -> String {
+        (self.0.environment.metrics)()
+    }
+
+    fn uploads(&self) -> &Semaphore {
+        &self.0.uploads
+    }
+
+    fn folds(&self) -> &follow::Folds {
+        &self.0.folds
+    }
+
+    /// Ends when the server begins to shut down, so that nobody is kept waiting.
+    async fn closing(&self) {
+        self.0.closing.cancelled().await;
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
+    /// Lets a request in: it has the key, and there is room. Health checks need neither.
+    fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if !request.uri().path().starts_with("/api/") {
+            return Ok(None);
+        }
+        if let Some(key) = &self.0.options.api_key {
+            layer::authorize(key, request)?;
+        }
+        let room = self.0.requests.try_acquire().map_err(|_| {
+            let detail = "this server answers as many requests as it can; try again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+        })?;
+        Ok(Some(room))
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Weir",
+        description = "Batch pipelines and SQL with sandboxed Wasm functions. Errors are RFC 9457 problems.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "runs", description = "Executions of jobs"),
+        (name = "modules", description = "Wasm components, by content"),
+        (name = "health", description = "For load balancers, orchestrators and monitoring"),
+    ),
+)]
+struct Document;
+
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(runs::list, runs::submit))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(history::events))
+        .routes(routes!(history::logs))
+        .routes(routes!(modules::head, modules::get, modules::put))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// The OpenAPI document, as indented JSON with a line end.
+pub fn openapi() -> String {
+    let document = routes().into_openapi();
+    // A document of constants: writing it cannot fail.
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// All routes, ready to serve.
+pub fn router(api: Api) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let document = Arc::new(document);
+    let describe = move || {
+        let document = Arc::clone(&document);
+        async move { axum::Json(&*document).into_response() }
+    };
+    router
+        .route("/api/v1/openapi.json", axum::routing::get(describe))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        // Bodies are read by the handlers, each with a limit of its own.
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(layer::panicked))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), layer::frame))
+        .with_state(api)
+}
+
+async fn no_route(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at `{}`; see `/api/v1/openapi.json`", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "route_not_found", detail)
+}
+
+async fn no_method(State(_): State<Api>, request: Request) -> Problem {
+    let detail = format!("`{}` does not take {}", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `WEIR_UPDATE=1 cargo test -p weir-control-plane openapi` writes it anew.
+    #[test]
+    fn the_committed_openapi_document_is_that_of_the_code() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
+        let document = openapi();
+        if std::env::var_os("WEIR_UPDATE").is_some() {
+            std::fs::write(file, &document).expect("the document can be written");
+        }
+        let committed = std::fs::read_to_string(file).expect("openapi.json is committed");
+        assert!(
+            committed == document,
+            "openapi.json is not that of the code; write it anew with WEIR_UPDATE=1 and look at the difference"
+        );
+    }
+
+    #[test]
+    fn every_route_says_what_its_errors_are() {
+        let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        assert!(paths.len() >= 10);
+        for (path, operations) in paths {
+            for (method, operation) in operations.as_object().unwrap() {
+                let responses = &operation["responses"];
+                assert!(
+                    responses["4XX"].is_object() && responses["5XX"].is_object(),
+                    "{method} {path}"
+                );
+                assert!(operation["operationId"].is_string(), "{method} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What the API takes and gives, as JSON.
+//!
+//! These are the API's own types, apart from the model's: the model may change with the scheduler, the API only grows.
+//! The command line prints them too, so that a script sees the same whether a run was made here or by a server.
+
+mod event;
+mod log;
+mod module;
+mod request;
+mod run;
+mod time;
+
+pub use event::{Event, EventPage};
+pub use log::{LogEntry, LogPage, LogSeverity};
+pub use module::{Module, ModuleFunction, Upload};
+pub use request::{RunRequest, SqlJob, Table};
+pub use run::{
+    Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunPage, RunReason, RunResult,
+    RunState, Stage, StageState,
+};
+pub use time::Time;
+
+/// What readiness found.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Readiness {
+    /// Whether everything that is needed answers.
+    pub ready: bool,
+    /// What was asked.
+    pub checks: Vec<ReadinessCheck>,
+}
+
+/// One part that was asked.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct ReadinessCheck {
+    /// The part: `store`, `storage`, `task_queue`, …
+    pub name: String,
+    /// Whether it answered in time.
+    pub ok: bool,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// That the process is alive.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    pub status: String,
+    /// The version of this build.
+    pub version: String,
+}

@@ -1,0 +1,67 @@
+//! What is submitted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_model::Digest;
+
+/// A job to run. Exactly one of `pipeline` and `sql` is given.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The job's name, 1 to 200 bytes; `pipeline` or `sql` when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: Option<String>,
+    /// A Beam pipeline: its YAML as a string, or the same document as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub pipeline: Option<serde_json::Value>,
+    /// A SQL job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlJob>,
+    /// The name of the pipeline's file, for messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Values of the pipeline template's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// SHA-256 digests of the Wasm components, by the path that the job uses for them. They are uploaded before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub modules: BTreeMap<String, Digest>,
+    /// The URL that relative paths of the job start from, such as `s3://bucket/folder`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Tuning, over the server's defaults: `target_partitions`, `coalesce`, `retry`, `attempt_timeout_ms`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Words to find and group runs by: at most 64, keys of at most 63 bytes and values of at most 255.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One SQL statement with what it needs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlJob {
+    /// The statement whose rows are the result, or which copies them to files.
+    pub statement: String,
+    /// Statements before it that define views or tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup: Vec<String>,
+    /// Files that are readable as tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+}
+
+/// A file, glob or folder that SQL can read by a name.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// The table's name.
+    pub name: String,
+    /// Its path or URL; the format follows from the extension.
+    pub path: String,
+}

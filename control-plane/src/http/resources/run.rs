@@ -1,0 +1,547 @@
+//! Runs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_model::{
+    Digest, Job, MetricValue, Namespace, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings, RunSnapshot,
+    StagePhase, StageSnapshot, Submission, Timestamp,
+};
+
+use super::Time;
+use crate::admission::is_queued;
+use crate::store::RunRow;
+
+/// A run with its stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Run {
+    /// Its id; ids sort by the time of submission.
+    #[schema(value_type = String, example = "01jz0000000000000000000000")]
+    pub id: RunId,
+    /// The tenant.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The job's name.
+    pub name: String,
+    /// The submitter's own words for it.
+    pub labels: BTreeMap<String, String>,
+    /// Who submitted it.
+    pub submitted_by: Option<String>,
+    /// The run that this one tries again.
+    #[schema(value_type = Option<String>)]
+    pub retry_of: Option<RunId>,
+    /// The id of its trace, if it was submitted with one.
+    pub trace_id: Option<String>,
+    /// Changes whenever anything else in this resource does. The same as the header, without quotes.
+    pub etag: String,
+    /// Where it is.
+    pub state: RunState,
+    /// Where somebody asked it to go, while it is not there.
+    pub requested_state: Option<RequestedState>,
+    /// How it ended, once it has.
+    pub result: Option<RunResult>,
+    /// Why it ended so, unless it succeeded.
+    pub reason: Option<RunReason>,
+    /// When it was submitted.
+    pub created_at: Time,
+    /// When its stages were known.
+    pub planned_at: Option<Time>,
+    /// When it ended.
+    pub finished_at: Option<Time>,
+    /// How long its phases took.
+    pub durations: Durations,
+    /// What kind of job it is.
+    pub job: JobKind,
+    /// The Wasm components that it uses, by the path that the job uses for them.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub modules: BTreeMap<String, Digest>,
+    /// Its settings.
+    #[schema(value_type = Object)]
+    pub settings: RunSettings,
+    /// Totals over its stages.
+    pub progress: Progress,
+    /// Its stages, once they are planned.
+    pub stages: Vec<Stage>,
+    /// Its committed outputs.
+    pub outputs: Vec<Output>,
+    /// What user functions counted, by `function.metric`.
+    pub metrics: BTreeMap<String, Metric>,
+    /// Lines that its user functions and logging transforms wrote.
+    pub log_lines: u64,
+    /// Where to go on.
+    pub links: Links,
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// No server has room for it yet.
+    Queued,
+    /// Its stages are not known yet.
+    Planning,
+    /// Its stages run.
+    Running,
+    /// Its outputs are being made visible.
+    Committing,
+    /// It is being stopped.
+    Stopping,
+    /// It is over, see `result`.
+    Finished,
+}
+
+/// Where somebody wants a run to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestedState {
+    /// Stopped.
+    Cancelled,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunResult {
+    /// Its outputs are visible.
+    Succeeded,
+    /// It left nothing.
+    Failed,
+    /// It left nothing, as asked.
+    Cancelled,
+}
+
+/// Why a run ended as it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunReason {
+    /// A stable word for programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether submitting the same again may succeed.
+    pub retryable: bool,
+}
+
+/// How long the phases of a run took, in milliseconds; only those that are over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Durations {
+    /// From the submission until the stages were known.
+    pub planning_ms: Option<u64>,
+    /// From then until the last stage was complete.
+    pub running_ms: Option<u64>,
+    /// From then until the end.
+    pub committing_ms: Option<u64>,
+    /// From the submission until the end.
+    pub total_ms: Option<u64>,
+}
+
+/// What a run runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// A Beam pipeline.
+    Pipeline,
+    /// A SQL statement.
+    Sql,
+}
+
+/// Totals over the stages of a run. Rows and bytes count accepted attempts, and what running ones have reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// Stages, once they are planned.
+    pub stages: u32,
+    /// Stages that are complete.
+    pub stages_completed: u32,
+    /// Tasks of the stages that have started.
+    pub tasks: u32,
+    /// Tasks with an attempt under way.
+    pub tasks_running: u32,
+    /// Tasks that are done.
+    pub tasks_done: u32,
+    /// Attempts that failed.
+    pub attempts_failed: u32,
+    /// Rows read.
+    pub rows_in: u64,
+    /// Rows written.
+    pub rows_out: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes spilled.
+    pub spilled_bytes: u64,
+}
+
+/// Where a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StageState {
+    /// Its inputs are not complete.
+    Waiting,
+    /// Its tasks run.
+    Running,
+    /// Its output is complete.
+    Completed,
+}
+
+/// A stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Stage {
+    /// Its number.
+    pub id: u32,
+    /// What it does.
+    pub name: String,
+    /// Where it is.
+    pub state: StageState,
+    /// Tasks, once known.
+    pub tasks: u32,
+    /// Tasks with an attempt under way.
+    pub tasks_running: u32,
+    /// Tasks that are done.
+    pub tasks_done: u32,
+    /// Attempts that failed.
+    pub attempts_failed: u32,
+    /// Rows read.
+    pub rows_in: u64,
+    /// Rows written.
+    pub rows_out: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes spilled.
+    pub spilled_bytes: u64,
+    /// When its first task was dispatched.
+    pub started_at: Option<Time>,
+    /// When it was complete.
+    pub finished_at: Option<Time>,
+}
+
+/// A committed output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Output {
+    /// The transform that wrote it.
+    pub transform: String,
+    /// The files, by name, relative to the folder of the output.
+    pub files: Vec<String>,
+    /// Rows in all files.
+    pub rows: u64,
+    /// Bytes in all files.
+    pub bytes: u64,
+}
+
+/// A metric of a user function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Metric {
+    /// A sum.
+    Counter {
+        /// The sum.
+        value: i64,
+    },
+    /// A summary of samples.
+    Distribution {
+        /// Number of samples.
+        count: u64,
+        /// Sum of the samples.
+        sum: i64,
+        /// The smallest sample.
+        min: i64,
+        /// The largest sample.
+        max: i64,
+    },
+    /// The latest value.
+    Gauge {
+        /// The value.
+        value: i64,
+    },
+}
+
+/// Where to go on, as paths of this server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Links {
+    /// The run.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// What happened to it.
+    pub events: String,
+    /// What its functions wrote.
+    pub logs: String,
+}
+
+/// A run in a list. Its counts may be some hundred milliseconds old.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ListedRun {
+    /// Its id.
+    #[schema(value_type = String, example = "01jz0000000000000000000000")]
+    pub id: RunId,
+    /// The tenant.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The job's name.
+    pub name: String,
+    /// Where it is.
+    pub state: RunState,
+    /// Where somebody asked it to go, while it is not there.
+    pub requested_state: Option<RequestedState>,
+    /// How it ended, once it has.
+    pub result: Option<RunResult>,
+    /// Why it ended so, unless it succeeded.
+    pub reason: Option<RunReason>,
+    /// When it was submitted.
+    pub created_at: Time,
+    /// When it ended.
+    pub finished_at: Option<Time>,
+    /// Stages, once they are planned.
+    pub stages: u32,
+    /// Stages that are complete.
+    pub stages_completed: u32,
+    /// Tasks of the stages that have started.
+    pub tasks: u32,
+    /// Tasks that are done.
+    pub tasks_done: u32,
+    /// Where to go on.
+    pub links: Links,
+}
+
+/// Runs, the youngest first.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunPage {
+    /// The runs.
+    pub items: Vec<ListedRun>,
+    /// What to give as `cursor` for older ones; left out when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl Run {
+    /// A run as the API shows it; `row` is that of the store, when there is one.
+    pub fn new(snapshot: &RunSnapshot, submission: &Submission, row: Option<&RunRow>) -> Self {
+        let cancel_requested = row.is_some_and(|row| row.cancel_requested_by.is_some());
+        let queued = row.is_some_and(queued);
+        let stages: Vec<Stage> = snapshot.stages.iter().map(Stage::from).collect();
+        let metadata = &submission.metadata;
+        let mut run = Self {
+            id: snapshot.run,
+            namespace: snapshot.namespace.clone(),
+            name: snapshot.name.clone(),
+            labels: metadata.labels.clone(),
+            submitted_by: metadata.submitted_by.clone(),
+            retry_of: metadata.retry_of,
+            trace_id: metadata.traceparent.as_deref().and_then(trace_id),
+            etag: String::new(),
+            state: state(snapshot.phase, queued),
+            requested_state: requested(cancel_requested, snapshot.phase),
+            result: snapshot.outcome.map(RunResult::from),
+            reason: snapshot.reason.clone().map(RunReason::from),
+            created_at: snapshot.created_at.into(),
+            planned_at: snapshot.planned_at.map(Time),
+            finished_at: snapshot.finished_at.map(Time),
+            durations: durations(snapshot),
+            job: match submission.job {
+                Job::Pipeline { .. } => JobKind::Pipeline,
+                Job::Sql { .. } => JobKind::Sql,
+            },
+            modules: submission.modules.clone(),
+            settings: submission.settings.clone(),
+            progress: progress(&stages),
+            stages,
+            outputs: snapshot.outputs.iter().map(Output::from).collect(),
+            metrics: snapshot
+                .metrics
+                .iter()
+                .map(|(name, metric)| (name.clone(), metric.into()))
+                .collect(),
+            log_lines: snapshot.log_lines,
+            links: Links::new(snapshot.run),
+        };
+        run.etag = etag(&run);
+        run
+    }
+}
+
+/// A digest of everything else in the resource.
+fn etag(run: &Run) -> String {
+    // What cannot be written as JSON has no answer either; a constant is a valid tag for it.
+    let digest = Digest::of(&serde_json::to_vec(run).unwrap_or_default());
+    digest.as_bytes()[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn trace_id(traceparent: &str) -> Option<String> {
+    traceparent.split('-').nth(1).map(str::to_owned)
+}
+
+fn requested(cancel: bool, phase: RunPhase) -> Option<RequestedState> {
+    (cancel && phase != RunPhase::Finished).then_some(RequestedState::Cancelled)
+}
+
+fn durations(run: &RunSnapshot) -> Durations {
+    let between = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.ms_since(from?));
+    let computed = match run.stages.iter().all(|stage| stage.finished_at.is_some()) {
+        true => run.stages.iter().filter_map(|stage| stage.finished_at).max(),
+        false => None,
+    };
+    Durations {
+        planning_ms: between(Some(run.created_at), run.planned_at),
+        running_ms: between(run.planned_at, computed),
+        committing_ms: between(computed, run.finished_at),
+        total_ms: between(Some(run.created_at), run.finished_at),
+    }
+}
+
+fn progress(stages: &[Stage]) -> Progress {
+    let mut total = Progress::default();
+    for stage in stages {
+        total.stages = total.stages.saturating_add(1);
+        total.stages_completed += u32::from(stage.state == StageState::Completed);
+        total.tasks = total.tasks.saturating_add(stage.tasks);
+        total.tasks_running = total.tasks_running.saturating_add(stage.tasks_running);
+        total.tasks_done = total.tasks_done.saturating_add(stage.tasks_done);
+        total.attempts_failed = total.attempts_failed.saturating_add(stage.attempts_failed);
+        total.rows_in = total.rows_in.saturating_add(stage.rows_in);
+        total.rows_out = total.rows_out.saturating_add(stage.rows_out);
+        total.bytes_in = total.bytes_in.saturating_add(stage.bytes_in);
+        total.bytes_out = total.bytes_out.saturating_add(stage.bytes_out);
+        total.spilled_bytes = total.spilled_bytes.saturating_add(stage.spilled_bytes);
+    }
+    total
+}
+
+impl Links {
+    fn new(run: RunId) -> Self {
+        let this = format!("/api/v1/runs/{run}");
+        Self {
+            events: format!("{this}/events"),
+            logs: format!("{this}/logs"),
+            this,
+        }
+    }
+}
+
+impl From<&RunRow> for ListedRun {
+    fn from(row: &RunRow) -> Self {
+        let summary = &row.summary;
+        Self {
+            id: row.run,
+            namespace: row.namespace.clone(),
+            name: row.name.clone(),
+            state: state(summary.phase, queued(row)),
+            requested_state: requested(row.cancel_requested_by.is_some(), summary.phase),
+            result: summary.outcome.map(RunResult::from),
+            reason: summary.reason.clone().map(RunReason::from),
+            created_at: row.created_at.into(),
+            finished_at: summary.finished_at.map(Time),
+            stages: summary.stages,
+            stages_completed: summary.stages_done,
+            tasks: summary.tasks,
+            tasks_done: summary.tasks_done,
+            links: Links::new(row.run),
+        }
+    }
+}
+
+/// Whether nobody has begun with a run.
+fn queued(row: &RunRow) -> bool {
+    row.owner.is_none() && is_queued(row)
+}
+
+fn state(phase: RunPhase, queued: bool) -> RunState {
+    match phase {
+        RunPhase::Planning if queued => RunState::Queued,
+        RunPhase::Planning => RunState::Planning,
+        RunPhase::Running => RunState::Running,
+        RunPhase::Committing => RunState::Committing,
+        RunPhase::Stopping => RunState::Stopping,
+        RunPhase::Finished => RunState::Finished,
+    }
+}
+
+impl From<RunState> for RunPhase {
+    fn from(state: RunState) -> Self {
+        match state {
+            RunState::Queued | RunState::Planning => Self::Planning,
+            RunState::Running => Self::Running,
+            RunState::Committing => Self::Committing,
+            RunState::Stopping => Self::Stopping,
+            RunState::Finished => Self::Finished,
+        }
+    }
+}
+
+impl From<RunResult> for RunOutcome {
+    fn from(result: RunResult) -> Self {
+        match result {
+            RunResult::Succeeded => Self::Succeeded,
+            RunResult::Failed => Self::Failed,
+            RunResult::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<RunOutcome> for RunResult {
+    fn from(outcome: RunOutcome) -> Self {
+        match outcome {
+            RunOutcome::Succeeded => Self::Succeeded,
+            RunOutcome::Failed => Self::Failed,
+            RunOutcome::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<Reason> for RunReason {
+    fn from(reason: Reason) -> Self {
+        Self {
+            code: reason.code,
+            message: reason.message,
+            retryable: reason.retryable,
+        }
+    }
+}
+
+impl From<&StageSnapshot> for Stage {
+    fn from(stage: &StageSnapshot) -> Self {
+        Self {
+            id: stage.id.0,
+            name: stage.name.clone(),
+            state: match stage.phase {
+                StagePhase::Waiting => StageState::Waiting,
+                StagePhase::Running => StageState::Running,
+                StagePhase::Completed => StageState::Completed,
+            },
+            tasks: stage.tasks,
+            tasks_running: stage.running,
+            tasks_done: stage.done,
+            attempts_failed: stage.failed_attempts,
+            rows_in: stage.rows_in,
+            rows_out: stage.rows_out,
+            bytes_in: stage.bytes_in,
+            bytes_out: stage.bytes_out,
+            spilled_bytes: stage.spilled_bytes,
+            started_at: stage.started_at.map(Time),
+            finished_at: stage.finished_at.map(Time),
+        }
+    }
+}
+
+impl From<&OutputManifest> for Output {
+    fn from(output: &OutputManifest) -> Self {
+        Self {
+            transform: output.transform.clone(),
+            files: output.files.clone(),
+            rows: output.rows,
+            bytes: output.bytes,
+        }
+    }
+}
+
+impl From<&MetricValue> for Metric {
+    fn from(metric: &MetricValue) -> Self {
+        match *metric {
+            MetricValue::Counter { value } => Self::Counter { value },
+            MetricValue::Distribution { count, sum, min, max } => Self::Distribution { count, sum, min, max },
+            MetricValue::Gauge { value } => Self::Gauge { value },
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `/api/v1/runs`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::time::Instant;
+use weir_model::{Namespace, RunId, RunOutcome, RunPhase};
+
+use super::extract::{JsonBody, Params, RunPath, limit};
+use super::follow::Follower;
+use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState};
+use super::{Api, Problem, submit};
+use crate::Submitted;
+use crate::store::RunFilter;
+
+/// The longest that an answer is held back, in seconds.
+const MAX_WAIT_S: u64 = 60;
+
+/// Which runs to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// Only those of this tenant.
+    #[param(value_type = Option<String>)]
+    namespace: Option<Namespace>,
+    /// Only those of the job of this name.
+    name: Option<String>,
+    /// Only those that are here.
+    state: Option<RunState>,
+    /// Only those that ended so.
+    result: Option<super::resources::RunResult>,
+    /// At most this many, from 1 to 1000; 50 when it is left out. A page may have fewer although more follow.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Runs, the youngest first.
+#[utoipa::path(
+    get, path = "/api/v1/runs", tag = "runs", operation_id = "runs_list",
+    params(ListParams),
+    responses((status = 200, body = RunPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Result<Json<RunPage>, Problem> {
+    let limit = limit(params.limit, 50, 1000)?;
+    let before = params.cursor.map(|cursor| cursor.parse::<RunId>()).transpose();
+    let before = before.map_err(|_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            "`cursor` is not one that this API gave",
+        )
+    })?;
+    let filter = RunFilter {
+        namespace: params.namespace,
+        name: params.name,
+        phase: params.state.map(RunPhase::from),
+        outcome: params.result.map(RunOutcome::from),
+    };
+    let rows = api.control_plane().run_list(&filter, before, limit).await?;
+    let next_cursor = match rows.len() < limit as usize {
+        true => None,
+        false => rows.last().map(|row| row.run.to_string()),
+    };
+    // Queued runs are those in planning that nobody plans: the store does not tell them apart.
+    let mut items: Vec<ListedRun> = rows.iter().map(ListedRun::from).collect();
+    items.retain(|run| params.state.is_none_or(|state| run.state == state));
+    Ok(Json(RunPage { items, next_cursor }))
+}
+
+/// Submits a run.
+///
+/// With an `Idempotency-Key` (1 to 255 characters of ASCII) the same request can be sent again until it is answered:
+/// it makes one run. The key can not be used for another request.
+#[utoipa::path(
+    post, path = "/api/v1/runs", tag = "runs", operation_id = "runs_submit",
+    request_body = RunRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request, so that it can be repeated")),
+    responses(
+        (status = 201, body = Run, headers(
+            ("Location" = String, description = "The run"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when the request was answered before"),
+        )),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn submit(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: JsonBody<RunRequest>,
+) -> Result<Response, Problem> {
+    let idempotency = submit::idempotency(&headers, body.digest)?;
+    let submission = submit::submission(&api, &headers, body.value).await?;
+    let submitted = api
+        .control_plane()
+        .submit_once(submission, idempotency.as_ref())
+        .await?;
+    created(&api, submitted).await
+}
+
+async fn created(api: &Api, submitted: Submitted) -> Result<Response, Problem> {
+    let run = Follower::open(api, submitted.run).await?.present(api).await?;
+    let mut response = (StatusCode::CREATED, tagged(&run)).into_response();
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&run.links.this) {
+        headers.insert(header::LOCATION, location);
+    }
+    if submitted.replayed {
+        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// A run with its entity tag.
+fn tagged(run: &Run) -> Response {
+    let mut response = Json(run).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", run.etag)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// How to get a run.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GetParams {
+    /// Seconds to hold the answer back, at most 60, such as `30` or `30s`: until the run differs from `If-None-Match`
+    /// when that is given, otherwise until it is over.
+    #[param(pattern = "^[0-9]+s?$")]
+    wait: Option<String>,
+}
+
+fn wait(text: &str) -> Result<Duration, Problem> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
+    match seconds {
+        Ok(seconds) if seconds <= MAX_WAIT_S => Ok(Duration::from_secs(seconds)),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            format!("`wait` is a number of seconds up to {MAX_WAIT_S}, such as `30s`"),
+        )),
+    }
+}
+
+/// A run.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}", tag = "runs", operation_id = "runs_get",
+    params(
+        ("run" = String, Path, description = "The run's id"),
+        GetParams,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the run as it is known"),
+    ),
+    responses(
+        (status = 200, body = Run, headers(("ETag" = String, description = "Changes whenever the run does"))),
+        (status = 304, description = "The run is as it is known"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn get(
+    State(api): State<Api>,
+    RunPath(run): RunPath,
+    Params(params): Params<GetParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let patience = params.wait.as_deref().map_or(Ok(Duration::ZERO), wait)?;
+    let deadline = Instant::now() + patience;
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let mut follower = Follower::open(&api, run).await?;
+    loop {
+        let present = follower.present(&api).await?;
+        let same = known.is_some_and(|known| matches_tag(known, &present.etag));
+        let waits = match known {
+            Some(_) => same,
+            None => true,
+        };
+        let over = present.state == RunState::Finished;
+        if over || !waits || Instant::now() >= deadline || api.is_closing() {
+            return Ok(match same {
+                true => {
+                    let mut response = tagged(&present);
+                    *response.status_mut() = StatusCode::NOT_MODIFIED;
+                    *response.body_mut() = axum::body::Body::empty();
+                    response.headers_mut().remove(header::CONTENT_TYPE);
+                    response.headers_mut().remove(header::CONTENT_LENGTH);
+                    response
+                }
+                false => tagged(&present),
+            });
+        }
+        follower.changed(&api, deadline).await;
+    }
+}
+
+/// Whether a list of entity tags, weak ones included, has this one.
+fn matches_tag(list: &str, tag: &str) -> bool {
+    list.split(',').any(|known| {
+        let known = known.trim();
+        let known = known.strip_prefix("W/").unwrap_or(known);
+        known == "*" || known.trim_matches('"') == tag
+    })
+}
+
+/// Asks a run to stop. A run whose outputs are being committed goes on.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{run}/cancel", tag = "runs", operation_id = "runs_cancel",
+    params(("run" = String, Path, description = "The run's id")),
+    responses(
+        (status = 202, body = Run), (status = 409, body = Problem, description = "The run is over"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn cancel(State(api): State<Api>, RunPath(run): RunPath) -> Result<Response, Problem> {
+    api.control_plane().cancel(run, "a request to the API").await?;
+    let present = Follower::open(&api, run).await?.present(&api).await?;
+    Ok((StatusCode::ACCEPTED, tagged(&present)).into_response())
+}
+
+/// Submits what a run that is over ran, as a new run.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{run}/retry", tag = "runs", operation_id = "runs_retry",
+    params(
+        ("run" = String, Path, description = "The run's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the request, so that it can be repeated"),
+    ),
+    responses(
+        (status = 201, body = Run), (status = 409, body = Problem, description = "The run is not over"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn retry(
+    State(api): State<Api>,
+    RunPath(run): RunPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = weir_model::Digest::of(format!("retry {run}").as_bytes());
+    let idempotency = submit::idempotency(&headers, request)?;
+    let submitted = api.control_plane().retry(run, None, idempotency.as_ref()).await?;
+    created(&api, submitted).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_bounded_seconds() {
+        assert_eq!(wait("30s").unwrap(), Duration::from_secs(30));
+        assert_eq!(wait("0").unwrap(), Duration::ZERO);
+        for text in ["", "s", "61", "-1", "1m", "1.5"] {
+            assert!(wait(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_are_found_in_lists() {
+        for list in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(matches_tag(list, "a"), "{list}");
+        }
+        assert!(!matches_tag("\"ab\"", "a"));
+    }
+}
