@@ -13,7 +13,7 @@ use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
 use crate::store::{Backlog, Idempotency, RunFilter, RunRow, Store, WorkerRow};
-use crate::{Error, Options, Planner, admission, inbox, leases, listen, receipts, reports, takeover};
+use crate::{Error, Options, Planner, admission, dead_letters, inbox, leases, listen, receipts, reports, takeover};
 
 /// What a control plane works with.
 #[derive(Clone)]
@@ -68,6 +68,12 @@ impl ControlPlane {
         }
         let kill = Arc::new(shared.kill.clone().drop_guard());
         Self { shared, _kill: kill }
+    }
+
+    /// Explains in their runs the task messages that end up in a dead-letter queue, and deletes them there. Any number
+    /// of control planes may watch the same one.
+    pub fn watch_dead_letters(&self, queue: Arc<dyn Queue>) {
+        self.shared.spawn(dead_letters::watch(self.shared.clone(), queue));
     }
 
     /// Accepts a submission; the run is in the store when this returns.

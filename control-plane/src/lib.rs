@@ -15,6 +15,7 @@
 mod admission;
 mod control_plane;
 mod dead_letters;
+mod dead_letters;
 mod driver;
 mod error;
 pub mod http;
