@@ -15,7 +15,6 @@
 mod admission;
 mod control_plane;
 mod dead_letters;
-mod dead_letters;
 mod driver;
 mod error;
 pub mod http;
