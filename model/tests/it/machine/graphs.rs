@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use proptest::prelude::*;
 use weir_model::{
     CoalesceSettings, Digest, Exchange, Job, PlanRef, RetrySettings, RunSettings, SinkInfo, Stage, StageGraph, StageId,
     StageInput, StageOutput, Submission,
 };
+
+use super::simulation::Rng;
 
 /// A stage without inputs that writes a shuffle.
 pub(super) fn stage(id: u32, partitions: u32, output: StageOutput) -> Stage {
@@ -120,77 +121,52 @@ pub(super) fn written(stage: StageId, partition: u32) -> u64 {
 }
 
 /// How a stage of a random graph reads its inputs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Reads {
     Join,
     Union,
     Broadcast,
 }
 
-#[derive(Clone, Debug)]
-struct Shape {
-    reads: Reads,
-    inputs: Vec<prop::sample::Index>,
-    partitions: u32,
-    scan_bytes: Option<Vec<u64>>,
-    end: u8,
-}
-
-/// Graphs of one to six stages: chains, joins, diamonds, unions and broadcasts of whatever comes before.
-pub(super) fn random() -> impl Strategy<Value = StageGraph> {
-    let reads = prop_oneof![Just(Reads::Join), Just(Reads::Union), Just(Reads::Broadcast)];
-    let shape = (
-        reads,
-        prop::collection::vec(any::<prop::sample::Index>(), 0..=3),
-        1..=5_u32,
-        prop::option::of(prop::collection::vec(0..20_u64, 5)),
-        0..3_u8,
-    )
-        .prop_map(|(reads, inputs, partitions, scan_bytes, end)| Shape {
-            reads,
-            inputs,
-            partitions,
-            scan_bytes,
-            end,
-        });
-    (1..=4_u32, prop::collection::vec(shape, 1..=6)).prop_map(|(width, shapes)| build(width, &shapes))
-}
-
-fn build(width: u32, shapes: &[Shape]) -> StageGraph {
-    let mut stages: Vec<Stage> = Vec::new();
-    for (id, shape) in (0_u32..).zip(shapes) {
-        let makers = shape
-            .inputs
-            .iter()
-            .filter(|_| id > 0)
-            .map(|index| index.index(id as usize) as u32);
-        let mut inputs: Vec<StageInput> = Vec::new();
-        for (position, maker) in (0_u32..).zip(makers) {
-            stages[maker as usize].output = shuffle(width);
-            inputs.push(match shape.reads {
-                Reads::Join => aligned(maker, 0..width),
-                Reads::Union => aligned(maker, position * width..(position + 1) * width),
-                Reads::Broadcast if position > 0 => aligned(maker, 0..width),
-                Reads::Broadcast => all(maker),
-            });
-        }
-        let read = inputs.iter().filter_map(|input| match &input.exchange {
-            Exchange::Aligned { readers } => Some(readers.end),
-            Exchange::All => None,
-        });
-        let partitions = read.max().unwrap_or(shape.partitions);
-        let end = match shape.end {
-            0 => sink(&format!("sink{id}")),
-            1 => StageOutput::Result,
-            _ => StageOutput::Discard,
-        };
-        let mut stage = reading(stage(id, partitions, end), inputs);
-        if let Some(bytes) = &shape.scan_bytes
-            && stage.inputs.iter().all(|input| input.exchange == Exchange::All)
-        {
-            stage.scan_bytes = bytes[..partitions as usize].to_vec();
-        }
-        stages.push(stage);
+/// Graphs of one to five stages: chains, joins, diamonds, unions and broadcasts of whatever comes before.
+pub(super) fn random(rng: &mut Rng) -> StageGraph {
+    let width = rng.between(1, 4) as u32;
+    let stages = rng.between(1, 5);
+    let mut graph = graph([]);
+    for id in 0..stages as u32 {
+        let stage = random_stage(rng, id, width, &mut graph.stages);
+        graph.stages.push(stage);
     }
-    graph(stages)
+    graph
+}
+
+fn random_stage(rng: &mut Rng, id: u32, width: u32, before: &mut [Stage]) -> Stage {
+    let reads = rng.pick(&[Reads::Join, Reads::Union, Reads::Broadcast]);
+    let mut inputs: Vec<StageInput> = Vec::new();
+    let makers = if id == 0 { 0 } else { rng.pick(&[0, 1, 1, 1, 2, 3]) };
+    for position in 0..makers {
+        let maker = rng.below(id.into()) as u32;
+        before[maker as usize].output = shuffle(width);
+        inputs.push(match reads {
+            Reads::Join => aligned(maker, 0..width),
+            Reads::Union => aligned(maker, position * width..(position + 1) * width),
+            Reads::Broadcast if position > 0 => aligned(maker, 0..width),
+            Reads::Broadcast => all(maker),
+        });
+    }
+    let read = inputs.iter().filter_map(|input| match &input.exchange {
+        Exchange::Aligned { readers } => Some(readers.end),
+        Exchange::All => None,
+    });
+    let partitions = read.max().unwrap_or_else(|| rng.between(1, 6) as u32);
+    let output = match rng.below(4) {
+        0 | 1 => sink(&format!("sink{id}")),
+        2 => StageOutput::Result,
+        _ => StageOutput::Discard,
+    };
+    let mut stage = reading(stage(id, partitions, output), inputs);
+    if rng.permille(300) && stage.inputs.iter().all(|input| input.exchange == Exchange::All) {
+        stage.scan_bytes = (0..partitions).map(|_| rng.below(20)).collect();
+    }
+    stage
 }

@@ -10,4 +10,3 @@ mod run;
 mod simulation;
 mod snapshot;
 mod speculation;
-mod world;
