@@ -1,6 +1,5 @@
 resource "aws_ecs_cluster" "this" {
   #checkov:skip=CKV_AWS_65:Container Insights costs more than the idle stack; the service's metrics and Weir's own are there without it
-  #checkov:skip=CKV_AWS_224:No session is logged, because there is none: execute-command is off unless asked for, and the image has no shell
   name = var.name
 
   setting {

@@ -56,6 +56,7 @@ module "storage" {
   name                 = var.name
   kms_key_arn          = aws_kms_key.this.arn
   run_retention_days   = var.run_retention_days
+  versioning           = var.bucket_versioning
   log_retention_days   = var.log_retention_days
   readable_bucket_arns = var.readable_bucket_arns
   writable_bucket_arns = var.writable_bucket_arns

@@ -105,3 +105,31 @@ output "dashboard_url" {
   description = "The CloudWatch dashboard."
   value       = module.observability.dashboard_url
 }
+
+output "billed_while_idle" {
+  description = "What AWS charges for while nothing runs; docs/operations.md makes the cost table of it."
+  value = {
+    control_plane_vcpu       = var.control_plane.count * var.control_plane.cpu / 1024
+    control_plane_gb         = var.control_plane.count * var.control_plane.memory / 1024
+    worker_vcpu              = var.workers.min * var.workers.cpu / 1024
+    worker_gb                = var.workers.min * var.workers.memory / 1024
+    load_balancers           = 1
+    public_ipv4_addresses    = (var.internal_load_balancer ? 0 : length(local.network.load_balancer_subnet_ids)) + local.nat_gateways + (local.network.assign_public_ip ? var.control_plane.count + var.workers.min : 0)
+    nat_gateways             = local.nat_gateways
+    interface_endpoint_zones = sum(concat([0], module.network[*].interface_endpoint_zones))
+    database                 = var.database == "rds" ? var.database_options.instance_class : var.database
+    database_instances       = var.database == "external" ? 0 : var.database_options.multi_az ? 2 : 1
+    database_storage_gb      = var.database == "rds" ? var.database_options.allocated_storage_gb * (var.database_options.multi_az ? 2 : 1) : 0
+    kms_keys                 = 1
+    secrets                  = var.database == "external" ? 1 : 2
+    web_acls                 = var.waf ? 1 : 0
+    web_acl_rules            = var.waf ? 4 : 0
+    alarm_metrics            = module.observability.alarm_metrics
+    custom_metrics           = var.telemetry ? length(local.cloudwatch_metrics) : 0
+    dashboards               = 1
+  }
+}
+
+locals {
+  nat_gateways = length(flatten(module.network[*].nat_public_ips))
+}

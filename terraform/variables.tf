@@ -374,6 +374,12 @@ variable "run_retention_days" {
   }
 }
 
+variable "bucket_versioning" {
+  description = "Keep deleted and overwritten objects of the data bucket for 30 days (those of runs for one). Shuffle objects then cost a day of storage more."
+  type        = bool
+  default     = false
+}
+
 variable "max_receive_count" {
   description = "Receives without an end after which a message is a dead letter."
   type        = number

@@ -66,6 +66,28 @@ run "leftovers_expire" {
   }
 }
 
+run "versions_on_request" {
+  command = plan
+
+  module {
+    source = "./modules/storage"
+  }
+
+  variables {
+    versioning              = true
+    noncurrent_version_days = 60
+  }
+
+  assert {
+    condition     = aws_s3_bucket_versioning.data.versioning_configuration[0].status == "Enabled"
+    error_message = "deleted objects must be kept"
+  }
+  assert {
+    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.data.rule : rule.id => rule.noncurrent_version_expiration[0].noncurrent_days if length(rule.noncurrent_version_expiration) > 0 } == { runs = 1, noncurrent-versions = 60 }
+    error_message = "versions of shuffle objects must go after a day, others after as long as asked"
+  }
+}
+
 run "workers_delete_nothing" {
   command = plan
 

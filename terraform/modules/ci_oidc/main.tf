@@ -34,8 +34,6 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  #checkov:skip=CKV_AWS_290:ecr:GetAuthorizationToken has no resource
-  #checkov:skip=CKV_AWS_355:ecr:GetAuthorizationToken has no resource
   name = "push-images"
   role = aws_iam_role.this.id
 

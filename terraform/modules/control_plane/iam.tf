@@ -15,10 +15,10 @@ locals {
   })
 
   # `arn:key::` names a part of a secret; permission is for the whole.
-  secret_arns = distinct(concat(
+  secret_arns = distinct(compact(concat(
     [for arn in values(var.secrets) : join(":", slice(split(":", arn), 0, 7))],
     var.setup_container == null ? [] : [var.setup_container.secret_arn],
-  ))
+  )))
 }
 
 resource "aws_iam_role" "execution" {
@@ -28,8 +28,6 @@ resource "aws_iam_role" "execution" {
 }
 
 resource "aws_iam_role_policy" "execution" {
-  #checkov:skip=CKV_AWS_290:ecr:GetAuthorizationToken has no resource
-  #checkov:skip=CKV_AWS_355:ecr:GetAuthorizationToken has no resource
   name = "start-tasks"
   role = aws_iam_role.execution.id
 
@@ -81,8 +79,6 @@ resource "aws_iam_role" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  #checkov:skip=CKV_AWS_290:The actions on every resource are X-Ray's, which has none
-  #checkov:skip=CKV_AWS_355:The actions on every resource are X-Ray's, which has none
   name = "control-plane"
   role = aws_iam_role.task.id
 

@@ -6,9 +6,6 @@ locals {
 }
 
 resource "aws_lb" "this" {
-  #checkov:skip=CKV_AWS_150:Protection is the operator's choice, and on by default
-  #checkov:skip=CKV2_AWS_20:The listener redirects to HTTPS unless the stack is asked for plain HTTP
-  #checkov:skip=CKV2_AWS_28:WAF is the operator's choice: it costs 8 USD a month
   name                       = var.name
   internal                   = var.internal
   load_balancer_type         = "application"
@@ -55,7 +52,6 @@ resource "aws_lb_target_group" "this" {
 
 resource "aws_lb_listener" "http" {
   #checkov:skip=CKV_AWS_2:It redirects to HTTPS unless the stack is asked for plain HTTP
-  #checkov:skip=CKV_AWS_103:It redirects to HTTPS unless the stack is asked for plain HTTP
   load_balancer_arn = aws_lb.this.arn
   port              = 80
   protocol          = "HTTP"

@@ -15,7 +15,6 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long to keep logs is the operator's choice and money
   name              = "/weir/${var.name}/control-plane"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -98,15 +97,15 @@ resource "aws_ecs_task_definition" "this" {
 }
 
 resource "aws_ecs_service" "this" {
-  #checkov:skip=CKV_AWS_333:Public addresses are how tasks without NAT reach AWS; no rule lets anybody in but the load balancer
   name            = "${var.name}-control-plane"
   cluster         = var.cluster.arn
   task_definition = aws_ecs_task_definition.this.arn
   desired_count   = var.desired_count
 
-  platform_version       = "LATEST"
-  enable_execute_command = var.enable_execute_command
-  propagate_tags         = "SERVICE"
+  platform_version              = "LATEST"
+  enable_execute_command        = var.enable_execute_command
+  propagate_tags                = "SERVICE"
+  availability_zone_rebalancing = "ENABLED"
 
   capacity_provider_strategy {
     capacity_provider = "FARGATE"

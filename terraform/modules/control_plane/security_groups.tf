@@ -7,7 +7,6 @@ resource "aws_security_group" "load_balancer" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "http" {
-  #checkov:skip=CKV_AWS_260:The listener redirects to HTTPS; plain HTTP to the world is refused by the root module
   for_each = toset(var.ingress_cidrs)
 
   security_group_id = aws_security_group.load_balancer.id

@@ -20,8 +20,6 @@ resource "aws_rds_cluster_parameter_group" "aurora" {
 }
 
 resource "aws_rds_cluster" "this" {
-  #checkov:skip=CKV_AWS_139:Protection is the operator's choice, and on by default
-  #checkov:skip=CKV_AWS_324:Log exports are on below; the check knows other engines' names only
   #checkov:skip=CKV2_AWS_8:Backups to any second are kept; plans of AWS Backup are the account's business
   #checkov:skip=CKV2_AWS_27:Every statement would be logged; those over half a second are
   count = local.is_aurora ? 1 : 0

@@ -30,7 +30,6 @@ resource "aws_db_subnet_group" "this" {
 }
 
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5:It is attached to the instance or the cluster below
   name        = "${var.name}-database"
   description = "Postgres: the control plane comes in, nothing goes out"
   vpc_id      = var.vpc_id

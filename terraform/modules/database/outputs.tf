@@ -29,11 +29,7 @@ output "administrator" {
 
 output "administrator_secret_arn" {
   description = "The administrator's password: a JSON object with `username` and `password`."
-  value = local.is_aurora ? (
-    one(aws_rds_cluster.this[*].master_user_secret[0].secret_arn)
-    ) : (
-    one(aws_db_instance.this[*].master_user_secret[0].secret_arn)
-  )
+  value       = one(concat(flatten(aws_rds_cluster.this[*].master_user_secret[*].secret_arn), flatten(aws_db_instance.this[*].master_user_secret[*].secret_arn)))
 }
 
 output "security_group_id" {

@@ -22,6 +22,8 @@ resource "aws_db_parameter_group" "rds" {
 
 resource "aws_db_instance" "this" {
   #checkov:skip=CKV_AWS_118:Performance insights show what one needs; enhanced monitoring sends 1 GB of logs a month
+  #checkov:skip=CKV_AWS_133:Backups are kept for at least a day, which a validation sees to; the check does not read variables
+  #checkov:skip=CKV2_AWS_30:Every statement would be logged; those over half a second are
   #checkov:skip=CKV_AWS_157:A standby is the operator's choice, and on by default
   #checkov:skip=CKV_AWS_293:Protection is the operator's choice, and on by default
   count = local.is_aurora ? 0 : 1

@@ -95,7 +95,6 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  #checkov:skip=CKV2_AWS_19:It belongs to a NAT gateway, not to an instance
   for_each = toset(local.nat_zones)
 
   domain = "vpc"
@@ -161,7 +160,6 @@ resource "aws_vpc_endpoint" "s3" {
 }
 
 resource "aws_security_group" "endpoints" {
-  #checkov:skip=CKV2_AWS_5:It is attached to the interface endpoints below
   count = var.mode == "endpoints" ? 1 : 0
 
   name        = "${var.name}-endpoints"

@@ -27,3 +27,8 @@ output "nat_public_ips" {
   description = "Addresses that tasks come from in `nat` mode, for other systems' allow lists."
   value       = [for zone in local.nat_zones : aws_eip.nat[zone].public_ip]
 }
+
+output "interface_endpoint_zones" {
+  description = "Interface endpoints times zones, which is what they are charged by."
+  value       = length(aws_vpc_endpoint.interface) * length(aws_subnet.private)
+}

@@ -12,3 +12,8 @@ output "dashboard_url" {
   description = "The dashboard in the console."
   value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.this.dashboard_name}"
 }
+
+output "alarm_metrics" {
+  description = "Metrics in alarms, which is what alarms are charged by; `workers-missing` looks at two."
+  value       = length(local.alarms) + (var.telemetry ? 2 : 0)
+}

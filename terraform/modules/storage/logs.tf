@@ -1,7 +1,6 @@
 resource "aws_s3_bucket" "logs" {
   #checkov:skip=CKV_AWS_144:Logs of one region's bucket stay in that region
   #checkov:skip=CKV_AWS_145:Load balancers cannot deliver to a bucket that is encrypted with a KMS key; it uses SSE-S3
-  #checkov:skip=CKV_AWS_18:The log bucket would log its own deliveries, without end
   #checkov:skip=CKV2_AWS_62:Nothing listens to events
   bucket        = local.logs_bucket
   force_destroy = var.force_destroy

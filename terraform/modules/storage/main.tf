@@ -16,6 +16,7 @@ locals {
 }
 
 resource "aws_s3_bucket" "data" {
+  #checkov:skip=CKV_AWS_21:Every byte of a shuffle would be paid for a day longer; `versioning` turns it on
   #checkov:skip=CKV_AWS_144:Shuffle objects live for minutes; replicate tables to another region where that is wanted
   #checkov:skip=CKV2_AWS_62:Nothing listens to events; readers follow committed manifests
   bucket        = local.data_bucket
@@ -57,7 +58,8 @@ resource "aws_s3_bucket_versioning" "data" {
   bucket = aws_s3_bucket.data.id
 
   versioning_configuration {
-    status = "Enabled"
+    # Objects are written once and never overwritten; see the variable for what versions of them would cost.
+    status = var.versioning ? "Enabled" : "Suspended"
   }
 }
 

@@ -36,8 +36,14 @@ variable "log_retention_days" {
   default     = 90
 }
 
+variable "versioning" {
+  description = "Keep what is deleted or overwritten for `noncurrent_version_days`. Shuffle objects then cost a day of storage more, which is most of what a shuffle costs."
+  type        = bool
+  default     = false
+}
+
 variable "noncurrent_version_days" {
-  description = "Days for which deleted or overwritten objects outside the runs' folder can be restored."
+  description = "With `versioning`: days for which objects outside the runs' folder can be restored."
   type        = number
   default     = 30
 }

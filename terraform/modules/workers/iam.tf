@@ -20,8 +20,6 @@ resource "aws_iam_role" "execution" {
 }
 
 resource "aws_iam_role_policy" "execution" {
-  #checkov:skip=CKV_AWS_290:ecr:GetAuthorizationToken has no resource
-  #checkov:skip=CKV_AWS_355:ecr:GetAuthorizationToken has no resource
   name = "start-tasks"
   role = aws_iam_role.execution.id
 
@@ -57,8 +55,6 @@ resource "aws_iam_role" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  #checkov:skip=CKV_AWS_290:The actions on every resource are X-Ray's, which has none
-  #checkov:skip=CKV_AWS_355:The actions on every resource are X-Ray's, which has none
   name = "worker"
   role = aws_iam_role.task.id
 

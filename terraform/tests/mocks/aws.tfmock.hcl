@@ -136,3 +136,7 @@ mock_resource "aws_vpc" {
 mock_resource "aws_flow_log" {
   defaults = { arn = "arn:aws:ec2:eu-west-1:123456789012:vpc-flow-log/fl-1" }
 }
+
+mock_resource "aws_secretsmanager_secret_version" {
+  defaults = { arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mock-AbCdEf" }
+}
