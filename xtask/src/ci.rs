@@ -4,12 +4,18 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, on_path, root, run as run_command, target_dir};
 use crate::error::{Error, Result};
-use crate::{guests, test};
+use crate::{dashboard, guests, test};
 
 /// Runs all steps, also after one failed, and says at the end how each went.
 pub(crate) fn run() -> Result<()> {
     let mut report = Report::default();
     report.step("format", format);
+    // First, so that the binary that is tested has it.
+    if dashboard::is_possible() {
+        report.step("dashboard", || dashboard::check().and_then(|()| dashboard::build()));
+    } else {
+        report.skipped("dashboard", dashboard::NEEDS);
+    }
     report.step("lints", lints);
     report.step("tests", || test::run(&[]));
     report.step("documentation", documentation);

@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Guest(#[from] weir_guest_build::Error),
     #[error("cannot make a guest toolchain: {0}")]
     Toolchain(String),
+    #[error("{0}")]
+    Packages(String),
     #[error("failed: {}", .0.join(", "))]
     Steps(Vec<String>),
 }

@@ -4,6 +4,8 @@
 
 mod ci;
 mod command;
+mod dashboard;
+mod debian;
 mod error;
 mod guests;
 mod test;
@@ -22,7 +24,9 @@ Commands:
       Set up what the tests need, then run all of them. With ARGS, which go to `cargo test`, only the tests of the main
       workspace that they choose: cargo xtask test -p weir-model -- digest
   ci
-      Everything that must hold before a change goes in: format, lints, tests, documentation, dependencies.
+      Everything that must hold before a change goes in: format, lints, tests, documentation, dependencies, dashboard.
+  dashboard
+      Build the dashboard; the next build of the binary takes it in. Needs Node.
   guests
       Build every guest crate in the repository.
   guest-toolchain [--from rustup|debian]
@@ -51,6 +55,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     match args.as_slice() {
         ["test", args @ ..] => test::run(args.strip_prefix(&["--"]).unwrap_or(args)),
         ["ci"] => ci::run(),
+        ["dashboard"] => dashboard::build(),
         ["guests"] => guests::build_all(),
         ["guest-toolchain"] => toolchain::ensure(None),
         ["guest-toolchain", "--from", source] => toolchain::ensure(Some(source.parse::<Source>()?)),

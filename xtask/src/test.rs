@@ -1,6 +1,7 @@
 //! The test command.
 
 use crate::command::{cargo, root, run as run_command, target_dir};
+use crate::dashboard;
 use crate::error::Result;
 use crate::guests;
 use crate::toolchain;
@@ -27,7 +28,13 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
                 .env("CARGO_TARGET_DIR", &target),
         )?;
     }
-    Ok(())
+    if dashboard::is_possible() {
+        dashboard::build()?;
+        dashboard::test()
+    } else {
+        eprintln!("skipped the dashboard's tests: {}", dashboard::NEEDS);
+        Ok(())
+    }
 }
 
 /// All packages, unless the arguments choose some.

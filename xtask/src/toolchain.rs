@@ -4,13 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
 
 use weir_guest_build::toolchain::ToolchainFolder;
 use weir_guest_build::{GuestCompiler, TARGET, isolate};
 
 use crate::command::{cargo, on_path, read, root, run};
+use crate::debian;
 use crate::error::{Error, Result};
 
 /// Debian's compiler, in the version it keeps current for its browsers, its standard library as source, and the C
@@ -82,47 +83,13 @@ fn add_rustup_target() -> Result<()> {
 }
 
 fn from_debian() -> Result<()> {
-    install_packages()?;
+    debian::install(DEBIAN_PACKAGES)?;
     let version = read(Command::new(DEBIAN_RUSTC).arg("-V"))?;
     // `rustc 1.96.0 (commit date) (note)`
     let release = version.split_whitespace().nth(1).unwrap_or_default();
     let folder = ToolchainFolder::for_release(release)
         .ok_or_else(|| Error::Toolchain("neither XDG_CACHE_HOME nor HOME says where to put it".to_owned()))?;
     lay_out(&folder, &version)
-}
-
-fn install_packages() -> Result<()> {
-    let missing: Vec<_> = DEBIAN_PACKAGES.iter().filter(|package| !installed(package)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let root_user = read(Command::new("id").arg("-u"))? == "0";
-    if !root_user {
-        let packages = DEBIAN_PACKAGES.join(" ");
-        return Err(Error::Toolchain(format!(
-            "install Debian's packages first, as root: apt-get install --no-install-recommends {packages}"
-        )));
-    }
-    let apt = || {
-        let mut command = Command::new("apt-get");
-        // Stdout is for results.
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(std::io::stderr());
-        command
-    };
-    run(apt().args(["-q", "update"]))?;
-    run(apt()
-        .args(["-q", "install", "-y", "--no-install-recommends"])
-        .args(missing))
-}
-
-fn installed(package: &str) -> bool {
-    let output = Command::new("dpkg-query")
-        .args(["-W", "-f=${Status}", package])
-        .stderr(Stdio::null())
-        .output();
-    output.is_ok_and(|output| output.stdout == b"install ok installed")
 }
 
 /// Makes the folder under another name first, so that whoever sees it sees it complete.

@@ -68,7 +68,11 @@ fn answer(path: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response<Body
     }
     let out = response.headers_mut();
     secure(out, content_type(path));
-    let caching = if path.starts_with("assets/") { FOR_EVER } else { ASK_AGAIN };
+    let caching = if path.starts_with("assets/") {
+        FOR_EVER
+    } else {
+        ASK_AGAIN
+    };
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         out.insert(header::ETAG, tag);
@@ -133,6 +137,9 @@ mod tests {
         let mut known = HeaderMap::new();
         known.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
         assert_eq!(answer("assets/a.js", &file, &known).status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(answer("index.html", &file, &HeaderMap::new()).headers()[header::CACHE_CONTROL], ASK_AGAIN);
+        assert_eq!(
+            answer("index.html", &file, &HeaderMap::new()).headers()[header::CACHE_CONTROL],
+            ASK_AGAIN
+        );
     }
 }

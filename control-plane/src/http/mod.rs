@@ -7,6 +7,7 @@
 //! **Invariants.** No request holds more memory than its limits, or longer than its time. No input panics; a panic
 //! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
 
+mod dashboard;
 mod extract;
 mod follow;
 mod health;
@@ -24,12 +25,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -270,13 +272,17 @@ pub fn router(api: Api) -> Router {
         // Bodies are read by the handlers, each with a limit of its own.
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(layer::panicked))
+        .layer(CompressionLayer::new())
         .layer(axum::middleware::from_fn_with_state(api.clone(), layer::frame))
         .with_state(api)
 }
 
-async fn no_route(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at `{}`; see `/api/v1/openapi.json`", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "route_not_found", detail)
+/// A page of the dashboard, unless the path is one of the API's.
+async fn no_route(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    dashboard::respond(&method, &uri, &headers).unwrap_or_else(|| {
+        let detail = format!("there is nothing at `{}`; see `/api/v1/openapi.json`", uri.path());
+        Problem::new(StatusCode::NOT_FOUND, "route_not_found", detail).into_response()
+    })
 }
 
 async fn no_method(State(_): State<Api>, request: Request) -> Problem {

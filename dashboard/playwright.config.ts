@@ -1,0 +1,36 @@
+import { defineConfig } from "@playwright/test";
+
+const address = process.env["WEIR_E2E_ADDRESS"] ?? "127.0.0.1:18080";
+const binary = process.env["WEIR_BIN"] ?? "../target/debug/weir";
+const browser = process.env["WEIR_CHROMIUM"] ?? "/usr/bin/chromium";
+
+/** The pages in a real browser, over a real server whose data folder is new. */
+export default defineConfig({
+  testDir: "e2e",
+  timeout: 60_000,
+  workers: 1,
+  forbidOnly: true,
+  reporter: [["list"]],
+  use: {
+    baseURL: `http://${address}`,
+    trace: "retain-on-failure",
+    viewport: { width: 1280, height: 860 },
+    launchOptions: {
+      executablePath: browser,
+      args: [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+      ],
+    },
+  },
+  webServer: {
+    command: `folder=$(mktemp -d) && exec ${binary} dev --listen ${address} --data-dir "$folder"`,
+    url: `http://${address}/healthz`,
+    timeout: 60_000,
+    reuseExistingServer: false,
+  },
+});

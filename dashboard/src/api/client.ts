@@ -1,0 +1,35 @@
+// Calls of the API. Types come from `openapi.json`: `npm run client` makes them.
+
+import createClient from "openapi-fetch";
+
+import type { paths } from "./schema";
+
+/** An answer that says no, as RFC 9457 has it. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+
+  constructor(status: number, body: unknown) {
+    const text = (key: string): string | undefined => {
+      const value: unknown = body && typeof body === "object" ? (body as Record<string, unknown>)[key] : undefined;
+      return typeof value === "string" ? value : undefined;
+    };
+    const title = text("title") ?? `The server answered with status ${status}`;
+    super(title);
+    this.name = "Problem";
+    this.status = status;
+    this.code = text("code") ?? "unknown";
+    this.title = title;
+    this.detail = text("detail") ?? "";
+  }
+}
+
+export const api = createClient<paths>({ baseUrl: "" });
+
+/** The data of an answer; a problem is thrown. */
+export function data<T>(answer: { data?: T; error?: unknown; response: Response }): T {
+  if (answer.data === undefined) throw new Problem(answer.response.status, answer.error);
+  return answer.data;
+}

@@ -1,0 +1,58 @@
+// States, always as a shape and a word beside the colour.
+
+import type { ListedRun, Stage } from "../api/types";
+
+type Tone = "good" | "bad" | "warn" | "busy" | "idle";
+
+const shapes: Record<Tone, React.ReactNode> = {
+  good: <path d="M3 7.2 5.8 10 11 4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />,
+  bad: <path d="M4 4l6 6M10 4l-6 6" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />,
+  warn: <path d="M7 3v5M7 10.5v.5" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />,
+  busy: <path d="M5 3.5 10.5 7 5 10.5Z" fill="currentColor" />,
+  idle: <circle cx="7" cy="7" r="3" fill="none" stroke="currentColor" strokeWidth="2" />,
+};
+
+function State({ tone, children }: { tone: Tone; children: React.ReactNode }) {
+  return (
+    <span className={`state ${tone}`}>
+      <svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
+        {shapes[tone]}
+      </svg>
+      {children}
+    </span>
+  );
+}
+
+const results: Record<NonNullable<ListedRun["result"]>, [Tone, string]> = {
+  succeeded: ["good", "Succeeded"],
+  failed: ["bad", "Failed"],
+  cancelled: ["warn", "Cancelled"],
+};
+
+const states: Record<ListedRun["state"], [Tone, string]> = {
+  queued: ["idle", "Queued"],
+  planning: ["busy", "Planning"],
+  running: ["busy", "Running"],
+  committing: ["busy", "Committing"],
+  stopping: ["warn", "Stopping"],
+  finished: ["idle", "Finished"],
+};
+
+/** Where a run is, or how it ended. */
+export function RunStateBadge({ run }: { run: Pick<ListedRun, "state" | "result" | "requested_state"> }) {
+  const [tone, word] = run.result ? results[run.result] : states[run.state];
+  const stopping = !run.result && run.requested_state === "cancelled";
+  return <State tone={stopping ? "warn" : tone}>{stopping ? "Cancelling" : word}</State>;
+}
+
+const stageStates: Record<Stage["state"], [Tone, string]> = {
+  waiting: ["idle", "Waiting"],
+  running: ["busy", "Running"],
+  completed: ["good", "Completed"],
+};
+
+/** Where a stage is. */
+export function StageStateBadge({ stage }: { stage: Pick<Stage, "state"> }) {
+  const [tone, word] = stageStates[stage.state];
+  return <State tone={tone}>{word}</State>;
+}
