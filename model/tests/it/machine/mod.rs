@@ -9,4 +9,5 @@ mod recovery;
 mod run;
 mod simulation;
 mod snapshot;
+mod spark;
 mod speculation;

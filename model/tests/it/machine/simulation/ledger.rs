@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use weir_model::{
-    Event, EventRecord, FailureKind, RunOutcome, ShuffleObject, StageId, StageOutput, TaskId, TaskMessage, TaskOutput,
+    Event, EventRecord, FailureKind, LostShuffle, RunOutcome, ShuffleObject, StageId, StageOutput, TaskId, TaskMessage,
+    TaskOutput,
 };
 
 use super::effects::sinks;
@@ -60,7 +61,8 @@ enum Before {
     #[default]
     Other,
     UserFailed,
-    ShuffleLost,
+    /// Objects of a stage are gone; all of them, when the manifest is.
+    ShuffleLost(LostShuffle),
     AttemptsExhausted,
 }
 
@@ -90,10 +92,6 @@ impl Ledger {
             Event::TaskAccepted { .. } => self.task_accepted(event)?,
             Event::AttemptFailed { .. } => now = self.attempt_failed(event, scenario)?,
             Event::StageReopened { .. } => {
-                ensure!(
-                    self.before == Before::ShuffleLost,
-                    "work is done again, and nothing was lost"
-                );
                 self.reopened(event)?;
             }
             Event::StageCompleted { stage, stage_attempt } => self.stage_completed(*stage, *stage_attempt, scenario)?,
@@ -221,8 +219,8 @@ impl Ledger {
         if !task.under_way.is_empty() {
             return Ok(Before::Other);
         }
-        if failure.kind == FailureKind::ShuffleLost {
-            return Ok(Before::ShuffleLost);
+        if let Some(lost) = failure.lost.clone() {
+            return Ok(Before::ShuffleLost(lost));
         }
         task.failures += 1;
         Ok(match task.failures >= scenario.submission.settings.retry.max_attempts {
@@ -246,6 +244,12 @@ impl Ledger {
             "stage {id} goes from attempt {} to {stage_attempt}",
             stage.attempt
         );
+        let Before::ShuffleLost(lost) = &self.before else {
+            return Err("work is done again, and nothing was lost".to_owned());
+        };
+        ensure!(lost.stage == *id, "stage {id} is reopened, and {lost:?}");
+        // When the manifest is gone or wrong, nobody knows which objects are.
+        let whole = lost.stage_attempt == stage.attempt && !lost.objects.iter().any(|key| self.live_keys.contains(key));
         stage.attempt = *stage_attempt;
         for index in tasks {
             let task = TaskId {
@@ -258,6 +262,10 @@ impl Ledger {
             };
             task.failures = 0;
             stage.accepted -= 1;
+            ensure!(
+                whole || gone.iter().any(|key| lost.objects.contains(key)),
+                "task {id}.{index} is done again, and was not lost"
+            );
             for key in gone {
                 self.live_keys.remove(&key);
             }
