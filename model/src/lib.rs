@@ -30,7 +30,7 @@ pub use ids::{ExecutionId, InvalidId, Namespace, RunId, StageId, TaskId, Timesta
 pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport};
 pub use metrics::{LogLevel, LogLine, MetricValue, OperatorMetrics, TaskMetrics};
-pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput};
+pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput, UploadedPart};
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, Submission, TableRef};

@@ -61,6 +61,26 @@ pub enum Staged {
         /// Its absolute path.
         path: String,
     },
+    /// A multipart upload to the target, which waits to be completed.
+    Upload {
+        /// The upload's id.
+        id: String,
+        /// Kept with the object; the object of no other execution has it, so that a completed upload is known again.
+        token: String,
+        /// The object that names the upload as long as it is open, as a URL.
+        marker: String,
+        /// All of its parts, in order.
+        parts: Vec<UploadedPart>,
+    },
+}
+
+/// A part of a multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedPart {
+    /// What the storage calls its content.
+    pub e_tag: String,
+    /// Bytes in it.
+    pub bytes: u64,
 }
 
 /// The marker of a committed output: it is written last, so who finds it finds all of the files that it names.

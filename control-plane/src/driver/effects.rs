@@ -170,7 +170,7 @@ impl Driver {
                 lost.cancel();
                 return Outcome::Done;
             }
-            let commit = || output::commit(run, outputs.clone());
+            let commit = || output::commit(shared.storage.s3(), run, outputs.clone());
             match retry!("commit the outputs", output::Error::is_transient, commit()) {
                 Ok(manifests) => Outcome::input(Input::Committed(manifests)),
                 Err(error) => Outcome::input(Input::CommitFailed(error.to_failure())),
@@ -190,7 +190,7 @@ impl Driver {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "workers were not told to stop");
             }
             ended.await;
-            let abort = || output::abort(sinks.clone());
+            let abort = || output::abort(shared.storage.s3(), sinks.clone());
             if let Err(error) = retry!("delete staged outputs", output::Error::is_transient, abort()) {
                 // The run must end nevertheless; what is left is not visible to readers.
                 tracing::error!(%run, error = &error as &dyn std::error::Error, "staged outputs are left behind");
@@ -218,7 +218,7 @@ impl Driver {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "left an object behind");
             }
             let files = output.files;
-            let delete = || output::discard(files.clone());
+            let delete = || output::discard(shared.storage.s3(), files.clone());
             if let Err(error) = retry!("discard an output", output::Error::is_transient, delete()) {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "left a file behind");
             }

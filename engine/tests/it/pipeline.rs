@@ -137,7 +137,9 @@ async fn fails(yaml: &str, code: &str, message: &str) {
 /// The files that a run would make visible: names relative to the sink's folder, and contents; in order of the names.
 fn files(run: &Run) -> Vec<(String, Vec<u8>)> {
     let read = |file: &OutputFile| {
-        let Staged::File { path } = &file.staged;
+        let Staged::File { path } = &file.staged else {
+            panic!("{:?} is no file", file.staged);
+        };
         let content = std::fs::read(path).unwrap();
         assert_eq!(content.len() as u64, file.bytes);
         (file.target.rsplit('/').next().unwrap().to_owned(), content)

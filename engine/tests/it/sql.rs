@@ -182,7 +182,9 @@ async fn copy_writes_files() {
         .collect();
     let [file] = files[..] else { panic!("{files:?}") };
     assert!(file.target.ends_with("out/doubles-00000-of-00001.csv"), "{file:?}");
-    let weir_model::Staged::File { path } = &file.staged;
+    let weir_model::Staged::File { path } = &file.staged else {
+        panic!("{:?} is no file", file.staged);
+    };
     assert_eq!(fs::read_to_string(path).unwrap(), "n\n1\n2\n");
     assert_eq!((file.rows, file.bytes), (2, 6));
 }

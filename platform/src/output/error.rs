@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use weir_model::{Failure, FailureKind};
 
+use crate::s3::S3UrlError;
+
 /// An output could not be committed or aborted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +22,28 @@ pub enum Error {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// The object storage said no, or nothing.
+    #[error("cannot {action} `{url}`")]
+    Storage {
+        /// The transform whose output it is.
+        transform: String,
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// Why not.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// The place of an output is none.
+    #[error("the output cannot be there")]
+    BadPlace {
+        /// The transform whose output it is.
+        transform: String,
+        /// Why not.
+        #[source]
+        source: S3UrlError,
     },
     /// A file that an accepted attempt staged is not there, or not whole, and neither is its target.
     #[error("the staged file `{}` is gone or incomplete", path.display())]
@@ -51,9 +75,22 @@ impl Error {
         }
     }
 
+    pub(super) fn storage(transform: &str, action: &'static str, url: String, source: object_store::Error) -> Self {
+        Self::Storage {
+            transform: transform.to_owned(),
+            action,
+            url,
+            source: Box::new(source),
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. }) && self.kind() == FailureKind::Platform
+        match self {
+            Self::Io { .. } => self.kind() == FailureKind::Platform,
+            Self::Storage { source, .. } => matches!(**source, object_store::Error::Generic { .. }),
+            _ => false,
+        }
     }
 
     /// The failure to report for a run.
@@ -81,6 +118,15 @@ impl Error {
                     ),
                 }
             }
+            Self::Storage { transform, source, .. } => match self.kind() {
+                FailureKind::User => (
+                    transform,
+                    "output_not_writable",
+                    format!("{self}: {source}; choose an output that the workers' role may write to"),
+                ),
+                _ => (transform, "commit_failed", format!("{self}: {source}")),
+            },
+            Self::BadPlace { transform, source } => (transform, "bad_output_target", source.to_string()),
             Self::Lost { transform, .. } => (
                 transform,
                 "output_lost",
@@ -107,6 +153,13 @@ impl Error {
                 | ErrorKind::InvalidInput => FailureKind::User,
                 _ => FailureKind::Platform,
             },
+            Self::Storage { source, .. } => match **source {
+                object_store::Error::PermissionDenied { .. } | object_store::Error::NotSupported { .. } => {
+                    FailureKind::User
+                }
+                _ => FailureKind::Platform,
+            },
+            Self::BadPlace { .. } => FailureKind::User,
             Self::Lost { .. } | Self::BadTarget { .. } => FailureKind::Platform,
         }
     }

@@ -32,7 +32,7 @@ use object_store::{
 };
 use tokio::sync::OnceCell;
 
-pub use multipart::{MIN_PART_BYTES, OpenUpload, UploadedPart, WriteCondition};
+pub use multipart::{MIN_PART_BYTES, OpenUpload, WriteCondition};
 pub use url::{S3Url, S3UrlError};
 
 use error::Call;

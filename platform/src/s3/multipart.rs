@@ -14,7 +14,7 @@ use object_store::{
     Attributes, Error, MultipartId, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, TagSet,
     UploadPart,
 };
-use serde::{Deserialize, Serialize};
+use weir_model::UploadedPart;
 
 use super::S3Store;
 use super::attributes::{Headers, with_headers};
@@ -46,15 +46,6 @@ impl WriteCondition {
             _ => None,
         }
     }
-}
-
-/// A part of an upload that S3 has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadedPart {
-    /// What S3 calls its content.
-    pub e_tag: String,
-    /// Bytes in it.
-    pub bytes: u64,
 }
 
 /// An upload that is neither completed nor aborted.

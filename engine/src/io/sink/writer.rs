@@ -250,7 +250,9 @@ mod tests {
             writer.write(&rows(10_000)).await.unwrap();
         }
         let file = writer.finish().await.unwrap();
-        let Staged::File { path } = &file.staged;
+        let Staged::File { path } = &file.staged else {
+            panic!("{:?} is no file", file.staged);
+        };
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!((file.rows, file.bytes), (500_000, text.len() as u64));
         assert_eq!(text.lines().count(), 500_000);

@@ -482,7 +482,9 @@ async fn nothing_is_visible_before_the_commit() {
         panic!("no sink")
     };
     for file in &staged {
-        let weir_model::Staged::File { path } = &file.staged;
+        let weir_model::Staged::File { path } = &file.staged else {
+            panic!("{:?} is no file", file.staged);
+        };
         assert!(Path::new(path).starts_with(&info.staging), "{path}");
         assert!(file.target.starts_with(&info.target), "{}", file.target);
     }

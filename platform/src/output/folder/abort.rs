@@ -8,7 +8,7 @@ use super::{
     Error, JOURNAL, Journal, Move, files, output_folder, remove_output_file, remove_staging, replaced_manifests,
 };
 
-pub(super) fn abort(sink: &SinkInfo) -> Result<(), Error> {
+pub(in crate::output) fn abort(sink: &SinkInfo) -> Result<(), Error> {
     let error = |action, path: &Path| {
         let path = path.to_owned();
         move |source| Error::io(&sink.transform, action, &path, source)

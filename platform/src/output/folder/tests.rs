@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use weir_model::{FailureKind, Timestamp};
+use weir_model::{FailureKind, RunId, Timestamp};
 
-use super::commit::commit as commit_steps;
 use super::*;
+use crate::s3::S3;
 
 /// What is in a folder: paths of files with their contents, and of empty folders.
 type Tree = BTreeMap<String, String>;
@@ -88,17 +89,35 @@ fn sinks(outputs: &[SinkOutput]) -> Vec<SinkInfo> {
     outputs.iter().map(|output| output.sink.clone()).collect()
 }
 
+/// A commit, step by step.
+fn commit_steps(run: RunId, outputs: &[SinkOutput], after_step: AfterStep<'_>) -> Result<(), Error> {
+    let commits = outputs.iter().map(|output| SinkCommit::new(run, output));
+    let mut commits = commits.collect::<Result<Vec<_>, _>>()?;
+    place(&mut commits, after_step)?;
+    publish(&commits, after_step)?;
+    clean(&commits, after_step)
+}
+
+async fn commit(run: RunId, outputs: Vec<SinkOutput>) -> Result<Vec<OutputManifest>, Error> {
+    crate::output::commit(&S3::from_environment(false), run, outputs).await
+}
+
+async fn abort(sinks: Vec<SinkInfo>) -> Result<(), Error> {
+    crate::output::abort(&S3::from_environment(false), sinks).await
+}
+
+async fn discard(files: Vec<OutputFile>) -> Result<(), Error> {
+    crate::output::discard(&S3::from_environment(false), files).await
+}
+
 /// Runs a commit that ends after `steps` steps, as a crash would end it; says whether it was complete by then.
 fn commit_until(run: RunId, outputs: &[SinkOutput], steps: usize) -> bool {
-    let mut left = steps;
-    let mut crash = || match left.checked_sub(1) {
-        Some(less) => {
-            left = less;
-            Ok(())
-        }
-        None => Err(Error::io("", "crash", Path::new(""), io::Error::other("crash"))),
+    let left = AtomicUsize::new(steps);
+    let crash = || match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::io("", "crash", Path::new(""), io::Error::other("crash"))),
     };
-    match commit_steps(run, outputs, &mut crash) {
+    match commit_steps(run, outputs, &crash) {
         Ok(_) => true,
         Err(Error::Io { action: "crash", .. }) => false,
         Err(error) => panic!("{error:?}"),
@@ -260,8 +279,8 @@ proptest! {
                 break;
             }
             let staging_is_gone = !Path::new(&outputs[0].sink.staging).exists();
-            sinks(&outputs).iter().try_for_each(abort::abort).unwrap();
-            sinks(&outputs).iter().try_for_each(abort::abort).unwrap();
+            sinks(&outputs).iter().try_for_each(super::abort).unwrap();
+            sinks(&outputs).iter().try_for_each(super::abort).unwrap();
             if staging_is_gone {
                 // Only the last step is missing: the machine does not abort a commit that is reported done.
                 continue;

@@ -4,103 +4,94 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use weir_model::{OutputManifest, RunId};
+use weir_model::{OutputManifest, RunId, SinkInfo};
 
 use super::{
-    Error, JOURNAL, Journal, Move, NEW_MANIFEST, REPLACED_PREFIX, SinkOutput, files, output_folder, remove_output_file,
-    remove_staging, replaced_manifests, staged_path,
+    AfterStep, Error, JOURNAL, Journal, Move, NEW_MANIFEST, REPLACED_PREFIX, SinkOutput, files, output_folder,
+    remove_output_file, remove_staging, replaced_manifests, staged_path,
 };
 
-/// Called after every change of the file system; an error ends the commit there, as a crash would.
-pub(super) type AfterStep<'a> = &'a mut dyn FnMut() -> Result<(), Error>;
+/// Puts the files of all sinks in place that are not visible yet, and hides what they replace.
+pub(in crate::output) fn place(commits: &mut [SinkCommit], after_step: AfterStep<'_>) -> Result<(), Error> {
+    for commit in commits.iter_mut() {
+        commit.done = commit.is_done()?;
+    }
+    let mut pending = commits.iter().filter(|commit| !commit.done);
+    pending.try_for_each(|commit| commit.put_files_in_place(after_step))
+}
 
-pub(super) fn commit(
-    run: RunId,
-    outputs: &[SinkOutput],
-    after_step: AfterStep<'_>,
-) -> Result<Vec<OutputManifest>, Error> {
-    let commits = outputs
-        .iter()
-        .map(|output| SinkCommit::new(run, output))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut pending = Vec::new();
-    for commit in &commits {
-        if !commit.is_done()? {
-            pending.push(commit);
-        }
-    }
-    for commit in &pending {
-        commit.put_files_in_place(after_step)?;
-    }
-    for commit in &pending {
-        commit.write_manifest(after_step)?;
-    }
-    for commit in &commits {
-        // The output is visible and stays so: what is left behind is only litter.
-        if let Err(error) = remove_staging(&commit.output.sink) {
+/// Makes the outputs visible.
+pub(in crate::output) fn publish(commits: &[SinkCommit], after_step: AfterStep<'_>) -> Result<(), Error> {
+    let mut pending = commits.iter().filter(|commit| !commit.done);
+    pending.try_for_each(|commit| commit.write_manifest(after_step))
+}
+
+/// Removes what is left of the staging. The outputs are visible and stay so: what cannot be removed is only litter.
+pub(in crate::output) fn clean(commits: &[SinkCommit], after_step: AfterStep<'_>) -> Result<(), Error> {
+    for commit in commits {
+        if let Err(error) = remove_staging(&commit.sink) {
             tracing::warn!(error = &error as &dyn std::error::Error, "left a staging folder behind");
         }
         after_step()?;
     }
-    Ok(commits.into_iter().map(|commit| commit.journal.manifest).collect())
+    Ok(())
 }
 
-struct SinkCommit<'a> {
-    output: &'a SinkOutput,
-    folder: &'a Path,
+/// The commit of one sink.
+pub(in crate::output) struct SinkCommit {
+    sink: SinkInfo,
+    folder: PathBuf,
     journal: Journal,
+    /// Whether the output was visible before this try.
+    done: bool,
 }
 
-impl<'a> SinkCommit<'a> {
-    fn new(run: RunId, output: &'a SinkOutput) -> Result<Self, Error> {
+impl SinkCommit {
+    pub(in crate::output) fn new(run: RunId, output: &SinkOutput) -> Result<Self, Error> {
         let folder = output_folder(&output.sink);
-        let mut names = Vec::with_capacity(output.files.len());
+        let (mut names, mut moves) = (Vec::with_capacity(output.files.len()), Vec::new());
         let mut distinct = BTreeSet::new();
         for file in &output.files {
-            let name = Path::new(&file.target)
-                .strip_prefix(folder)
-                .ok()
-                .filter(|name| is_inside(name) && distinct.insert(*name))
-                .and_then(Path::to_str);
-            names.push(name.map(str::to_owned).ok_or_else(|| Error::BadTarget {
+            let bad_target = || Error::BadTarget {
                 transform: output.sink.transform.clone(),
                 target: file.target.clone(),
                 folder: folder.to_owned(),
-            })?);
+            };
+            let name = Path::new(&file.target).strip_prefix(folder).ok();
+            let name = name.filter(|name| is_inside(name) && distinct.insert(*name));
+            let name = name.and_then(Path::to_str).ok_or_else(bad_target)?;
+            names.push(name.to_owned());
+            moves.push(Move {
+                from: staged_path(file).ok_or_else(bad_target)?.to_owned(),
+                to: PathBuf::from(&file.target),
+                bytes: file.bytes,
+            });
         }
-        let moves = output.files.iter().map(|file| Move {
-            from: staged_path(file).to_owned(),
-            to: PathBuf::from(&file.target),
-            bytes: file.bytes,
-        });
-        let manifest = OutputManifest {
-            run,
-            transform: output.sink.transform.clone(),
-            files: names,
-            rows: output.files.iter().map(|file| file.rows).sum(),
-            bytes: output.files.iter().map(|file| file.bytes).sum(),
-        };
-        let journal = Journal {
-            manifest,
-            moves: moves.collect(),
-        };
         Ok(Self {
-            output,
-            folder,
-            journal,
+            sink: output.sink.clone(),
+            folder: folder.to_owned(),
+            journal: Journal {
+                manifest: output.manifest(run, names),
+                moves,
+            },
+            done: false,
         })
     }
 
-    fn manifest_path(&self) -> &'a Path {
-        Path::new(&self.output.sink.manifest)
+    pub(in crate::output) fn into_manifest(self) -> OutputManifest {
+        self.journal.manifest
     }
 
-    fn staging(&self) -> &'a Path {
-        Path::new(&self.output.sink.staging)
+    fn manifest_path(&self) -> &Path {
+        Path::new(&self.sink.manifest)
+    }
+
+    fn staging(&self) -> &Path {
+        Path::new(&self.sink.staging)
     }
 
     fn error(&self, action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-        let (transform, path) = (self.output.sink.transform.clone(), path.to_owned());
+        let (transform, path) = (self.sink.transform.clone(), path.to_owned());
         move |source| Error::io(&transform, action, &path, source)
     }
 
@@ -124,7 +115,7 @@ impl<'a> SinkCommit<'a> {
 
     fn write_journal(&self, after_step: AfterStep<'_>) -> Result<(), Error> {
         let staging = self.staging();
-        fs::create_dir_all(self.folder).map_err(self.error("create the output folder", self.folder))?;
+        fs::create_dir_all(&self.folder).map_err(self.error("create the output folder", &self.folder))?;
         after_step()?;
         fs::create_dir_all(staging).map_err(self.error("create the staging folder", staging))?;
         after_step()?;
@@ -139,11 +130,11 @@ impl<'a> SinkCommit<'a> {
         if files::size(path).map_err(self.error("look for", path))?.is_none() {
             return Ok(());
         }
-        let n = replaced_manifests(&self.output.sink).len();
+        let n = replaced_manifests(&self.sink).len();
         let aside = staging.join(format!("{REPLACED_PREFIX}{n}.json"));
         fs::rename(path, &aside).map_err(self.error("replace the manifest", path))?;
         after_step()?;
-        let around = path.parent().unwrap_or(self.folder);
+        let around = path.parent().unwrap_or(&self.folder);
         for folder in [staging, around] {
             files::sync(folder).map_err(self.error("flush", folder))?;
         }
@@ -167,7 +158,7 @@ impl<'a> SinkCommit<'a> {
             };
             if !here {
                 return Err(Error::Lost {
-                    transform: self.output.sink.transform.clone(),
+                    transform: self.sink.transform.clone(),
                     path: from.clone(),
                 });
             }
@@ -184,14 +175,14 @@ impl<'a> SinkCommit<'a> {
     /// Deletes the files of earlier outputs that this one does not replace.
     fn delete_replaced_files(&self, after_step: AfterStep<'_>) -> Result<(), Error> {
         let kept: BTreeSet<&str> = self.journal.manifest.files.iter().map(String::as_str).collect();
-        for path in replaced_manifests(&self.output.sink) {
+        for path in replaced_manifests(&self.sink) {
             let replaced = files::read_json::<OutputManifest>(&path).map_err(self.error("read", &path))?;
             for name in replaced.iter().flat_map(|manifest| &manifest.files) {
                 // A manifest is a file in the user's folder: it may say anything.
                 if kept.contains(name.as_str()) || !is_inside(Path::new(name)) {
                     continue;
                 }
-                remove_output_file(&self.output.sink, &self.folder.join(name), "delete the replaced file")?;
+                remove_output_file(&self.sink, &self.folder.join(name), "delete the replaced file")?;
                 after_step()?;
             }
         }
