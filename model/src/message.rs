@@ -46,6 +46,52 @@ pub struct InputRef {
     pub stage_attempt: u32,
 }
 
+/// Worker to control plane: what the report queue carries.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerMessage {
+    /// About an attempt.
+    Task(Box<TaskReport>),
+    /// About the worker.
+    Worker(Box<WorkerHeartbeat>),
+}
+
+impl WorkerMessage {
+    /// Reads the body of a message.
+    pub fn from_json(body: &str) -> serde_json::Result<Self> {
+        // Nearly all are reports of tasks, and neither reads as the other.
+        match serde_json::from_str(body) {
+            Ok(report) => Ok(Self::Task(report)),
+            Err(error) => match serde_json::from_str(body) {
+                Ok(heartbeat) => Ok(Self::Worker(heartbeat)),
+                Err(_) => Err(error),
+            },
+        }
+    }
+}
+
+/// A worker's sign of life: sent when it starts, every few seconds, when it begins to drain, and when it ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerHeartbeat {
+    /// The worker.
+    pub worker: WorkerId,
+    /// When this was said, by the worker's clock.
+    pub at: Timestamp,
+    /// When the worker started.
+    pub started_at: Timestamp,
+    /// Tasks that it runs at once.
+    pub slots: u32,
+    /// Tasks that it runs now.
+    pub running: u32,
+    /// Whether it takes no more tasks, because it is about to end.
+    pub draining: bool,
+    /// Whether these are its last words.
+    pub ended: bool,
+    /// Its version of weir.
+    pub version: String,
+    /// Where it runs, for people: a host, or the ARN of an ECS task.
+    pub host: String,
+}
+
 /// Worker to control plane: how an attempt goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
@@ -90,4 +136,46 @@ pub enum ReportBody {
         /// What was measured until then, logs included.
         metrics: TaskMetrics,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StageId;
+
+    #[test]
+    fn the_report_queue_tells_tasks_from_workers() {
+        let worker = WorkerId::from_parts(Timestamp(5), 1);
+        let report = TaskReport {
+            run: RunId::from_parts(Timestamp(5), 2),
+            task: TaskId {
+                stage: StageId(1),
+                index: 2,
+            },
+            stage_attempt: 0,
+            attempt: 3,
+            execution: ExecutionId::from_parts(Timestamp(5), 3),
+            worker,
+            at: Timestamp(6),
+            body: ReportBody::Started,
+        };
+        let heartbeat = WorkerHeartbeat {
+            worker,
+            at: Timestamp(7),
+            started_at: Timestamp(5),
+            slots: 4,
+            running: 1,
+            draining: false,
+            ended: false,
+            version: "1.2.3".into(),
+            host: "somewhere".into(),
+        };
+        let read = |body: String| WorkerMessage::from_json(&body).unwrap();
+        let body = serde_json::to_string(&report).unwrap();
+        assert_eq!(read(body), WorkerMessage::Task(Box::new(report)));
+        let body = serde_json::to_string(&heartbeat).unwrap();
+        assert_eq!(read(body), WorkerMessage::Worker(Box::new(heartbeat)));
+        let error = WorkerMessage::from_json("{}").unwrap_err();
+        assert!(error.to_string().contains("missing field"), "{error}");
+    }
 }
