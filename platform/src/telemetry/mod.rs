@@ -1,10 +1,23 @@
-//! Logs for operators, on stderr.
+//! What operators see: logs on stderr, metrics for Prometheus, and traces and metrics over OTLP.
+//!
+//! OTLP (HTTP, protobuf) is set up by the standard variables: nothing is exported unless `OTEL_EXPORTER_OTLP_ENDPOINT`,
+//! or the one of a signal, is set; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`,
+//! `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_EXPORTER=none`, `OTEL_SDK_DISABLED` and the like do what they do everywhere.
+
+mod export;
+mod ids;
+pub mod metrics;
+pub mod trace;
 
 use std::io::Write as _;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry::trace::TracerProvider as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+pub use export::prometheus_text;
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -37,6 +50,12 @@ pub enum Error {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// Traces and metrics cannot be exported.
+    #[error("traces and metrics cannot be exported; check the variables that begin with OTEL_: {reason}")]
+    Export {
+        /// Why not.
+        reason: String,
+    },
     /// Something else in the process has set telemetry up already.
     #[error("telemetry is set up already")]
     AlreadySet,
@@ -49,25 +68,42 @@ pub struct Guard(());
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        export::providers().flush();
         // Nobody is left to hear that stderr is gone.
         let _ = std::io::stderr().flush();
     }
 }
 
-/// Sets logging up for the whole process. The variable `WEIR_LOG` overrides the filter.
+/// Sets telemetry up for the whole process. The variable `WEIR_LOG` overrides the filter of the logs.
 pub fn init(options: &Options) -> Result<Guard, Error> {
     let text = std::env::var("WEIR_LOG").unwrap_or_else(|_| options.filter.clone());
     let filter = parse_filter(&text)?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let result = match options.format {
+    let providers = export::providers();
+    if let Some(reason) = &providers.error {
+        return Err(Error::Export {
+            reason: reason.to_string(),
+        });
+    }
+    let traces = providers.tracers.as_ref().map(|tracers| {
+        // Ours only: those of libraries are many, and belong to no run.
+        let ours = Targets::new().with_target("weir", LevelFilter::INFO);
+        let layer = tracing_opentelemetry::layer().with_tracer(tracers.tracer("weir"));
+        let layer = layer
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
+        layer.with_filter(ours)
+    });
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = match options.format {
         Format::Human => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry.with(layer.with_ansi(terminal)).try_init()
+            logs.with_ansi(terminal).with_filter(filter).boxed()
         }
-        Format::Json => registry.with(layer.json()).try_init(),
+        Format::Json => logs.json().with_filter(filter).boxed(),
     };
-    result.map_err(|_| Error::AlreadySet)?;
+    let registry = tracing_subscriber::registry().with(traces).with(logs);
+    registry.try_init().map_err(|_| Error::AlreadySet)?;
     Ok(Guard(()))
 }
 
