@@ -1,6 +1,7 @@
 //! Object storage.
 
 mod hedge;
+mod list;
 
 use std::fmt;
 use std::ops::Range;
