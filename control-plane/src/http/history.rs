@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use weir_model::{EventRecord, RunId, TaskId, TaskMetrics};
+use weir_model::RunId;
 
 use super::extract::{Params, RunPath, limit};
 use super::resources::{Event, EventPage, LogEntry, LogPage};
@@ -98,7 +98,7 @@ async fn collect(api: &Api, run: RunId, mut cursor: LogCursor, limit: usize) -> 
     let complete = 'scan: loop {
         let page = api.control_plane().run_events(run, cursor.seq, SCANNED_AT_ONCE).await?;
         for record in &page {
-            for line in entries(record).skip(cursor.lines) {
+            for line in LogEntry::of(record).skip(cursor.lines) {
                 if items.len() == limit {
                     break 'scan false;
                 }
@@ -144,39 +144,6 @@ impl std::fmt::Display for LogCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.seq, self.lines)
     }
-}
-
-/// The lines that an event carries.
-fn entries(record: &EventRecord) -> impl Iterator<Item = LogEntry> + '_ {
-    let carried = match &record.event {
-        weir_model::Event::TaskAccepted {
-            task, attempt, output, ..
-        } => Some((*task, *attempt, &output.metrics)),
-        weir_model::Event::AttemptFailed {
-            task, attempt, metrics, ..
-        } => Some((*task, *attempt, &**metrics)),
-        _ => None,
-    };
-    carried
-        .into_iter()
-        .flat_map(move |(task, attempt, metrics)| of_attempt(record, task, attempt, metrics))
-}
-
-fn of_attempt(
-    record: &EventRecord,
-    task: TaskId,
-    attempt: u32,
-    metrics: &TaskMetrics,
-) -> impl Iterator<Item = LogEntry> {
-    let at = record.at.into();
-    metrics.logs.iter().map(move |line| LogEntry {
-        at,
-        task: task.to_string(),
-        attempt,
-        severity: line.level.into(),
-        source: line.source.clone(),
-        message: line.message.clone(),
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What user functions and logging transforms wrote.
 
 use serde::{Deserialize, Serialize};
-use weir_model::LogLevel;
+use weir_model::{Event, EventRecord, LogLevel};
 
 use super::Time;
 
@@ -20,6 +20,31 @@ pub struct LogEntry {
     pub source: String,
     /// The text.
     pub message: String,
+}
+
+impl LogEntry {
+    /// The lines that an event carries.
+    pub fn of(record: &EventRecord) -> impl Iterator<Item = Self> + '_ {
+        let carried = match &record.event {
+            Event::TaskAccepted {
+                task, attempt, output, ..
+            } => Some((task, *attempt, &output.metrics.logs)),
+            Event::AttemptFailed {
+                task, attempt, metrics, ..
+            } => Some((task, *attempt, &metrics.logs)),
+            _ => None,
+        };
+        carried.into_iter().flat_map(move |(task, attempt, logs)| {
+            logs.iter().map(move |line| Self {
+                at: record.at.into(),
+                task: task.to_string(),
+                attempt,
+                severity: line.level.into(),
+                source: line.source.clone(),
+                message: line.message.clone(),
+            })
+        })
+    }
 }
 
 /// How serious a line is.
