@@ -66,7 +66,7 @@ impl RunState {
     }
 
     fn owner_changed(&mut self, queue_lost: bool, at: Timestamp) {
-        self.live.extend(at, at.plus_ms(self.settings.attempt_timeout_ms));
+        self.live.restart(at, at.plus_ms(self.settings.attempt_timeout_ms));
         if !queue_lost || self.phase != RunPhase::Running {
             return;
         }

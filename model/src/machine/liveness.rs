@@ -89,22 +89,18 @@ impl Liveness {
         };
     }
 
-    /// Gives every attempt until `deadline`, at least.
-    pub(super) fn extend(&mut self, now: Timestamp, deadline: Timestamp) {
-        self.heard(now);
+    /// Gives every attempt until `deadline`, by the clock of who owns the run from `now` on: that of the last owner may
+    /// have been far ahead. What is on hold stays so.
+    pub(super) fn restart(&mut self, now: Timestamp, deadline: Timestamp) {
+        self.heard = now;
         let tasks: Vec<_> = self
             .watches
             .iter()
+            .filter(|(_, watch)| watch.deadline < NEVER)
             .map(|(task, watch)| (*task, watch.clone()))
             .collect();
         for (task, watch) in tasks {
-            self.watch(
-                task,
-                Watch {
-                    deadline: watch.deadline.max(deadline),
-                    ..watch
-                },
-            );
+            self.watch(task, Watch { deadline, ..watch });
         }
     }
 

@@ -9,21 +9,24 @@ use weir_model::{
 use super::graphs::{aligned, graph, map_reduce, reading, shuffle, sink, stage, submission};
 use super::run::{Run, execution, key, lost, only, output, platform, report, sent, task};
 
-/// A run of tasks that write a sink, with a copy of the last one beside it when the others are accepted.
-fn copied() -> (Run, TaskMessage, TaskMessage) {
+/// A run of tasks that write a sink: the first two are accepted, the third has a copy beside it, and there are so many
+/// `others`.
+fn copied(others: u32) -> (Run, TaskMessage, TaskMessage, Vec<TaskMessage>) {
     let submission = submission();
     let submission = Submission {
         settings: RunSettings {
             attempt_timeout_ms: 10_000,
             speculation: SpeculationSettings {
                 min_ms: 50,
+                quantile: 0.5,
                 ..SpeculationSettings::default()
             },
             ..submission.settings.clone()
         },
         ..submission
     };
-    let (mut run, messages) = Run::planned_with(submission, graph([stage(0, 3, sink("out"))]));
+    let (mut run, mut messages) = Run::planned_with(submission, graph([stage(0, 3 + others, sink("out"))]));
+    let others = messages.split_off(3);
     for (execution, message) in (1..).zip(&messages) {
         run.report(message, execution, ReportBody::Started);
     }
@@ -33,7 +36,7 @@ fn copied() -> (Run, TaskMessage, TaskMessage) {
     }
     let copy = only(&run.tick_after(1_000));
     run.report(&copy, 4, ReportBody::Started);
-    (run, messages[2].clone(), copy)
+    (run, messages[2].clone(), copy, others)
 }
 
 /// What an execution of a task stages: the file that its task will be, under a name of its own.
@@ -152,7 +155,7 @@ fn spark_24589_nor_does_the_log_count_it() {
 fn spark_4879_speculation_loses_no_partition() {
     for copy_wins in [true, false] {
         for loser_fails in [true, false] {
-            let (mut run, original, copy) = copied();
+            let (mut run, original, copy, others) = copied(1);
             let (winner, loser) = if copy_wins {
                 (&copy, &original)
             } else {
@@ -180,11 +183,12 @@ fn spark_4879_speculation_loses_no_partition() {
             // The queue delivers the report of the winner again, and that of the loser late.
             hear(&mut run, winner, 10, false);
             hear(&mut run, loser, 11, loser_fails);
+            assert_eq!(stages_file(&mut run, &others[0], 12).effects, [Effect::Commit]);
             hear(&mut run, winner, 10, false);
 
             let visible = to_be_visible(&run);
             let targets: Vec<_> = visible.iter().map(|file| file.target.as_str()).collect();
-            assert_eq!(targets, ["/out/part-0", "/out/part-1", "/out/part-2"]);
+            assert_eq!(targets, ["/out/part-0", "/out/part-1", "/out/part-2", "/out/part-3"]);
             assert_eq!(visible[2], staged(winner, 10).files[0]);
             let kept = |output: &TaskOutput| output.files.iter().all(|file| !visible.contains(file));
             assert!(
@@ -226,7 +230,7 @@ fn spark_39195_attempts_that_die_do_not_stand_in_the_way() {
         },
     ];
     for death in deaths {
-        let (mut run, original, copy) = copied();
+        let (mut run, original, copy, _) = copied(0);
         let again = death(&mut run, &original, &copy);
         assert!(again.attempt > copy.attempt);
         let decision = stages_file(&mut run, &again, 30);
@@ -246,7 +250,7 @@ fn spark_39195_attempts_that_die_do_not_stand_in_the_way() {
 /// SPARK-39195, with the control plane dying too: what it authorised is in the log, and the next one is as free.
 #[test]
 fn spark_39195_nor_do_control_planes_that_die_with_them() {
-    let (mut run, _, copy) = copied();
+    let (mut run, _, copy, _) = copied(0);
     run.state = run.replayed();
     run.input(Input::Takeover {
         queue_lost: false,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use weir_model::{
-    Event, EventRecord, FailureKind, LostShuffle, RunOutcome, ShuffleObject, StageId, StageOutput, TaskId, TaskMessage,
-    TaskOutput,
+    Event, EventRecord, FailureKind, LostShuffle, ReportBody, RunOutcome, ShuffleObject, StageId, StageOutput, TaskId,
+    TaskMessage, TaskOutput, TaskReport,
 };
 
 use super::effects::sinks;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, Sudden};
 use super::storage::{keys, path};
 use super::world::{Checked, World, ensure};
 use crate::machine::graphs::{made, written};
@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     accepted: HashSet<(TaskId, u32)>,
     /// Keys that were accepted at some time.
     accepted_keys: HashSet<String>,
+    /// Keys of outputs that a control plane was told of.
+    heard_keys: HashSet<String>,
     /// Keys of outputs that count.
     live_keys: HashSet<String>,
     /// Keys that were deleted since nobody had accepted them.
@@ -303,6 +305,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// A control plane is told something.
+    pub(super) fn heard(&mut self, report: &TaskReport) {
+        if let ReportBody::Succeeded { output } = &report.body {
+            self.heard_keys.extend(keys(output).map(str::to_owned));
+        }
+    }
+
     /// A manifest is in the storage.
     pub(super) fn manifest_written(&mut self, at: (StageId, u32), objects: Rc<Vec<ShuffleObject>>) -> Checked {
         let before = self.manifests.insert(at, objects.clone());
@@ -489,6 +498,14 @@ impl World {
             .filter(|(_, written)| written.at < self.ledger.staging_deleted_at)
             .collect();
         ensure!(staged.is_empty(), "nobody reaches {staged:?}, and it is there");
+        // A control plane that ends may take with it what it wanted to delete.
+        let safe = |sudden: &Sudden| matches!(sudden, Sudden::WorkerDies | Sudden::WorkerCutOff | Sudden::ObjectsLost);
+        if self.scenario.faults.sudden.iter().all(safe) {
+            let known =
+                |key: &&String| self.ledger.accepted_keys.contains(*key) || self.ledger.discarded_keys.contains(*key);
+            let left = self.ledger.heard_keys.iter().find(|key| !known(key));
+            ensure!(left.is_none(), "{left:?} was neither accepted nor deleted");
+        }
         let result = |stage: &weir_model::Stage| stage.output == StageOutput::Result;
         for stage in self.scenario.graph.stages.iter().filter(|stage| result(stage)) {
             if self.store.truth.outcome() == Some(RunOutcome::Succeeded) {

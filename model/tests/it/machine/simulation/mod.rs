@@ -211,6 +211,7 @@ fn everything_happens(seen: &Seen, seeds: u64) {
         "something is delivered twice",
         "tasks join",
         "the answer of an append is lost",
+        "the queues are lost",
     ];
     let often = seeds / 1_000;
     let rare: Vec<_> = expected

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use weir_model::machine::{Decision, Effect, Input, RunState, apply, decide};
 use weir_model::{Event, EventRecord, ExecutionId, ReportBody, TaskId, TaskReport};
 
+use super::queue::Queue;
 use super::store::LEASE_MS;
 use super::world::{Action, Checked, World, ensure, note};
 
@@ -107,6 +108,12 @@ impl World {
         self.planes[plane].driver = None;
         self.effects.retain(|_, effort| effort.plane != plane);
         self.soon(200, Action::PlaneBegins(plane));
+        if self.scenario.embedded {
+            self.saw("the queues are lost");
+            self.tasks = Queue::default();
+            self.reports = Queue::default();
+            (0..self.workers.len()).for_each(|worker| self.worker_dies(worker));
+        }
     }
 
     pub(super) fn plane_stops(&mut self, plane: usize) {
@@ -127,7 +134,7 @@ impl World {
 
     pub(super) fn clock_jumps(&mut self, plane: usize) {
         self.saw("a clock jumps");
-        let far = self.rng.pick(&[100, 1_000, 20_000]);
+        let far = self.rng.pick(&[100, 1_000, 10_000]);
         let by = self.rng.between(0, 2 * far) as i64 - far as i64;
         self.planes[plane].skew_ms += by;
         note!(self, "the clock of control plane {plane} jumps by {by} ms");
@@ -170,7 +177,7 @@ impl World {
             return Ok(());
         }
         let takeover = Input::Takeover {
-            queue_lost: false,
+            queue_lost: self.scenario.embedded,
             sent_through: self.store.sent_through,
         };
         self.tell(plane, takeover, None);
@@ -353,6 +360,7 @@ impl World {
             }
             pending.effects.extend(decision.effects);
             if let Input::Report(report) = &input {
+                self.ledger.heard(report);
                 driver.state.progress(report, time);
                 driver.note_execution(report);
             }

@@ -15,6 +15,10 @@ pub(super) struct Scenario {
     pub(super) submission: Submission,
     pub(super) faults: Faults,
     pub(super) planes: u64,
+    /// How far the clock of each control plane is off at first, in milliseconds.
+    pub(super) skew_ms: u64,
+    /// One process is everything, its queues included: they are lost with it.
+    pub(super) embedded: bool,
     pub(super) workers: u64,
     /// When the last fault happens, in milliseconds from the beginning.
     pub(super) turmoil_ms: u64,
@@ -85,6 +89,7 @@ impl Scenario {
     pub(super) fn new(rng: &mut Rng) -> Self {
         // A third of the worlds have only faults that must not show.
         let shows = !rng.permille(333);
+        let embedded = rng.permille(150);
         Self {
             graph: graphs::random(rng),
             submission: Submission {
@@ -92,7 +97,9 @@ impl Scenario {
                 ..graphs::submission()
             },
             faults: faults(rng, shows),
-            planes: rng.between(1, 3),
+            planes: if embedded { 1 } else { rng.between(1, 3) },
+            skew_ms: if rng.permille(300) { 3_600_000 } else { 0 },
+            embedded,
             workers: rng.between(1, 4),
             turmoil_ms: rng.between(50, 1_500),
         }

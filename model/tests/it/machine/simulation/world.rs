@@ -23,7 +23,7 @@ const BEGINNING_MS: u64 = 1_000_000_000;
 /// Far more than any run needs.
 const MAX_STEPS: u32 = 200_000;
 /// Far longer than any run takes after the last fault: messages that nobody takes are missed ever later.
-const MAX_PEACE_MS: u64 = 600_000;
+const MAX_PEACE_MS: u64 = 200_000;
 
 /// Something that happens at its time. Numbers are those of planes, workers, executions, effects, messages, reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +121,8 @@ impl World {
             trace.push(format!("{:#?}", world.scenario));
         }
         for plane in 0..world.planes.len() {
+            let most = world.scenario.skew_ms;
+            world.planes[plane].skew_ms = world.rng.between(0, 2 * most) as i64 - most as i64;
             world.soon(20, Action::PlaneBegins(plane));
         }
         for worker in 0..world.workers.len() {
