@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_secs(3);
 /// Something in the store is different.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A run was created, given up or taken over, or came into another phase.
+    /// A run was given up or taken over, came into another phase, or was cleaned up after.
     Run(RunId),
     /// Somebody asked for a run to stop.
     Cancel(RunId),

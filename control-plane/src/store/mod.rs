@@ -3,6 +3,8 @@
 
 mod changes;
 mod encoding;
+mod postgres;
+mod rows;
 mod sqlite;
 mod types;
 mod writer;
@@ -13,6 +15,7 @@ use async_trait::async_trait;
 use weir_model::{EventRecord, RunId, Submission, Timestamp};
 
 pub use changes::{Change, Changes};
+pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
     Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
@@ -52,6 +55,14 @@ pub enum Error {
         /// Why it failed.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tables are older than this build.
+    #[error("the database has tables of version {found}, and this build needs version {wanted}: run `weir migrate`")]
+    OldSchema {
+        /// The version of the tables; zero when there are none.
+        found: i64,
+        /// The version that is needed.
+        wanted: i64,
     },
     /// The database said no.
     #[error("cannot {action}")]
@@ -125,6 +136,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Runs that [`lease_acquire`](Self::lease_acquire) would give out now, the oldest first.
     async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error>;
+
+    /// Runs that are over, whose objects are deleted, and that ended before a time, the oldest first: at most `limit`.
+    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error>;
+
+    /// Forgets a run that is over and whose objects are deleted, with its log; says whether there was one.
+    async fn run_delete(&self, run: RunId) -> Result<bool, Error>;
 
     /// The tasks of all runs that are not over, as their owners last said.
     async fn backlog(&self) -> Result<Backlog, Error>;

@@ -152,6 +152,14 @@ impl Store for Mortal {
         self.inner.backlog().await
     }
 
+    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        self.inner.runs_over(ended_before, limit).await
+    }
+
+    async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
+        self.inner.run_delete(run).await
+    }
+
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
         self.inner.requests_forget(before).await
     }

@@ -15,13 +15,14 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
-use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
+use weir_model::{EventRecord, RunId, Submission, Timestamp};
 use weir_platform::clock;
 
 use self::presence::Presence;
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
-use super::encoding::{decode_event, encode_events, from_word, to_i64, to_u32, to_u64, unreadable, word};
+use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
+use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
@@ -291,6 +292,17 @@ impl Store for SqliteStore {
         rows.map_err(database(action))?.iter().map(run_row).collect()
     }
 
+    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_over(&self.readers, ended_before, limit).await
+    }
+
+    async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
+        match self.writer.submit(Op::Delete { run }).await? {
+            Reply::Found(found) => Ok(found),
+            _ => unreachable!("a deletion is answered by whether there was such a run"),
+        }
+    }
+
     async fn backlog(&self) -> Result<Backlog, Error> {
         shared::backlog(&self.readers).await
     }
@@ -356,45 +368,6 @@ impl SqliteStore {
             _ => unreachable!("it is answered by how many there were"),
         }
     }
-}
-
-fn run_row(row: &SqliteRow) -> Result<RunRow, Error> {
-    let id: String = row.try_get("id").map_err(|e| unreadable("", e))?;
-    read_run_row(row).map_err(|source| unreadable(id, source))
-}
-
-fn read_run_row(row: &SqliteRow) -> Result<RunRow, Box<dyn std::error::Error + Send + Sync>> {
-    let number = |column: &str| row.try_get::<i64, _>(column).map(to_u64);
-    let count = |column: &str| row.try_get::<i64, _>(column).map(to_u32);
-    let text = |column: &str| row.try_get::<Option<String>, _>(column);
-    let reason = text("reason")?.as_deref().map(serde_json::from_str).transpose()?;
-    let finished_at = row
-        .try_get::<Option<i64>, _>("finished_at")?
-        .map(|at| Timestamp(to_u64(at)));
-    Ok(RunRow {
-        run: row.try_get::<String, _>("id")?.parse()?,
-        namespace: row.try_get::<String, _>("namespace")?.parse()?,
-        name: row.try_get("name")?,
-        created_at: Timestamp(number("created_at")?),
-        summary: RunSummary {
-            phase: from_word(text("phase")?)?.unwrap_or(RunPhase::Planning),
-            outcome: from_word(text("outcome")?)?,
-            reason,
-            finished_at,
-            stages: count("stages")?,
-            stages_done: count("stages_done")?,
-            tasks: count("tasks")?,
-            tasks_done: count("tasks_done")?,
-            tasks_waiting: count("tasks_waiting")?,
-            tasks_running: count("tasks_running")?,
-        },
-        last_seq: number("last_seq")?,
-        dispatched_seq: number("dispatched_seq")?,
-        cancel_requested_by: text("cancel_requested_by")?,
-        cleaned: row.try_get("cleaned")?,
-        owner: text("lease_owner")?,
-        owned_until: Timestamp(number("lease_until")?),
-    })
 }
 
 fn database<E>(action: &'static str) -> impl FnOnce(E) -> Error

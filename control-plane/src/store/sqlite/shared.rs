@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _};
-use weir_model::Timestamp;
+use weir_model::{RunId, Timestamp};
 use weir_platform::clock;
 
 use super::database;
 use super::writing::{Result, until};
-use crate::store::encoding::{to_i64, to_u32, to_u64, unreadable};
+use crate::store::encoding::{to_i64, to_u64, unreadable};
+use crate::store::rows::worker_row;
 use crate::store::types::{Backlog, ForwardedReport, InboxReport, WorkerRow};
 
 pub(super) async fn backlog(readers: &SqlitePool) -> Result<Backlog> {
@@ -27,6 +28,30 @@ pub(super) async fn backlog(readers: &SqlitePool) -> Result<Backlog> {
         waiting: number(1)?,
         running: number(2)?,
     })
+}
+
+pub(super) async fn runs_over(readers: &SqlitePool, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+    let action = "list runs that are over";
+    // Ids begin with the time of submission, which comes before the end.
+    let ids: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND finished_at < ?2 ORDER BY id LIMIT ?3",
+    )
+    .bind(RunId::from_parts(ended_before, 0).to_string())
+    .bind(to_i64(ended_before.0))
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await
+    .map_err(database(action))?;
+    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
+}
+
+pub(super) async fn delete_run(connection: &mut SqliteConnection, run: RunId) -> Result<bool> {
+    let deleted = sqlx::query("DELETE FROM runs WHERE id = ?1 AND cleaned = 1")
+        .bind(run.to_string())
+        .execute(connection)
+        .await
+        .map_err(database("delete a run"))?;
+    Ok(deleted.rows_affected() > 0)
 }
 
 pub(super) async fn forget_requests(connection: &mut SqliteConnection, before: Timestamp) -> Result<u64> {
@@ -129,22 +154,7 @@ pub(super) async fn worker_list(readers: &SqlitePool, limit: u32) -> Result<Vec<
     .fetch_all(readers)
     .await
     .map_err(database("list workers"))?;
-    rows.iter()
-        .map(|row| read_worker(row).map_err(|source| database("read a worker")(source)))
-        .collect()
-}
-
-fn read_worker(row: &SqliteRow) -> std::result::Result<WorkerRow, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(WorkerRow {
-        worker: row.try_get::<String, _>("id")?.parse()?,
-        seen_at: Timestamp(to_u64(row.try_get("seen_at")?)),
-        started_at: Timestamp(to_u64(row.try_get("started_at")?)),
-        slots: to_u32(row.try_get("slots")?),
-        running: to_u32(row.try_get("running")?),
-        draining: row.try_get("draining")?,
-        version: row.try_get("version")?,
-        host: row.try_get("host")?,
-    })
+    rows.iter().map(worker_row).collect()
 }
 
 pub(super) async fn forget_workers(connection: &mut SqliteConnection, before: Timestamp) -> Result<u64> {

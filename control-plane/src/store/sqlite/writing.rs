@@ -50,6 +50,9 @@ pub(super) enum Op {
     Release {
         lease: Lease,
     },
+    Delete {
+        run: RunId,
+    },
     ForgetRequests {
         before: Timestamp,
     },
@@ -134,7 +137,6 @@ impl Writing {
     fn announce(&self, op: &Op, result: &Result<Reply>) {
         let Ok(reply) = result else { return };
         match (op, reply) {
-            (Op::Create { new }, Reply::Created(Created::Lease(_))) => self.announcer.tell(Change::Run(new.run)),
             (
                 Op::Append {
                     lease,
@@ -174,6 +176,7 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
         Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
         Op::Release { lease } => release(connection, lease).await,
+        Op::Delete { run } => shared::delete_run(connection, *run).await.map(Reply::Found),
         Op::ForgetRequests { before } => shared::forget_requests(connection, *before).await.map(Reply::Count),
         Op::Forward { reports } => shared::forward(connection, reports).await.map(Reply::Forwarded),
         Op::ReportsDone { ids } => shared::reports_done(connection, ids).await.map(|()| Reply::Done),

@@ -1,5 +1,6 @@
 //! What every store does, whatever it is made of.
 
+mod postgres;
 mod processes;
 mod sqlite;
 

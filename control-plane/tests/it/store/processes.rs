@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_control_plane::store::{
-    Acquired, Backlog, Change, Changes, Created, ForwardedReport, Idempotency, Store, WorkerRow,
+    Acquired, Backlog, Change, Changes, Created, ForwardedReport, Idempotency, RunSummary, Store, WorkerRow,
 };
 use weir_model::{Digest, RunId, RunOutcome, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
@@ -15,12 +15,44 @@ use crate::script::submission;
 pub(super) async fn suite(store: &impl Store) {
     store.check().await.unwrap();
     requests(store).await;
+    retention(store).await;
     backlog(store).await;
     expiry(store).await;
     inbox(store).await;
     workers(store).await;
     leaders(store).await;
     changes(store).await;
+}
+
+async fn retention(store: &impl Store) {
+    let (over, open) = (create(store, "a", LONG).await, create(store, "a", LONG).await);
+    let ended = clock::now().plus_ms(1);
+    let summary = RunSummary {
+        finished_at: Some(ended),
+        outcome: Some(RunOutcome::Succeeded),
+        phase: RunPhase::Finished,
+        ..running()
+    };
+    let finish = async |lease| store.run_append(lease, &[], Some(&summary), None).await.unwrap();
+    let over_before = async |at| {
+        let runs = store.runs_over(at, 100).await.unwrap();
+        let of_these = runs.into_iter().filter(|run| [over.run, open.run].contains(run));
+        of_these.collect::<Vec<_>>()
+    };
+    finish(&over).await;
+    assert_eq!(over_before(ended.plus_ms(9)).await, [], "its objects are there");
+    assert!(!store.run_delete(over.run).await.unwrap());
+    store.run_cleaned(&over).await.unwrap();
+    assert_eq!(over_before(ended).await, []);
+    assert_eq!(over_before(ended.plus_ms(1)).await, [over.run]);
+    assert!(!store.run_delete(open.run).await.unwrap(), "it is not over");
+    assert!(store.run_delete(over.run).await.unwrap());
+    assert!(!store.run_delete(over.run).await.unwrap(), "it is gone");
+    assert_eq!(store.run_get(over.run).await.unwrap(), None);
+    assert_eq!(store.run_events(over.run, 0, 10).await.unwrap(), []);
+    finish(&open).await;
+    store.run_cleaned(&open).await.unwrap();
+    assert!(store.run_delete(open.run).await.unwrap());
 }
 
 async fn requests(store: &impl Store) {
@@ -234,7 +266,6 @@ async fn changes(store: &impl Store) {
     let mut changes = store.changes();
     let lease = create(store, "an owner", LONG).await;
     let run = lease.run;
-    heard(&mut changes, &Change::Run(run)).await;
     store.run_append(&lease, &[], Some(&running()), None).await.unwrap();
     heard(&mut changes, &Change::Run(run)).await;
     store.run_request_cancel(run, "ann").await.unwrap();

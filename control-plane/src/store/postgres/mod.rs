@@ -1,0 +1,324 @@
+//! Runs in a Postgres database, shared by any number of processes.
+//!
+//! What owners write goes through a few writers, each with a connection of its own, which put what is waiting into one
+//! transaction; a run has one writer, so that its writes keep their order. Everything else is one statement on one of
+//! the readers' connections. Leases run by the clock of the database.
+
+mod append;
+mod connect;
+mod listen;
+mod options;
+mod schema;
+mod shared;
+mod writing;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::{QueryBuilder, Row as _};
+use tokio_util::task::AbortOnDropHandle;
+use weir_model::{EventRecord, RunId, Submission, Timestamp};
+
+use self::append::Append;
+use self::connect::{Connector, Readers, within};
+use self::writing::{Op, Reply, Writing};
+use super::changes::{Announcer, Changes};
+use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
+use super::rows::run_row;
+use super::writer::{NewRun, Writer};
+use super::{
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
+    RunSummary, Store, WorkerRow,
+};
+
+pub use options::{PasswordSource, PostgresOptions};
+pub use schema::SchemaVersion;
+
+/// The time of day by the database's clock, in milliseconds.
+macro_rules! now_ms {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    };
+}
+use now_ms;
+
+const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.phase, r.outcome, r.reason, r.created_at, \
+    r.finished_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, \
+    coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
+    r.cancel_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
+    FROM runs AS r LEFT JOIN run_leases AS l ON l.run_id = r.id";
+
+/// Runs in a Postgres database. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connector: Arc<Connector>,
+    readers: Readers,
+    writers: Vec<Writer<Writing>>,
+    announcer: Announcer,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl PostgresStore {
+    /// Reaches the database. Its tables are left as they are: see [`migrate`](Self::migrate) and
+    /// [`schema_version`](Self::schema_version).
+    pub async fn connect(options: &PostgresOptions) -> Result<Self, Error> {
+        let connector = Arc::new(Connector::new(options)?);
+        // A pool would try again until its time is up, and not say why it fails.
+        connector.connect().await?;
+        let announcer = Announcer::new();
+        let writers = 0..options.writers.clamp(1, 16);
+        let writers = writers
+            .map(|_| Writer::start(Writing::new(connector.clone())))
+            .collect();
+        let listening = tokio::spawn(listen::listen(connector.clone(), announcer.clone()));
+        let shared = Shared {
+            readers: Readers::open(connector.clone(), options.readers.clamp(1, 100)).await?,
+            connector,
+            writers,
+            announcer,
+            _listening: AbortOnDropHandle::new(listening),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Brings the tables up to date; says which version they have then. Any number of processes may do so at once.
+    /// Tables that are newer than this build are left alone.
+    pub async fn migrate(&self) -> Result<SchemaVersion, Error> {
+        schema::migrate(&self.shared.connector).await
+    }
+
+    /// Which version the tables have, and which is wanted.
+    pub async fn schema_version(&self) -> Result<SchemaVersion, Error> {
+        let action = "read the version of the tables";
+        let mut connection = within(action, self.shared.readers.pool().await?.acquire()).await?;
+        schema::version(&mut connection).await
+    }
+
+    fn writer_of(&self, run: RunId) -> usize {
+        let mut hasher = DefaultHasher::new();
+        run.hash(&mut hasher);
+        // Less than the number of writers, which fits.
+        (hasher.finish() % self.shared.writers.len() as u64) as usize
+    }
+
+    async fn write(&self, run: RunId, op: Op) -> Result<Reply, Error> {
+        self.shared.writers[self.writer_of(run)].submit(op).await
+    }
+
+    async fn rows(&self, action: &'static str, mut query: QueryBuilder<Postgres>) -> Result<Vec<RunRow>, Error> {
+        let rows = query.build().fetch_all(self.shared.readers.pool().await?);
+        within(action, rows).await?.iter().map(run_row).collect()
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn run_create(
+        &self,
+        run: RunId,
+        submission: &Submission,
+        events: &[EventRecord],
+        owner: &str,
+        ttl: Duration,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Created, Error> {
+        let new = NewRun::encode(run, submission, events, owner, ttl, idempotency)?;
+        match self.write(run, Op::Create(new)).await? {
+            Reply::Created(created) => Ok(created),
+            _ => unreachable!("a create is answered by what came of it"),
+        }
+    }
+
+    async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE r.id = ").push_bind(run.to_string());
+        Ok(self.rows("read a run", query).await?.pop())
+    }
+
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE true");
+        if let Some(namespace) = &filter.namespace {
+            query.push(" AND r.namespace = ").push_bind(namespace.to_string());
+        }
+        if let Some(name) = &filter.name {
+            query.push(" AND r.name = ").push_bind(name.clone());
+        }
+        if let Some(phase) = &filter.phase {
+            query.push(" AND r.phase = ").push_bind(word(phase));
+        }
+        if let Some(outcome) = &filter.outcome {
+            query.push(" AND r.outcome = ").push_bind(word(outcome));
+        }
+        if let Some(before) = before {
+            query.push(" AND r.id < ").push_bind(before.to_string());
+        }
+        query.push(" ORDER BY r.id DESC LIMIT ").push_bind(i64::from(limit));
+        self.rows("list runs", query).await
+    }
+
+    async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
+        let reading =
+            sqlx::query("SELECT seq, at, payload FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3")
+                .bind(run.to_string())
+                .bind(to_i64(after_seq))
+                .bind(i64::from(limit))
+                .fetch_all(self.shared.readers.pool().await?);
+        let rows = within("read the events of a run", reading).await?;
+        let event = |row: &PgRow| {
+            let failed = |e| unreadable(run, e);
+            let payload = row.try_get("payload").map_err(failed)?;
+            let (seq, at) = (row.try_get("seq").map_err(failed)?, row.try_get("at").map_err(failed)?);
+            decode_event(run, seq, at, payload)
+        };
+        rows.iter().map(event).collect()
+    }
+
+    async fn run_append(
+        &self,
+        lease: &Lease,
+        events: &[EventRecord],
+        summary: Option<&RunSummary>,
+        dispatched_seq: Option<u64>,
+    ) -> Result<(), Error> {
+        let reason = summary.and_then(|summary| summary.reason.as_ref());
+        let reason = reason.map(serde_json::to_string).transpose();
+        let append = Append {
+            lease: lease.clone(),
+            events: encode_events(events)?,
+            summary: summary.cloned(),
+            dispatched_seq,
+            reason: reason.map_err(|e| unreadable(lease.run, e))?,
+        };
+        self.write(lease.run, Op::Append(append)).await.map(drop)
+    }
+
+    async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
+        shared::request_cancel(self.shared.readers.pool().await?, run, by).await
+    }
+
+    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
+        self.write(lease.run, Op::Cleaned(lease.clone())).await.map(drop)
+    }
+
+    async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE NOT r.cleaned");
+        if let Some(after) = after {
+            query.push(" AND r.id > ").push_bind(after.to_string());
+        }
+        query.push(" ORDER BY r.id LIMIT ").push_bind(i64::from(limit));
+        self.rows("list unfinished runs", query).await
+    }
+
+    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(concat!(
+            " WHERE NOT r.cleaned AND (l.owner IS NULL OR l.until <= ",
+            now_ms!(),
+            ")"
+        ));
+        query.push(" ORDER BY r.id LIMIT ").push_bind(i64::from(limit));
+        self.rows("list runs without an owner", query).await
+    }
+
+    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_over(self.shared.readers.pool().await?, ended_before, limit).await
+    }
+
+    async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
+        shared::delete_run(self.shared.readers.pool().await?, run).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Error> {
+        shared::backlog(self.shared.readers.pool().await?).await
+    }
+
+    async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        shared::forget_requests(self.shared.readers.pool().await?, before).await
+    }
+
+    async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
+        shared::acquire(self.shared.readers.pool().await?, run, owner, ttl).await
+    }
+
+    async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
+        // Each by the writer of its run, so that no two transactions of this process meet.
+        let mut parts: Vec<(Vec<usize>, Vec<Lease>)> = vec![Default::default(); self.shared.writers.len()];
+        for (at, lease) in leases.iter().enumerate() {
+            let (places, part) = &mut parts[self.writer_of(lease.run)];
+            places.push(at);
+            part.push(lease.clone());
+        }
+        let parts = self.shared.writers.iter().zip(parts);
+        let parts = parts.filter(|(_, (places, _))| !places.is_empty());
+        let renewing = parts.map(async |(writer, (places, leases))| {
+            let reply = writer.submit(Op::Renew { leases, ttl }).await?;
+            Ok::<_, Error>((places, reply))
+        });
+        let mut renewals = vec![None; leases.len()];
+        for renewed in futures::future::join_all(renewing).await {
+            let (places, Reply::Renewed(part)) = renewed? else {
+                unreachable!("a renewal is answered by what came of it")
+            };
+            for (at, renewal) in places.into_iter().zip(part) {
+                renewals[at] = renewal;
+            }
+        }
+        Ok(renewals)
+    }
+
+    async fn lease_release(&self, lease: &Lease) -> Result<(), Error> {
+        self.write(lease.run, Op::Release(lease.clone())).await.map(drop)
+    }
+
+    async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
+        shared::reports_forward(self.shared.readers.pool().await?, reports).await
+    }
+
+    async fn reports_take(&self, owner: &str, held: &[u64], limit: u32) -> Result<Vec<InboxReport>, Error> {
+        shared::reports_take(self.shared.readers.pool().await?, owner, held, limit).await
+    }
+
+    async fn reports_done(&self, ids: &[u64]) -> Result<(), Error> {
+        shared::reports_done(self.shared.readers.pool().await?, ids).await
+    }
+
+    async fn workers_seen(&self, workers: &[WorkerRow]) -> Result<(), Error> {
+        shared::workers_seen(self.shared.readers.pool().await?, workers).await
+    }
+
+    async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        shared::worker_list(self.shared.readers.pool().await?, limit).await
+    }
+
+    async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
+        shared::forget_workers(self.shared.readers.pool().await?, before).await
+    }
+
+    async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
+        shared::lead(self.shared.readers.pool().await?, name, owner, ttl).await
+    }
+
+    async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
+        shared::end_lead(self.shared.readers.pool().await?, name, owner).await
+    }
+
+    fn changes(&self) -> Changes {
+        self.shared.announcer.subscribe()
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        let asking = sqlx::query("SELECT 1").execute(self.shared.readers.pool().await?);
+        within("ask the database", asking).await.map(drop)
+    }
+}

@@ -1,0 +1,89 @@
+//! Reading rows, which have the same columns in every database.
+
+use sqlx::{ColumnIndex, Database, Decode, Row, Type};
+use weir_model::{RunPhase, Timestamp};
+
+use super::encoding::{from_word, to_u32, to_u64, unreadable};
+use super::{Error, RunRow, RunSummary, WorkerRow};
+
+/// A row of `runs`, with the columns of its lease.
+pub(super) fn run_row<'r, R>(row: &'r R) -> Result<RunRow, Error>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let id: String = row.try_get("id").map_err(|e| unreadable("", e))?;
+    read_run_row(row).map_err(|source| unreadable(id, source))
+}
+
+fn read_run_row<'r, R, DB>(row: &'r R) -> Result<RunRow, Box<dyn std::error::Error + Send + Sync>>
+where
+    DB: Database,
+    R: Row<Database = DB>,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, DB> + Type<DB>,
+    bool: Decode<'r, DB> + Type<DB>,
+    String: Decode<'r, DB> + Type<DB>,
+{
+    let number = |column: &'static str| row.try_get::<i64, _>(column).map(to_u64);
+    let count = |column: &'static str| row.try_get::<i64, _>(column).map(to_u32);
+    let text = |column: &'static str| row.try_get::<Option<String>, _>(column);
+    let reason = text("reason")?.as_deref().map(serde_json::from_str).transpose()?;
+    let finished_at = row
+        .try_get::<Option<i64>, _>("finished_at")?
+        .map(|at| Timestamp(to_u64(at)));
+    Ok(RunRow {
+        run: row.try_get::<String, _>("id")?.parse()?,
+        namespace: row.try_get::<String, _>("namespace")?.parse()?,
+        name: row.try_get("name")?,
+        created_at: Timestamp(number("created_at")?),
+        summary: RunSummary {
+            phase: from_word(text("phase")?)?.unwrap_or(RunPhase::Planning),
+            outcome: from_word(text("outcome")?)?,
+            reason,
+            finished_at,
+            stages: count("stages")?,
+            stages_done: count("stages_done")?,
+            tasks: count("tasks")?,
+            tasks_done: count("tasks_done")?,
+            tasks_waiting: count("tasks_waiting")?,
+            tasks_running: count("tasks_running")?,
+        },
+        last_seq: number("last_seq")?,
+        dispatched_seq: number("dispatched_seq")?,
+        cancel_requested_by: text("cancel_requested_by")?,
+        cleaned: row.try_get("cleaned")?,
+        owner: text("lease_owner")?,
+        owned_until: Timestamp(number("lease_until")?),
+    })
+}
+
+/// A row of `workers`.
+pub(super) fn worker_row<'r, R>(row: &'r R) -> Result<WorkerRow, Error>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let read = || -> Result<WorkerRow, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(WorkerRow {
+            worker: row.try_get::<String, _>("id")?.parse()?,
+            seen_at: Timestamp(to_u64(row.try_get("seen_at")?)),
+            started_at: Timestamp(to_u64(row.try_get("started_at")?)),
+            slots: to_u32(row.try_get("slots")?),
+            running: to_u32(row.try_get("running")?),
+            draining: row.try_get("draining")?,
+            version: row.try_get("version")?,
+            host: row.try_get("host")?,
+        })
+    };
+    read().map_err(|source| Error::Database {
+        action: "read the row of a worker",
+        source,
+    })
+}
