@@ -3,6 +3,7 @@
 
 mod changes;
 mod encoding;
+mod iam;
 mod postgres;
 mod rows;
 mod sqlite;
