@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{QueryBuilder, Row as _};
 use tokio_util::task::AbortOnDropHandle;
-use weir_model::{EventRecord, RunId, Submission, Timestamp};
+use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
 
 use self::append::Append;
 use self::connect::{Connector, Readers, within};
@@ -155,6 +155,10 @@ impl Store for PostgresStore {
         }
         if let Some(phase) = &filter.phase {
             query.push(" AND r.phase = ").push_bind(word(phase));
+            if *phase != RunPhase::Finished {
+                // Implied, and what the index of the few that are open is for.
+                query.push(" AND NOT r.cleaned");
+            }
         }
         if let Some(outcome) = &filter.outcome {
             query.push(" AND r.outcome = ").push_bind(word(outcome));

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
-use weir_model::{EventRecord, RunId, Submission, Timestamp};
+use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
 
 use self::presence::Presence;
@@ -180,6 +180,10 @@ impl Store for SqliteStore {
         }
         if let Some(phase) = &filter.phase {
             query.push(" AND phase = ").push_bind(word(phase));
+            if *phase != RunPhase::Finished {
+                // Implied, and what the index of the few that are open is for.
+                query.push(" AND cleaned = 0");
+            }
         }
         if let Some(outcome) = &filter.outcome {
             query.push(" AND outcome = ").push_bind(word(outcome));

@@ -1,5 +1,6 @@
 //! What every store does, whatever it is made of.
 
+mod interleavings;
 mod postgres;
 mod processes;
 mod sqlite;

@@ -2,7 +2,7 @@
 
 use weir_control_plane::store::{Acquired, Durability, SqliteStore, Store};
 
-use super::{LONG, create, suite};
+use super::{LONG, create, interleavings, suite};
 
 #[tokio::test]
 async fn an_sqlite_file_is_a_store() {
@@ -15,6 +15,14 @@ async fn an_sqlite_file_is_a_store() {
         )
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_owners_interleave_a_log_in_a_file_is_a_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("runs.db");
+    let open = async || SqliteStore::open(&path, Durability::Process).await.unwrap();
+    interleavings::check([open().await, open().await, open().await]).await;
 }
 
 #[tokio::test]
