@@ -9,11 +9,16 @@ use weir_model::{EventRecord, RunId, RunSnapshot, StageGraph, StageOutput, Submi
 use weir_platform::{Queue, Storage, clock};
 
 use crate::admission::Submitted;
+use crate::housekeeping::{self, HousekeepingOptions, Retention};
+use crate::provisioner::Provisioner;
 use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
 use crate::store::{Backlog, Idempotency, RunFilter, RunRow, Store, WorkerRow};
-use crate::{Error, Options, Planner, admission, dead_letters, inbox, leases, listen, receipts, reports, takeover};
+use crate::{
+    Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
+    reports, scaling, takeover, vitals,
+};
 
 /// What a control plane works with.
 #[derive(Clone)]
@@ -63,6 +68,7 @@ impl ControlPlane {
         shared.spawn(listen::listen(shared.clone()));
         shared.spawn(leases::renew(shared.clone()));
         shared.spawn(leases::give_up_expired(shared.clone()));
+        shared.spawn(vitals::show(shared.clone()));
         if shared.options.takes_over {
             shared.spawn(takeover::sweep(shared.clone()));
         }
@@ -74,6 +80,33 @@ impl ControlPlane {
     /// of control planes may watch the same one.
     pub fn watch_dead_letters(&self, queue: Arc<dyn Queue>) {
         self.shared.spawn(dead_letters::watch(self.shared.clone(), queue));
+    }
+
+    /// Forgets what is over and deletes what nothing reaches, from time to time, or stands by for the control plane
+    /// that does. To be called once.
+    pub fn keep_house(&self, options: HousekeepingOptions) {
+        self.shared.spawn(housekeeping::run(self.shared.clone(), options));
+    }
+
+    /// Does at once what [`keep_house`](Self::keep_house) does from time to time.
+    pub async fn keep_house_now(&self, options: &HousekeepingOptions) -> Result<(), housekeeping::Error> {
+        housekeeping::sweep(&self.shared, options).await
+    }
+
+    /// Forgets runs that are over, those apart that are to be kept, with their objects; says how many.
+    pub async fn prune(&self, retention: &Retention) -> Result<u64, housekeeping::Error> {
+        housekeeping::prune(&self.shared, retention).await
+    }
+
+    /// Has as many workers run as there is work for, or stands by for the control plane that does. To be called once.
+    pub fn scale(&self, options: ScalingOptions, provisioner: Arc<dyn Provisioner>) {
+        let scaling = scaling::run(self.shared.clone(), options, provisioner);
+        self.shared.spawn_closing(scaling);
+    }
+
+    /// What this control plane knows about the number of workers.
+    pub fn scaling(&self) -> watch::Receiver<ScalingStatus> {
+        self.shared.scaling.subscribe()
     }
 
     /// Accepts a submission; the run is in the store when this returns.
@@ -189,7 +222,7 @@ impl ControlPlane {
     }
 
     /// Ends the control plane: runs that are under way are given back for others to resume, and the clean-up of
-    /// finished ones is waited for, within bounds.
+    /// finished ones is waited for, within bounds; so is the end of workers that are processes of this one.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         let drained = async {
@@ -209,6 +242,8 @@ impl ControlPlane {
         {
             tracing::warn!("some reports could not be deleted; they will come again, and change nothing");
         }
+        self.shared.closing.close();
+        self.shared.closing.wait().await;
         self.shared.kill.cancel();
         self.shared.tasks_of_this.close();
         self.shared.tasks_of_this.wait().await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use weir_model::RunId;
 use weir_model::machine::Input;
+use weir_platform::telemetry::metrics::metrics;
 
 use crate::shared::{Mail, Shared};
 use crate::store::{Lease, Renewal};
@@ -29,6 +30,7 @@ pub(crate) async fn renew(shared: Arc<Shared>) {
         match tokio::time::timeout(shared.options.lease() / 2, call).await {
             Ok(Ok(renewals)) => settle(&shared, asked, leases.iter().map(|lease| lease.run).zip(renewals)),
             Ok(Err(error)) => {
+                metrics().store_error();
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew leases");
             }
             Err(_) => tracing::warn!("the store does not answer in time to renew leases"),

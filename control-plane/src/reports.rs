@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use weir_model::TaskReport;
-use weir_platform::{Delivery, Receipt};
+use weir_model::{TaskReport, WorkerHeartbeat, WorkerMessage};
+use weir_platform::{Delivery, Receipt, clock};
 
 use crate::receipts::Origin;
 use crate::shared::{Mail, Runs, Shared};
-use crate::store::ForwardedReport;
+use crate::store::{ForwardedReport, WorkerRow};
 
 /// Reports taken at once.
 const BATCH: usize = 1_000;
@@ -52,7 +52,9 @@ pub(crate) async fn route(shared: Arc<Shared>) {
 /// Reports that no driver took.
 #[derive(Default)]
 struct Sorted {
-    useless: Vec<Origin>,
+    /// Done with, or of no use.
+    done: Vec<Origin>,
+    workers: Vec<WorkerRow>,
     behind: Vec<Receipt>,
     /// Of runs that this control plane does not drive.
     others: Vec<(ForwardedReport, Receipt)>,
@@ -61,13 +63,21 @@ struct Sorted {
 impl Sorted {
     fn deliver(&mut self, runs: &Runs, delivery: Delivery) {
         let (receipt, body) = (delivery.receipt, delivery.body);
-        let report: Box<TaskReport> = match serde_json::from_str(&body) {
-            Ok(report) => Box::new(report),
+        let report = match WorkerMessage::from_json(&body) {
+            Ok(WorkerMessage::Task(report)) => report,
+            Ok(WorkerMessage::Worker(heartbeat)) => {
+                self.workers.push(worker(*heartbeat));
+                return self.done.push(Origin::Queue(receipt));
+            }
             Err(error) => {
                 tracing::error!(%error, "dropped a report that cannot be read");
-                return self.useless.push(Origin::Queue(receipt));
+                return self.done.push(Origin::Queue(receipt));
             }
         };
+        self.report(runs, report, body, receipt);
+    }
+
+    fn report(&mut self, runs: &Runs, report: Box<TaskReport>, body: String, receipt: Receipt) {
         let run = report.run;
         let Some(driven) = runs.get(&run) else {
             return self.others.push((ForwardedReport { run, body }, receipt));
@@ -86,7 +96,16 @@ impl Sorted {
     }
 
     async fn settle(self, shared: &Shared) {
-        shared.receipts.handled(self.useless).await;
+        if !self.workers.is_empty()
+            && let Err(error) = shared.store.workers_seen(&self.workers).await
+        {
+            // They say it again soon.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot note signs of life of workers"
+            );
+        }
+        shared.receipts.handled(self.done).await;
         give_back(shared, self.behind, BEHIND).await;
         if self.others.is_empty() {
             return;
@@ -102,6 +121,20 @@ impl Sorted {
                 give_back(shared, receipts, NOT_FORWARDED).await;
             }
         }
+    }
+}
+
+fn worker(heartbeat: WorkerHeartbeat) -> WorkerRow {
+    WorkerRow {
+        worker: heartbeat.worker,
+        // A clock that is ahead must not make it look alive when it is not.
+        seen_at: heartbeat.at.min(clock::now()),
+        started_at: heartbeat.started_at,
+        slots: heartbeat.slots,
+        running: heartbeat.running,
+        draining: heartbeat.draining || heartbeat.ended,
+        version: heartbeat.version,
+        host: heartbeat.host,
     }
 }
 

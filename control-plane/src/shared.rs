@@ -1,6 +1,7 @@
 //! What all parts of a control plane share.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use weir_platform::{Queue, Receipt, Storage};
 use crate::admission::Queued;
 use crate::inbox::Inbox;
 use crate::receipts::{Origin, Receipts};
+use crate::scaling::ScalingStatus;
 use crate::store::{Lease, Store};
 use crate::{Environment, Options, Planner};
 
@@ -35,6 +37,9 @@ pub(crate) struct Shared {
     /// Bounds the runs that are driven.
     pub(crate) rooms: Arc<Semaphore>,
     pub(crate) queued: Queued,
+    pub(crate) scaling: watch::Sender<ScalingStatus>,
+    /// Task messages that are being sent.
+    pub(crate) unsent: AtomicU64,
     /// Wakes the sweep for runs that nobody drives.
     pub(crate) sweep: Notify,
     /// Bounds the effects that are under way.
@@ -44,6 +49,8 @@ pub(crate) struct Shared {
     /// Ends everything at once; cancelled when the last handle is dropped.
     pub(crate) kill: CancellationToken,
     pub(crate) tasks_of_this: TaskTracker,
+    /// Tasks that end by themselves, in good order, when the control plane stops.
+    pub(crate) closing: TaskTracker,
     runs: Mutex<Runs>,
 }
 
@@ -90,6 +97,8 @@ impl Shared {
             receipts,
             queued: Queued::default(),
             rooms: Arc::new(Semaphore::new(options.max_runs.clamp(1, Semaphore::MAX_PERMITS))),
+            scaling: watch::Sender::default(),
+            unsent: AtomicU64::new(0),
             inbox: Inbox::default(),
             sweep: Notify::new(),
             effects: Semaphore::new(options.concurrent_effects.max(1)),
@@ -103,6 +112,7 @@ impl Shared {
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
             tasks_of_this: TaskTracker::new(),
+            closing: TaskTracker::new(),
             runs: Mutex::default(),
         }
     }
@@ -111,6 +121,12 @@ impl Shared {
     pub(crate) fn runs(&self) -> MutexGuard<'_, Runs> {
         // The map is changed by single insertions and removals.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`spawn`](Self::spawn), for a task that a shutdown waits for: it ends soon after a stop.
+    pub(crate) fn spawn_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.closing.track_future(task);
+        self.spawn(task);
     }
 
     /// Spawns a task that ends at once when the control plane is killed.

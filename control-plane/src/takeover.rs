@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use weir_model::RunId;
 use weir_model::machine::{Effect, Input};
 use weir_platform::clock;
+use weir_platform::telemetry::metrics::metrics;
 
 use crate::driver::{self, Start};
 use crate::replay::replay;
@@ -150,6 +151,7 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         match taken {
             Ok(Acquired::Lease(lease)) => {
                 queued = queued.saturating_sub(1);
+                metrics().lease_takeover();
                 tracing::info!(%run, epoch = lease.epoch, "took a run over");
             }
             Ok(Acquired::Held { .. } | Acquired::Nothing) => {}

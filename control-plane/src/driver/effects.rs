@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use weir_model::machine::{Effect, Input};
 use weir_model::{
-    Failure, FailureKind, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp, layout,
+    Failure, FailureKind, RunId, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp,
+    layout,
 };
 use weir_platform::output::{self, SinkOutput};
 use weir_platform::{MAX_DELAY, QueueError, SendMessage, StorageError, clock};
@@ -19,6 +20,7 @@ use super::outbox::Sending;
 use super::retry::{Backoff, retry};
 use crate::leases;
 use crate::shared::Shared;
+use crate::vitals::Unsent;
 
 /// Task messages in one call of the queue.
 const SEND_BATCH: usize = 1_000;
@@ -69,9 +71,11 @@ impl Driver {
         }
         if !dispatches.is_empty() {
             let (shared, sending) = (self.shared.clone(), self.outbox.begin());
+            let unsent = Unsent::new(shared.clone(), dispatches.len());
             // After a panic the cursor stays where it is.
             self.start(|_| Outcome::Done, async move {
                 send(shared, dispatches).await;
+                drop(unsent);
                 Outcome::Sent(sending)
             });
         }
@@ -184,11 +188,7 @@ impl Driver {
         let ended = self.executions_end();
         let aborted = |_| Outcome::input(Input::Aborted);
         self.start(aborted, async move {
-            let key = layout::cancel_key(run);
-            let mark = || shared.storage.put(&key, bytes::Bytes::new());
-            if let Err(error) = retry!("tell workers to stop", StorageError::is_transient, mark()) {
-                tracing::warn!(%run, error = &error as &dyn std::error::Error, "workers were not told to stop");
-            }
+            stop_workers(&shared, run).await;
             ended.await;
             let abort = || output::abort(shared.storage.s3(), sinks.clone());
             if let Err(error) = retry!("delete staged outputs", output::Error::is_transient, abort()) {
@@ -229,7 +229,7 @@ impl Driver {
     /// Deletes the objects of the run by prefix, since executions that crashed told nobody what they wrote.
     fn clean_up(&mut self) {
         let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
-        let ended = self.executions_end();
+        let (busy, ended) = (!self.executions.is_empty(), self.executions_end());
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
         let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
         let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
@@ -248,6 +248,10 @@ impl Driver {
             keys.extend(attempts.map(|attempt| layout::manifest_key(run, stage.id, attempt)));
         }
         self.start(|_| Outcome::Done, async move {
+            if busy {
+                // What they run was done by others meanwhile, or was given up: slow attempts that were overtaken.
+                stop_workers(&shared, run).await;
+            }
             ended.await;
             let delete = || async {
                 for prefix in &prefixes {
@@ -264,6 +268,15 @@ impl Driver {
             }
             Outcome::Cleaned
         });
+    }
+}
+
+/// Marks a run as over for the workers that still run tasks of it.
+async fn stop_workers(shared: &Shared, run: RunId) {
+    let key = layout::cancel_key(run);
+    let mark = || shared.storage.put(&key, bytes::Bytes::new());
+    if let Err(error) = retry!("tell workers to stop", StorageError::is_transient, mark()) {
+        tracing::warn!(%run, error = &error as &dyn std::error::Error, "workers were not told to stop");
     }
 }
 

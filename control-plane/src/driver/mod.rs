@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use weir_model::machine::{Effect, Input, RunState, apply, decide};
 use weir_model::{Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp};
 use weir_platform::clock;
+use weir_platform::telemetry::metrics::metrics;
 
 use crate::receipts::{self, Origin};
 use crate::reports;
 use crate::shared::{Driven, Mail, Shared};
 use crate::store::{Lease, RunSummary};
+use crate::vitals::Counts;
 use effects::Outcome;
 use outbox::Outbox;
 
@@ -97,6 +99,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
         mail,
         handled: Vec::new(),
         outbox: Outbox::new(start.sent_through),
+        counts: Counts::default(),
         effects: JoinSet::new(),
         executions: HashSet::new(),
         executions_left: watch::Sender::new(0),
@@ -157,6 +160,7 @@ struct Driver {
     /// The reports whose consequences are not in the log yet.
     handled: Vec<Origin>,
     outbox: Outbox,
+    counts: Counts,
     /// Effects that are under way; dropped with the driver, which aborts them.
     effects: JoinSet<Outcome>,
     /// Executions that were heard of and have not ended.
@@ -290,6 +294,7 @@ impl Driver {
         let summary = summary.map(|snapshot| RunSummary::of(snapshot));
         if !records.is_empty() || summary.is_some() {
             self.append(&records, summary.as_ref()).await?;
+            self.counts.add(&records);
             if summary.is_some() {
                 self.view.row_stale = false;
                 self.view.row_written_at = Instant::now();
@@ -318,6 +323,7 @@ impl Driver {
                 None => return Err(Exit::Lost),
                 Some(Ok(())) => return Ok(()),
                 Some(Err(error)) if error.is_transient() => {
+                    metrics().store_error();
                     tracing::warn!(run = %self.run, error = &error as &dyn std::error::Error, "cannot append events");
                     if self.lost.run_until_cancelled(backoff.wait()).await.is_none() {
                         return Err(Exit::Lost);

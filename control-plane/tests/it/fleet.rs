@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use weir_control_plane::store::{Idempotency, Store};
 use weir_control_plane::{ControlPlane, Error, Options, Submitted};
-use weir_model::{Digest, Event, EventRecord, ReportBody, RunId, RunOutcome, RunPhase, TaskReport};
+use weir_model::{Digest, Event, EventRecord, ReportBody, RunId, RunOutcome, RunPhase, TaskReport, WorkerHeartbeat};
 use weir_platform::{Delivery, MemoryQueue, MemoryQueueOptions, Queue, QueueError, Receipt, SendMessage};
 
 use crate::kit::{Kit, eventually};
@@ -311,6 +311,48 @@ async fn runs_for_which_there_is_no_room_wait_for_a_server_that_has_some() {
     for run in &runs[1..] {
         assert_eq!(fleet.outcome(*run).await, RunOutcome::Succeeded);
     }
+}
+
+#[tokio::test]
+async fn workers_are_known_by_what_they_say() {
+    let fleet = Fleet::new(patient()).await;
+    let server = fleet.server();
+    let now = weir_platform::clock::now();
+    let heartbeat = WorkerHeartbeat {
+        worker: weir_platform::clock::new_worker_id(),
+        at: now,
+        started_at: now,
+        slots: 3,
+        running: 1,
+        draining: false,
+        ended: false,
+        version: "1.2.3".into(),
+        host: "here".into(),
+    };
+    let ahead = WorkerHeartbeat {
+        worker: weir_platform::clock::new_worker_id(),
+        at: now.plus_ms(3_600_000),
+        ended: true,
+        ..heartbeat.clone()
+    };
+    let said = |heartbeat: &WorkerHeartbeat| SendMessage::new(serde_json::to_string(heartbeat).unwrap(), "worker");
+    fleet.reports.send(vec![said(&heartbeat), said(&ahead)]).await.unwrap();
+    let seen = async |id| {
+        eventually("the worker is known", async || {
+            let workers = server.workers(10).await.unwrap();
+            workers.into_iter().find(|row| row.worker == id)
+        })
+        .await
+    };
+    let row = seen(heartbeat.worker).await;
+    assert_eq!(
+        (row.slots, row.running, row.draining, &*row.host),
+        (3, 1, false, "here")
+    );
+    assert_eq!(row.seen_at, now);
+    let row = seen(ahead.worker).await;
+    assert!(row.seen_at < now.plus_ms(60_000), "it is not from the future");
+    assert!(row.draining, "it has ended");
 }
 
 #[tokio::test]

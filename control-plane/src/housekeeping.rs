@@ -1,0 +1,237 @@
+//! Forgetting what is over, and deleting what nothing reaches.
+//!
+//! Nothing here is in a hurry and everything is safe to repeat: one control plane at a time does it, at long intervals.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use weir_model::{Digest, Event, RunId, RunPhase, Timestamp, layout};
+use weir_platform::{StorageError, clock};
+
+use crate::random;
+use crate::shared::Shared;
+use crate::store::{self, RunFilter};
+
+/// What the leader leads.
+const LEADERSHIP: &str = "housekeeping";
+/// How long the leader leads without renewing it: longer than a sweep should take.
+const LEASE: Duration = Duration::from_secs(600);
+/// Runs in one page of a list.
+const PAGE: u32 = 500;
+/// Objects and logs that are looked at or deleted at once.
+const AT_ONCE: usize = 8;
+/// Objects that one sweep deletes at most; the rest is for the next one.
+const MAX_SWEPT: usize = 10_000;
+
+/// Options of housekeeping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HousekeepingOptions {
+    /// How often it is done, in milliseconds.
+    pub interval_ms: u64,
+    /// Which runs are kept.
+    pub retention: Retention,
+    /// How long a worker is remembered that is not heard of, in milliseconds.
+    pub workers_ms: u64,
+    /// How long a request can be repeated by its idempotency key, in milliseconds.
+    pub requests_ms: u64,
+    /// How old a module must be that no run uses, before it is deleted, in milliseconds: an upload comes before its
+    /// submission. The same for objects of runs that the store does not know.
+    pub unused_ms: u64,
+}
+
+impl Default for HousekeepingOptions {
+    fn default() -> Self {
+        const HOUR_MS: u64 = 3_600_000;
+        Self {
+            interval_ms: HOUR_MS,
+            retention: Retention::default(),
+            workers_ms: HOUR_MS,
+            requests_ms: 24 * HOUR_MS,
+            unused_ms: 7 * 24 * HOUR_MS,
+        }
+    }
+}
+
+/// Which runs are kept that are over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Those that ended less than so long ago, in milliseconds; without it, all of them.
+    pub keep_ms: Option<u64>,
+    /// The youngest ones, so many, however long ago they ended.
+    pub keep_last: u32,
+}
+
+/// An attempt to keep house failed; what is left is for the next one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Keeps house for as long as the control plane lives and leads.
+pub(crate) async fn run(shared: Arc<Shared>, options: HousekeepingOptions) {
+    let interval = Duration::from_millis(options.interval_ms.max(1_000));
+    loop {
+        // First of all a wait: servers that start together do not sweep together, and one that crashes at it rests.
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(random::around(interval)) => {}
+        }
+        match shared.store.leader_acquire(LEADERSHIP, &shared.owner, LEASE).await {
+            Ok(true) => {
+                if let Some(Err(error)) = shared.stop.run_until_cancelled(sweep(&shared, &options)).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "housekeeping was cut short");
+                }
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot lead the housekeeping");
+            }
+        }
+    }
+}
+
+pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Result<(), Error> {
+    let before = |ms: u64| Timestamp(clock::now().0.saturating_sub(ms));
+    let workers = shared.store.workers_forget(before(options.workers_ms)).await?;
+    let requests = shared.store.requests_forget(before(options.requests_ms)).await?;
+    let runs = prune(shared, &options.retention).await?;
+    let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
+    let modules = sweep_modules(shared, before(options.unused_ms)).await?;
+    tracing::info!(workers, requests, runs, orphans, modules, "kept house");
+    Ok(())
+}
+
+/// Forgets runs that are not to be kept, and deletes their objects first; says how many.
+pub(crate) async fn prune(shared: &Shared, retention: &Retention) -> Result<u64, Error> {
+    let Some(keep_ms) = retention.keep_ms else { return Ok(0) };
+    let ended_before = Timestamp(clock::now().0.saturating_sub(keep_ms));
+    let Some(oldest_kept) = oldest_of_last(shared, retention.keep_last).await? else {
+        return Ok(0);
+    };
+    let mut pruned = 0;
+    loop {
+        let runs = shared.store.runs_over(ended_before, PAGE).await?;
+        let of_page = runs.len();
+        let goners: Vec<RunId> = runs.into_iter().filter(|run| *run < oldest_kept).collect();
+        let last = of_page < PAGE as usize || goners.len() < of_page;
+        let mut deletions = futures::stream::iter(goners.into_iter().map(|run| async move {
+            shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
+            Ok::<_, Error>(shared.store.run_delete(run).await?)
+        }))
+        .buffer_unordered(AT_ONCE);
+        while let Some(deleted) = deletions.next().await {
+            pruned += u64::from(deleted?);
+        }
+        if last {
+            return Ok(pruned);
+        }
+    }
+}
+
+/// The oldest of the last `keep` runs that are over; later than any when there is nothing to keep, and nothing when
+/// there are fewer.
+async fn oldest_of_last(shared: &Shared, keep: u32) -> Result<Option<RunId>, store::Error> {
+    let over = RunFilter {
+        phase: Some(RunPhase::Finished),
+        ..RunFilter::default()
+    };
+    let mut oldest = RunId::from_parts(Timestamp(u64::MAX), u128::MAX);
+    let mut left = keep;
+    while left > 0 {
+        let before = (left < keep).then_some(oldest);
+        let page = shared.store.run_list(&over, before, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        oldest = last.run;
+        left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+    }
+    Ok(Some(oldest))
+}
+
+/// Deletes objects of runs that the store does not know (any more); says of how many runs.
+async fn sweep_runs(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
+    let old = RunId::from_parts(before, 0);
+    let mut swept = 0;
+    for name in shared.storage.list_folders("runs").await? {
+        // Whatever is not named after a run is none of ours.
+        let Ok(run) = name.parse::<RunId>() else { continue };
+        if run < old && shared.store.run_get(run).await?.is_none() {
+            shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
+            swept += 1;
+            if swept >= MAX_SWEPT as u64 {
+                break;
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// Deletes modules that no run uses; says how many.
+///
+/// A submission that uses an old module again, and comes between the look at the runs and the deletion, finds it gone
+/// and fails when it is planned; so the last thing is to look at the runs that have come meanwhile.
+async fn sweep_modules(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
+    let mut unused = old_modules(shared, before).await?;
+    if unused.is_empty() {
+        return Ok(0);
+    }
+    let mut seen = HashSet::new();
+    let mut newest = None;
+    loop {
+        // The second time around there are only the runs that came during the first.
+        let runs = runs_since(shared, newest).await?;
+        let fresh: Vec<RunId> = runs.into_iter().filter(|run| seen.insert(*run)).collect();
+        let Some(latest) = fresh.iter().max() else { break };
+        newest = newest.max(Some(*latest));
+        let mut used =
+            futures::stream::iter(fresh.into_iter().map(|run| modules_of(shared, run))).buffer_unordered(AT_ONCE);
+        while let Some(digests) = used.next().await {
+            for digest in digests? {
+                unused.remove(&digest);
+            }
+        }
+    }
+    let deleted = unused.len() as u64;
+    shared.storage.delete(unused.into_values().collect()).await?;
+    Ok(deleted)
+}
+
+/// The keys of modules that were written before a time, by digest.
+async fn old_modules(shared: &Shared, before: Timestamp) -> Result<HashMap<Digest, String>, Error> {
+    let keys = shared.storage.list_older("modules", before, MAX_SWEPT).await?;
+    let digest = |key: &String| key.strip_prefix("modules/")?.strip_suffix(".wasm")?.parse().ok();
+    Ok(keys.into_iter().filter_map(|key| Some((digest(&key)?, key))).collect())
+}
+
+/// All runs that are younger than `after`.
+async fn runs_since(shared: &Shared, after: Option<RunId>) -> Result<Vec<RunId>, store::Error> {
+    let mut runs = Vec::new();
+    loop {
+        let page = shared
+            .store
+            .run_list(&RunFilter::default(), runs.last().copied(), PAGE)
+            .await?;
+        let of_page = page.len();
+        runs.extend(page.iter().map(|row| row.run).take_while(|run| Some(*run) > after));
+        if of_page < PAGE as usize || runs.len() % PAGE as usize != 0 {
+            return Ok(runs);
+        }
+    }
+}
+
+async fn modules_of(shared: &Shared, run: RunId) -> Result<Vec<Digest>, store::Error> {
+    let first = shared.store.run_events(run, 0, 1).await?;
+    Ok(match first.into_iter().next().map(|record| record.event) {
+        Some(Event::Submitted { submission }) => submission.modules.into_values().collect(),
+        _ => Vec::new(),
+    })
+}

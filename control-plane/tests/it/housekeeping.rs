@@ -1,0 +1,183 @@
+//! What is forgotten, what is deleted, and what is kept.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
+use weir_control_plane::store::{Idempotency, Store, WorkerRow};
+use weir_model::{Digest, RunId, Timestamp, layout};
+use weir_platform::clock;
+
+use crate::kit::{Kit, Process, eventually};
+use crate::script::{Plan, To, submission};
+
+async fn kit() -> Kit {
+    Kit::with(|_| To::Submitter, |_| Plan::Graph).await
+}
+
+/// Runs the job to its end; its result stays in storage.
+async fn finished(kit: &Kit, process: &Process, modules: &[Digest]) -> RunId {
+    let mut submission = submission();
+    submission.modules = modules.iter().map(|digest| (digest.to_string(), *digest)).collect();
+    let run = process.control_plane.submit(submission).await.unwrap();
+    eventually("the run is cleaned up", async || {
+        kit.store.run_get(run).await.unwrap().unwrap().cleaned.then_some(())
+    })
+    .await;
+    assert!(!kit.objects(run).is_empty());
+    run
+}
+
+async fn known(kit: &Kit) -> Vec<RunId> {
+    let rows = kit.store.run_list(&Default::default(), None, 100).await.unwrap();
+    rows.iter().rev().map(|row| row.run).collect()
+}
+
+#[tokio::test]
+async fn runs_are_forgotten_when_they_are_old_and_not_of_the_last() {
+    let kit = kit().await;
+    let process = kit.process();
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        runs.push(finished(&kit, &process, &[]).await);
+    }
+    let prune = async |keep_ms, keep_last| {
+        let retention = Retention { keep_ms, keep_last };
+        process.control_plane.prune(&retention).await.unwrap()
+    };
+    assert_eq!(prune(None, 0).await, 0, "all are kept");
+    assert_eq!(prune(Some(3_600_000), 0).await, 0, "they are not old");
+    assert_eq!(prune(Some(0), 4).await, 0);
+    assert_eq!(prune(Some(0), 3).await, 1);
+    assert_eq!(known(&kit).await, runs[1..]);
+    assert_eq!(kit.objects(runs[0]), Vec::<String>::new());
+    assert!(!kit.objects(runs[1]).is_empty());
+    assert_eq!(kit.events(runs[0]).await.len(), 0);
+    assert_eq!(prune(Some(0), 0).await, 3);
+    assert_eq!(known(&kit).await, Vec::<RunId>::new());
+}
+
+#[tokio::test]
+async fn runs_that_are_not_over_are_kept() {
+    let kit = Kit::with(|_| To::Submitter, |_| Plan::Hang).await;
+    let process = kit.process();
+    let run = process.control_plane.submit(submission()).await.unwrap();
+    let retention = Retention {
+        keep_ms: Some(0),
+        keep_last: 0,
+    };
+    assert_eq!(process.control_plane.prune(&retention).await.unwrap(), 0);
+    assert!(!kit.store.run_delete(run).await.unwrap());
+    assert_eq!(known(&kit).await, [run]);
+}
+
+#[tokio::test]
+async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
+    let kit = kit().await;
+    let process = kit.process();
+    let (used, unused) = (Digest::of(b"used"), Digest::of(b"unused"));
+    let put = async |key: String| kit.storage.put(&key, Bytes::from_static(b"x")).await.unwrap();
+    put(layout::module_key(&used)).await;
+    put(layout::module_key(&unused)).await;
+    put("modules/of somebody else".into()).await;
+    let run = finished(&kit, &process, &[used]).await;
+    let lost = RunId::from_parts(Timestamp(1), 1);
+    put(layout::cancel_key(lost)).await;
+    put("runs/of somebody else/x".into()).await;
+    let there = async |key: String| kit.storage.exists(&key).await.unwrap();
+
+    let patient = HousekeepingOptions::default();
+    process.control_plane.keep_house_now(&patient).await.unwrap();
+    assert!(
+        there(layout::module_key(&unused)).await,
+        "it may be for a submission to come"
+    );
+    assert!(
+        !there(layout::cancel_key(lost)).await,
+        "its run is unknown, and old by its name"
+    );
+
+    // The clock of a file system may lag behind by a tick.
+    let hasty = HousekeepingOptions {
+        unused_ms: 0,
+        ..patient
+    };
+    eventually("the module is deleted", async || {
+        process.control_plane.keep_house_now(&hasty).await.unwrap();
+        (!there(layout::module_key(&unused)).await).then_some(())
+    })
+    .await;
+    assert!(there(layout::module_key(&used)).await);
+    assert!(there("modules/of somebody else".into()).await);
+    assert!(there("runs/of somebody else/x".into()).await);
+    assert!(!kit.objects(run).is_empty(), "the result of a run that is known");
+}
+
+#[tokio::test]
+async fn workers_and_requests_are_forgotten() {
+    let kit = kit().await;
+    let process = kit.process();
+    let worker = |seen_at| WorkerRow {
+        worker: clock::new_worker_id(),
+        seen_at,
+        started_at: Timestamp(1),
+        slots: 4,
+        running: 0,
+        draining: false,
+        version: "1".into(),
+        host: "somewhere".into(),
+    };
+    let here = worker(clock::now());
+    kit.store
+        .workers_seen(&[here.clone(), worker(Timestamp(1))])
+        .await
+        .unwrap();
+    let key = Idempotency {
+        key: "order".into(),
+        digest: Digest::of(b"order"),
+    };
+    let first = process
+        .control_plane
+        .submit_once(submission(), Some(&key))
+        .await
+        .unwrap();
+    let control_plane = &process.control_plane;
+    control_plane.keep_house_now(&Default::default()).await.unwrap();
+    let workers = control_plane.workers(100).await.unwrap();
+    let others = workers.iter().filter(|row| row.host == "somewhere");
+    assert_eq!(others.collect::<Vec<_>>(), [&here]);
+    let again = control_plane.submit_once(submission(), Some(&key)).await.unwrap();
+    assert_eq!((again.run, again.replayed), (first.run, true), "a day has not passed");
+    let options = HousekeepingOptions {
+        requests_ms: 0,
+        ..Default::default()
+    };
+    eventually("the key is free again", async || {
+        control_plane.keep_house_now(&options).await.unwrap();
+        let again = control_plane.submit_once(submission(), Some(&key)).await.unwrap();
+        (!again.replayed).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_control_plane_keeps_house_from_time_to_time() {
+    let kit = kit().await;
+    let process = kit.process();
+    let run = finished(&kit, &process, &[]).await;
+    process.control_plane.keep_house(HousekeepingOptions {
+        interval_ms: 1,
+        retention: Retention {
+            keep_ms: Some(0),
+            keep_last: 0,
+        },
+        ..Default::default()
+    });
+    eventually("the run is forgotten", async || {
+        kit.store.run_get(run).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(30), process.control_plane.shutdown())
+        .await
+        .expect("it does not wait for the next time");
+}
