@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 use weir_engine::TaskFailure;
 use weir_model::{Failure, FailureKind, ReportBody, TaskMessage, TaskMetrics, TaskOutput};
+use weir_platform::telemetry::metrics::metrics;
+use weir_platform::telemetry::trace;
 use weir_platform::{Delivery, clock};
 
 use crate::running::{Attempt, Stop};
@@ -32,10 +35,12 @@ pub(crate) async fn handle(shared: Arc<Shared>, delivery: Delivery, received_at:
     if shared.cancellations.is_cancelled(attempt.run()).await {
         return refuse(&shared, &attempt, cancelled(&attempt.message)).await;
     }
-    shared.running.insert(attempt.clone());
+    shared.status.0.running.insert(attempt.clone());
     let body = ReportBody::Started;
     shared.reporter.report(&attempt.message, execution, body, None).await;
-    let end = run(&shared, &attempt).await;
+    let started = Instant::now();
+    let end = run(&shared, &attempt).instrument(span(&attempt)).await;
+    metrics().task_duration(started.elapsed());
     match end {
         End::Report(body) => {
             let receipt = Some(attempt.receipt.clone());
@@ -55,7 +60,7 @@ pub(crate) async fn handle(shared: Arc<Shared>, delivery: Delivery, received_at:
         }
     }
     // Only now, so that the message stays hidden until the report is on its way.
-    shared.running.remove(execution);
+    shared.status.0.running.remove(execution);
 }
 
 /// How an attempt ended.
@@ -83,9 +88,26 @@ async fn refuse(shared: &Shared, attempt: &Attempt, failure: Failure) {
         .await;
 }
 
+/// What an attempt is called in logs and traces; part of its stage's span.
+fn span(attempt: &Attempt) -> Span {
+    let message = &attempt.message;
+    let span = tracing::info_span!(
+        "task",
+        run = %message.run,
+        task = %message.task,
+        stage_attempt = message.stage_attempt,
+        attempt = message.attempt,
+        execution = %attempt.context.execution,
+        namespace = %message.namespace,
+    );
+    let parent = message.traceparent.as_deref().and_then(|parent| parent.parse().ok());
+    trace::set_parent(&span, parent);
+    span
+}
+
 async fn run(shared: &Shared, attempt: &Arc<Attempt>) -> End {
     let (runner, of_task) = (shared.runner.clone(), attempt.clone());
-    let task = async move { runner.run(&of_task.message, &of_task.context).await };
+    let task = async move { runner.run(&of_task.message, &of_task.context).await }.in_current_span();
     let mut task = AbortOnDrop(shared.runtime.handle().spawn(task));
     let limit = attempt.message.time_limit_ms.map(Duration::from_millis);
     let result = tokio::select! {

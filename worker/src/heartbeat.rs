@@ -15,7 +15,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let attempts = shared.running.all();
+        let attempts = shared.status.0.running.all();
         if attempts.is_empty() {
             continue;
         }

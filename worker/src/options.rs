@@ -22,6 +22,13 @@ pub struct WorkerOptions {
     pub drain_ms: u64,
     /// How long an attempt may take to stop when it is told to, in milliseconds; then it is dropped.
     pub stop_ms: u64,
+    /// How often the worker says that it lives, in milliseconds; zero for never, where nobody counts workers.
+    pub presence_ms: u64,
+    /// Where it runs, for people; the name of the host when it is not given.
+    pub host: Option<String>,
+    /// The agent of Amazon ECS, as in the variable `ECS_AGENT_URI`; when it is given, the worker has ECS protect it from
+    /// scaling in while it runs tasks.
+    pub ecs_agent_uri: Option<String>,
 }
 
 impl Default for WorkerOptions {
@@ -35,6 +42,9 @@ impl Default for WorkerOptions {
             max_receives: 5,
             drain_ms: 10_000,
             stop_ms: 2_000,
+            presence_ms: 10_000,
+            host: None,
+            ecs_agent_uri: None,
         }
     }
 }
@@ -47,6 +57,10 @@ impl WorkerOptions {
     pub(crate) fn heartbeat(&self) -> Duration {
         // A heartbeat must come in time to keep the message hidden.
         Duration::from_millis(self.heartbeat_ms.min(self.visibility_ms / 3).max(1))
+    }
+
+    pub(crate) fn presence(&self) -> Option<Duration> {
+        (self.presence_ms > 0).then(|| Duration::from_millis(self.presence_ms))
     }
 
     pub(crate) fn drain(&self) -> Duration {

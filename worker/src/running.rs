@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_engine::TaskContext;
@@ -62,19 +63,35 @@ impl Attempt {
 
 /// The attempts that run now, by execution; at most one per slot.
 #[derive(Default)]
-pub(crate) struct Running(Mutex<HashMap<ExecutionId, Arc<Attempt>>>);
+pub(crate) struct Running {
+    attempts: Mutex<HashMap<ExecutionId, Arc<Attempt>>>,
+    count: watch::Sender<usize>,
+}
 
 impl Running {
     pub(crate) fn insert(&self, attempt: Arc<Attempt>) {
-        lock(&self.0).insert(attempt.context.execution, attempt);
+        let mut attempts = lock(&self.attempts);
+        attempts.insert(attempt.context.execution, attempt);
+        self.count.send_replace(attempts.len());
     }
 
     pub(crate) fn remove(&self, execution: ExecutionId) {
-        lock(&self.0).remove(&execution);
+        let mut attempts = lock(&self.attempts);
+        attempts.remove(&execution);
+        self.count.send_replace(attempts.len());
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Attempt>> {
-        lock(&self.0).values().cloned().collect()
+        lock(&self.attempts).values().cloned().collect()
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(*self.count.borrow()).unwrap_or(u32::MAX)
+    }
+
+    /// Follows their number.
+    pub(crate) fn watch(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_model::WorkerId;
-use weir_platform::{Delivery, Queue, Storage, clock};
+use weir_platform::{Delivery, Queue, Storage};
 
 use crate::cancellations::Cancellations;
 use crate::reporter::Reporter;
-use crate::running::{Running, Stop};
+use crate::running::Stop;
 use crate::runtime::TaskRuntime;
-use crate::{TaskRunner, WorkerOptions, attempt, heartbeat};
+use crate::{TaskRunner, WorkerOptions, WorkerStatus, attempt, ecs, heartbeat, presence};
 
 /// How long a receive waits for the first message.
 const WAIT: Duration = Duration::from_secs(20);
@@ -37,7 +40,7 @@ pub struct Environment {
 
 /// A worker.
 pub struct Worker {
-    id: WorkerId,
+    status: WorkerStatus,
     options: WorkerOptions,
     environment: Environment,
 }
@@ -48,15 +51,21 @@ pub(crate) struct Shared {
     pub(crate) runner: Arc<dyn TaskRunner>,
     pub(crate) runtime: TaskRuntime,
     pub(crate) reporter: Reporter,
-    pub(crate) running: Running,
+    pub(crate) status: WorkerStatus,
     pub(crate) cancellations: Cancellations,
 }
 
 impl Worker {
     /// A worker that has not begun.
     pub fn new(options: WorkerOptions, environment: Environment) -> Self {
+        let Environment {
+            tasks,
+            reports,
+            storage,
+            ..
+        } = environment.clone();
         Self {
-            id: clock::new_worker_id(),
+            status: WorkerStatus::new(&options, tasks, reports, storage),
             options,
             environment,
         }
@@ -64,7 +73,12 @@ impl Worker {
 
     /// Its name in reports.
     pub fn id(&self) -> WorkerId {
-        self.id
+        self.status.0.id
+    }
+
+    /// How it is, for whoever asks while it runs.
+    pub fn status(&self) -> WorkerStatus {
+        self.status.clone()
     }
 
     /// Takes and runs tasks until `shutdown` is cancelled; then lets those that run end, within bounds, and gives the
@@ -78,11 +92,11 @@ impl Worker {
             storage,
             runner,
         } = self.environment;
-        let (reporter, sending) = Reporter::new(self.id, tasks.clone(), reports);
+        let (reporter, sending) = Reporter::new(self.status.0.id, tasks.clone(), reports);
         let shared = Arc::new(Shared {
             runtime: TaskRuntime::new(self.options.task_threads)?,
             cancellations: Cancellations::new(storage, self.options.heartbeat()),
-            running: Running::default(),
+            status: self.status,
             options: self.options,
             tasks,
             runner,
@@ -90,15 +104,24 @@ impl Worker {
         });
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        let spawn = |work| tokio::spawn(dropped.clone().run_until_cancelled_owned(work));
         let sending = tokio::spawn(dropped.clone().run_until_cancelled_owned(sending));
-        let beating = spawn(heartbeat::beat(shared.clone()));
+        let mut background = JoinSet::new();
+        for work in [
+            heartbeat::beat(shared.clone()).boxed(),
+            presence::beat(shared.clone()).boxed(),
+            ecs::protect(shared.clone()).boxed(),
+        ] {
+            background.spawn(dropped.clone().run_until_cancelled_owned(work));
+        }
 
         let attempts = TaskTracker::new();
         shutdown.run_until_cancelled(take(&shared, &attempts, &dropped)).await;
+        shared.status.0.draining.store(true, Ordering::Relaxed);
+        presence::say(&shared).await;
         drain(&shared, &attempts).await;
-        beating.abort();
-        let _ = beating.await;
+        background.shutdown().await;
+        shared.status.0.ended.store(true, Ordering::Relaxed);
+        presence::say(&shared).await;
         drop(shared);
         // Nobody holds a reporter any more, so this ends when everything is sent.
         let _ = sending.await;
@@ -155,7 +178,7 @@ async fn drain(shared: &Shared, attempts: &TaskTracker) {
     {
         return;
     }
-    for attempt in shared.running.all() {
+    for attempt in shared.status.0.running.all() {
         attempt.stop(Stop::Shutdown);
     }
     attempts.wait().await;

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_model::{Digest, Namespace, RunId, StageId, TaskId, TaskMessage, TaskOutput, TaskReport, Timestamp, WorkerId};
+use weir_model::{
+    Digest, Namespace, RunId, StageId, TaskId, TaskMessage, TaskOutput, TaskReport, Timestamp, WorkerHeartbeat,
+    WorkerId, WorkerMessage,
+};
 use weir_platform::{MemoryQueue, MemoryQueueOptions, Queue, SendMessage, Storage};
-use weir_worker::{Environment, TaskContext, TaskFailure, TaskRunner, Worker, WorkerOptions};
+use weir_worker::{Environment, TaskContext, TaskFailure, TaskRunner, Worker, WorkerOptions, WorkerStatus};
 
 /// The message of task `index`, whose partition and attempt are `index` too.
 pub(crate) fn message(index: u32) -> TaskMessage {
@@ -53,6 +57,7 @@ pub(crate) struct Kit {
 /// A worker that runs until the test ends, or is told to end.
 pub(crate) struct Running {
     pub(crate) id: WorkerId,
+    pub(crate) status: WorkerStatus,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -103,10 +108,15 @@ impl Kit {
             runner: self.runner.clone(),
         };
         let worker = Worker::new(options, environment);
-        let (id, shutdown) = (worker.id(), CancellationToken::new());
+        let (id, status, shutdown) = (worker.id(), worker.status(), CancellationToken::new());
         let running = worker.run(shutdown.clone());
         let task = tokio::spawn(async move { running.await.unwrap() });
-        Running { id, shutdown, task }
+        Running {
+            id,
+            status,
+            shutdown,
+            task,
+        }
     }
 
     pub(crate) async fn send(&self, messages: &[TaskMessage]) {
@@ -136,13 +146,50 @@ impl Kit {
         self.receive(1_000, Duration::ZERO).await
     }
 
+    /// Reports that come within a time.
     async fn receive(&self, max: usize, wait: Duration) -> Vec<TaskReport> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.duration_since(Instant::now());
+            let (mut reports, mut others) = (Vec::new(), 0);
+            for message in self.receive_any(max, left).await {
+                match message {
+                    WorkerMessage::Task(report) => reports.push(*report),
+                    WorkerMessage::Worker(_) => others += 1,
+                }
+            }
+            if others == 0 || !reports.is_empty() {
+                return reports;
+            }
+        }
+    }
+
+    /// The next signs of life of workers, so many, without what was reported before them.
+    pub(crate) async fn heartbeats(&self, count: usize) -> Vec<WorkerHeartbeat> {
+        let mut heartbeats = Vec::new();
+        while heartbeats.len() < count {
+            let received = self.receive_any(1, Duration::from_secs(120)).await;
+            assert!(!received.is_empty(), "only {heartbeats:?} came");
+            heartbeats.extend(received.into_iter().filter_map(|message| match message {
+                WorkerMessage::Task(_) => None,
+                WorkerMessage::Worker(heartbeat) => Some(*heartbeat),
+            }));
+        }
+        heartbeats
+    }
+
+    /// Whether nobody says anything.
+    pub(crate) async fn is_silent(&self) -> bool {
+        self.receive_any(1, Duration::from_secs(60)).await.is_empty()
+    }
+
+    async fn receive_any(&self, max: usize, wait: Duration) -> Vec<WorkerMessage> {
         let deliveries = self.reports.receive(max, wait, Duration::from_secs(60)).await.unwrap();
         let receipts = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
         self.reports.delete(receipts).await.unwrap();
         deliveries
             .iter()
-            .map(|delivery| serde_json::from_str(&delivery.body).unwrap())
+            .map(|delivery| WorkerMessage::from_json(&delivery.body).unwrap())
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! A worker between two queues, with a scripted runner and paused time.
 
 mod kit;
+mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
