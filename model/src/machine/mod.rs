@@ -93,8 +93,10 @@ pub enum Effect {
         /// The end of the backoff, if there is one.
         not_before: Option<Timestamp>,
     },
-    /// Write the manifest of a stage from [`RunState::accepted_outputs`], taken before the next input is decided: the
-    /// stage may be reopened by then. Answer with [`Input::ManifestWritten`].
+    /// Write the manifest of a stage from [`RunState::accepted_outputs`], taken when the effect is begun. Inputs that are
+    /// decided together with the one that led to this may have reopened the stage by then: what is written is not whole
+    /// in that case, and its name is that of an attempt of the stage which no message will ever name. Answer with
+    /// [`Input::ManifestWritten`].
     WriteManifest {
         /// The stage.
         stage: StageId,

@@ -272,6 +272,10 @@ impl World {
     }
 
     fn cleanup_step(&mut self, effort: &Effort) -> Checked<Then> {
+        if effort.steps_done == 0 && self.waits_for_executions(effort) {
+            self.storage.cancelled = true;
+            return Ok(Then::NextStep);
+        }
         if self.waits_for_executions(effort) {
             return Ok(Then::Wait);
         }
