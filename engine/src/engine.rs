@@ -95,7 +95,7 @@ impl Engine {
 
     async fn build(&self, run: RunId, submission: &Submission) -> Result<Planned, PlanError> {
         let modules = load_modules(&self.sandbox, &self.storage, submission.modules.values().copied()).await?;
-        let context = session::planning(&self.runtime, &submission.settings);
+        let context = session::planning(&self.runtime, &submission.settings)?;
         let mut builder = StageBuilder::new(context, PlanCodec::new(Functions::for_planning(modules)));
         match &submission.job {
             Job::Sql {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::{CacheManager, CacheManagerConfig};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -82,8 +83,27 @@ pub(crate) fn with_dynamic_filters(
     }
 }
 
+/// The same runtime, which lists each folder once: the planner asks for a table's files several times.
+fn listing_once(runtime: &RuntimeEnv) -> Result<Arc<RuntimeEnv>> {
+    let caches = &runtime.cache_manager;
+    let caches = CacheManagerConfig {
+        file_statistics_cache: caches.get_file_statistic_cache(),
+        file_statistics_cache_limit: caches.get_file_statistic_cache_limit(),
+        file_metadata_cache: Some(caches.get_file_metadata_cache()),
+        metadata_cache_limit: caches.get_metadata_cache_limit(),
+        ..CacheManagerConfig::default()
+    };
+    Ok(Arc::new(RuntimeEnv {
+        cache_manager: CacheManager::try_new(&caches)?,
+        ..runtime.clone()
+    }))
+}
+
 /// A session for planning a job.
-pub(crate) fn planning(runtime: &Arc<RuntimeEnv>, settings: &RunSettings) -> SessionContext {
+///
+/// # Errors
+/// When its caches cannot be made.
+pub(crate) fn planning(runtime: &RuntimeEnv, settings: &RunSettings) -> Result<SessionContext> {
     let mut config = config().with_target_partitions(settings.target_partitions.max(1) as usize);
     let options = config.options_mut();
     // Round-robin exchanges cost a shuffle and change nothing that a hash exchange would not.
@@ -94,12 +114,12 @@ pub(crate) fn planning(runtime: &Arc<RuntimeEnv>, settings: &RunSettings) -> Ses
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let state = SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(Arc::clone(runtime))
+        .with_runtime_env(listing_once(runtime)?)
         .with_default_features()
         .with_query_planner(Arc::new(Planner))
         .with_physical_optimizer_rules(physical_rules())
         .build();
-    SessionContext::new_with_state(state)
+    Ok(SessionContext::new_with_state(state))
 }
 
 /// A session with the functions that plans name, for tasks.

@@ -3,14 +3,17 @@
 mod copy;
 mod tables;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{DdlStatement, Explain, LogicalPlan, Statement};
 use datafusion::prelude::SessionContext;
+use futures::{TryStreamExt, stream};
 use weir_model::{RunId, Submission, TableRef};
 use weir_sandbox::FunctionKind;
 
@@ -18,6 +21,9 @@ use crate::PlanError;
 use crate::stages::StageBuilder;
 use crate::stages::codec::PlanCodec;
 use crate::wasm::{Functions, WasmFunctionRef};
+
+/// Tables whose files are looked at at once.
+const CONCURRENT_TABLES: usize = 8;
 
 /// The schema whose tables describe the others.
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -39,9 +45,13 @@ pub(crate) async fn build(
 ) -> Result<(), PlanError> {
     let context = builder.context().clone();
     register_functions(&context, builder.functions())?;
-    for table in tables {
-        tables::register(&context, table, &submission.base).await?;
-    }
+    let statements = setup.iter().map(String::as_str).chain([statement]);
+    let named = named_tables(&context, tables, statements)?;
+    stream::iter(named.into_iter().map(Ok))
+        .try_for_each_concurrent(CONCURRENT_TABLES, |table| {
+            tables::register(&context, table, &submission.base)
+        })
+        .await?;
     for statement in setup {
         set_up(&context, statement, &submission.base).await?;
     }
@@ -74,6 +84,27 @@ pub(crate) async fn build(
             builder.result(plan).await
         }
     }
+}
+
+/// Those of `tables` that `statements` name: the files of the others are not looked at.
+fn named_tables<'a>(
+    context: &SessionContext,
+    tables: &'a [TableRef],
+    statements: impl Iterator<Item = &'a str>,
+) -> Result<Vec<&'a TableRef>, PlanError> {
+    let state = context.state();
+    let options = state.config_options();
+    let catalog = &options.catalog;
+    let place = |name: TableReference| name.resolve(&catalog.default_catalog, &catalog.default_schema);
+    let mut named = HashSet::new();
+    for statement in statements {
+        let statement = state.sql_to_statement(statement, &options.sql_parser.dialect)?;
+        named.extend(state.resolve_table_references(&statement)?.into_iter().map(place));
+    }
+    // Whoever asks what there is asks for all of them.
+    let all = named.iter().any(|name| &*name.schema == INFORMATION_SCHEMA);
+    let is_named = |table: &&TableRef| all || named.contains(&place(TableReference::from(table.name.as_str())));
+    Ok(tables.iter().filter(is_named).collect())
 }
 
 /// Makes the functions of Wasm modules callable by their names.

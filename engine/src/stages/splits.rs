@@ -301,7 +301,7 @@ mod tests {
             target_partitions,
             ..RunSettings::default()
         };
-        let context: SessionContext = session::planning(&runtime, &settings);
+        let context: SessionContext = session::planning(&runtime, &settings).unwrap();
         context
             .register_parquet("t", folder.path().to_str().unwrap(), ParquetReadOptions::default())
             .await

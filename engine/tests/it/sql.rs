@@ -138,6 +138,44 @@ async fn the_catalog_can_be_asked() {
 }
 
 #[tokio::test]
+async fn only_tables_that_a_statement_names_are_looked_at() {
+    let fixture = Fixture::new();
+    fixture.file("numbers.csv", "n\n1\n2\n");
+    let missing = "missing/*.csv";
+    let tables = [
+        ("numbers", "numbers.csv"),
+        ("missing", missing),
+        ("Odd Name", "numbers.csv"),
+    ];
+    for statement in [
+        "select n from numbers",
+        "select n from Numbers",
+        "select n from public.numbers",
+        "with missing as (select n from numbers) select n from missing",
+        "select 2 as n where exists (select * from numbers)",
+        "select n from v",
+        "explain select n from numbers",
+        "describe numbers",
+    ] {
+        let setup = ["create view v as select n from numbers"];
+        let planned = fixture
+            .driver
+            .rows(&fixture.submission(statement, &setup, &tables))
+            .await;
+        assert!(planned.is_ok(), "{statement}: {:?}", planned.err());
+    }
+    for (statement, setup) in [
+        ("select 1 from numbers, missing", "create view v as select 1"),
+        ("select * from v", "create view v as select * from missing"),
+        ("show tables", "create view v as select 1"),
+        ("describe missing", "create view v as select 1"),
+    ] {
+        let message = fixture.refused(statement, &[setup], &tables).await;
+        assert!(message.contains("no files at"), "{statement}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn explain_shows_stages_and_runs_nothing() {
     let fixture = Fixture::new();
     fixture.file("numbers.csv", "n\n1\n");
@@ -233,9 +271,9 @@ async fn what_cannot_run_says_what_to_do() {
         let message = fixture.refused(statement, setup, &tables).await;
         assert!(message.contains(part), "{statement}: {message}");
     }
-    let message = fixture.refused("select 1", &[], &[("t", "missing/*.csv")]).await;
+    let message = fixture.refused("select * from t", &[], &[("t", "missing/*.csv")]).await;
     assert!(message.contains("no files at"), "{message}");
-    let message = fixture.refused("select 1", &[], &[("t", "notes.txt")]).await;
+    let message = fixture.refused("select * from t", &[], &[("t", "notes.txt")]).await;
     assert!(message.contains("the format of"), "{message}");
 }
 
