@@ -6,6 +6,7 @@
 //!
 //! **Boundary.** Everything else depends on this crate; it depends on nothing of Weir.
 
+mod attempts;
 mod digest;
 mod event;
 mod failure;
@@ -23,6 +24,7 @@ pub mod spec;
 mod submission;
 mod trace;
 
+pub use attempts::{AttemptRow, AttemptState, AttemptTable};
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord};
 pub use failure::{Failure, FailureKind, LostShuffle, Reason};

@@ -1,17 +1,15 @@
 //! What every request passes: its id, its time limit, who sends it, and what is counted of it.
 
-use std::sync::LazyLock;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram};
 use tracing::Instrument as _;
 use weir_model::Digest;
 use weir_platform::clock;
+use weir_platform::telemetry::metrics::metrics;
 
 use super::{Api, Problem};
 
@@ -22,26 +20,6 @@ tokio::task_local! {
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of an id that a client may choose.
 const MAX_REQUEST_ID: usize = 64;
-
-struct Instruments {
-    requests: Counter<u64>,
-    duration: Histogram<f64>,
-}
-
-static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
-    let meter = opentelemetry::global::meter("weir");
-    Instruments {
-        requests: meter
-            .u64_counter("weir.http.requests")
-            .with_description("Requests that were answered")
-            .build(),
-        duration: meter
-            .f64_histogram("weir.http.duration")
-            .with_unit("s")
-            .with_description("How long answering a request took")
-            .build(),
-    }
-});
 
 /// The id of the request that is being answered.
 pub(super) fn request_id() -> Option<String> {
@@ -76,13 +54,7 @@ pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) 
     let mut response = answer.instrument(span.clone()).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
-    let labels = [
-        KeyValue::new("method", method.to_string()),
-        KeyValue::new("route", route),
-        KeyValue::new("status", i64::from(status)),
-    ];
-    INSTRUMENTS.requests.add(1, &labels);
-    INSTRUMENTS.duration.record(took.as_secs_f64(), &labels);
+    metrics().http_request(&route, status, took);
     span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -7,6 +7,7 @@
 //! **Invariants.** No request holds more memory than its limits, or longer than its time. No input panics; a panic
 //! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
 
+mod attempts;
 mod dashboard;
 mod extract;
 mod follow;
@@ -42,7 +43,7 @@ use crate::ControlPlane;
 
 pub use health::Check;
 pub use modules::{InspectError, ModuleInspector};
-pub use problem::{Problem, ProblemDetail};
+pub use problem::{Problem, ProblemBody, ProblemDetail};
 pub use serve::serve;
 
 /// What an operator can tune.
@@ -112,6 +113,7 @@ struct Inner {
     requests: Semaphore,
     uploads: Semaphore,
     folds: follow::Folds,
+    tables: attempts::Tables,
     closing: CancellationToken,
 }
 
@@ -144,6 +146,7 @@ impl Api {
             requests: Semaphore::new(options.concurrent_requests.max(1)),
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
             folds: Default::default(),
+            tables: Default::default(),
             closing: CancellationToken::new(),
             options,
             environment,
@@ -180,6 +183,10 @@ impl Api {
 
     fn folds(&self) -> &follow::Folds {
         &self.0.folds
+    }
+
+    fn tables(&self) -> &attempts::Tables {
+        &self.0.tables
     }
 
     /// Ends when the server begins to shut down, so that nobody is kept waiting.
@@ -240,6 +247,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
+        .routes(routes!(attempts::list))
         .routes(routes!(history::events))
         .routes(routes!(history::logs))
         .routes(routes!(modules::head, modules::get, modules::put))
@@ -305,7 +313,8 @@ mod tests {
         let committed = std::fs::read_to_string(file).expect("openapi.json is committed");
         assert!(
             committed == document,
-            "openapi.json is not that of the code; write it anew with WEIR_UPDATE=1 and look at the difference"
+            "openapi.json is not that of the code; write it anew with WEIR_UPDATE=1, look at the difference, and \
+             make the dashboard's client of it: `npm run client`"
         );
     }
 

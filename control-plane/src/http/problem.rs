@@ -9,9 +9,14 @@ use weir_model::spec::Diagnostics;
 use super::layer;
 use crate::{Error, store};
 
+/// What went wrong. Small enough to be the error of every function here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Problem(Box<ProblemBody>);
+
 /// What went wrong, for programs (`code`) and people (`detail`).
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Problem {
+pub struct ProblemBody {
     /// `urn:weir:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
@@ -63,7 +68,7 @@ impl Problem {
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        Self {
+        Self(Box::new(ProblemBody {
             kind: format!("urn:weir:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -72,7 +77,7 @@ impl Problem {
             request_id: None,
             errors: Vec::new(),
             retry_after: None,
-        }
+        }))
     }
 
     /// The request is well-formed but makes no sense.
@@ -110,14 +115,34 @@ impl Problem {
 
     /// The same with a time to try again.
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
     /// The same with details.
     pub(super) fn with_errors(mut self, errors: Vec<ProblemDetail>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
+    }
+}
+
+impl std::ops::Deref for Problem {
+    type Target = ProblemBody;
+
+    fn deref(&self) -> &ProblemBody {
+        &self.0
+    }
+}
+
+impl utoipa::PartialSchema for Problem {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        ProblemBody::schema()
+    }
+}
+
+impl utoipa::ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        ProblemBody::schemas(schemas);
     }
 }
 
@@ -196,9 +221,9 @@ impl From<weir_platform::StorageError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        self.request_id = layer::request_id();
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        self.0.request_id = layer::request_id();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.0.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(

@@ -3,13 +3,14 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, data, Problem } from "./client";
-import type { ListedRun, RunEvent } from "./types";
+import type { Attempt, ListedRun, RunEvent } from "./types";
 
 /** Milliseconds between two looks at what is changing. */
 const LIVE = 1000;
 /** Milliseconds between two looks at a list in which something new may appear. */
 const LIST = 3000;
 const PAGE = 50;
+const ATTEMPTS = 5000;
 
 export interface RunFilter {
   state?: ListedRun["state"];
@@ -38,6 +39,23 @@ export function useRun(id: string) {
     queryFn: async ({ signal }) => data(await api.GET("/api/v1/runs/{run}", { params: { path: { run: id } }, signal })),
     refetchInterval: (query) => (query.state.data?.state === "finished" ? false : LIVE),
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
+  });
+}
+
+/** All attempts of a run, in the order in which they were dispatched. */
+export function useAttempts(id: string, live: boolean) {
+  return useQuery({
+    queryKey: ["attempts", id],
+    queryFn: async ({ signal }) => {
+      const attempts: Attempt[] = [];
+      for (;;) {
+        const params = { path: { run: id }, query: { limit: ATTEMPTS, after: String(attempts.length) } };
+        const page = data(await api.GET("/api/v1/runs/{run}/attempts", { params, signal }));
+        attempts.push(...page.items);
+        if (page.complete) return attempts;
+      }
+    },
+    refetchInterval: live ? LIST : false,
   });
 }
 

@@ -62,6 +62,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The attempts of a run's tasks, in the order in which they were dispatched. The place of an attempt never changes;
+         *     what is said of one that is under way does.
+         */
+        get: operations["runs_attempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/cancel": {
         parameters: {
             query?: never;
@@ -185,6 +205,95 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One attempt of a task. */
+        Attempt: {
+            /**
+             * Format: int32
+             * @description The attempt, from zero; grows with every try of the task.
+             */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description Bytes read.
+             */
+            bytes_in: number;
+            /**
+             * Format: int64
+             * @description Bytes written.
+             */
+            bytes_out: number;
+            /** @description When its message was decided. */
+            dispatched_at: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description Wall time on the worker, in microseconds.
+             */
+            elapsed_us: number;
+            /** @description The code of the failure, if it failed. */
+            failure?: string | null;
+            finished_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description The most memory held at once, in bytes.
+             */
+            peak_memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Rows read.
+             */
+            rows_in: number;
+            /**
+             * Format: int64
+             * @description Rows written.
+             */
+            rows_out: number;
+            /** @description Whether it is a copy of a slow attempt. */
+            speculative: boolean;
+            /**
+             * Format: int64
+             * @description Bytes spilled to local disk.
+             */
+            spilled_bytes: number;
+            /**
+             * Format: int32
+             * @description The stage of the task.
+             */
+            stage: number;
+            started_at?: components["schemas"]["Time"] | null;
+            /** @description How it goes. */
+            state: components["schemas"]["AttemptState"];
+            /**
+             * Format: int32
+             * @description The task's number in its stage.
+             */
+            task: number;
+            /**
+             * Format: int64
+             * @description Wall time inside Wasm calls, in microseconds.
+             */
+            wasm_us: number;
+            /** @description Who ran it, once that is known. */
+            worker?: string | null;
+        };
+        /** @description Attempts of a run, in the order in which they were dispatched. */
+        AttemptPage: {
+            /** @description Whether everything that is there up to now has been given. */
+            complete: boolean;
+            /** @description The attempts. */
+            items: components["schemas"]["Attempt"][];
+            /** @description What to give as `after` for those that follow. */
+            next_cursor: string;
+            /**
+             * Format: int64
+             * @description Attempts of the run that the query asks for, those of other pages included.
+             */
+            total: number;
+        };
+        /**
+         * @description How an attempt goes.
+         * @enum {string}
+         */
+        AttemptState: "queued" | "running" | "succeeded" | "failed" | "given_up";
         /** @description How long the phases of a run took, in milliseconds; only those that are over. */
         Durations: {
             /**
@@ -997,6 +1106,51 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_attempts: {
+        parameters: {
+            query?: {
+                /** @description Only those of this stage. */
+                stage?: number;
+                /** @description The `next_cursor` of the page before. */
+                after?: string;
+                /** @description At most this many, from 1 to 5000; 1000 when it is left out. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttemptPage"];
+                };
             };
             "4XX": {
                 headers: {

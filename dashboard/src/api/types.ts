@@ -9,6 +9,7 @@ export type ListedRun = Schemas["ListedRun"];
 export type RunPage = Schemas["RunPage"];
 export type Stage = Schemas["Stage"];
 export type Metric = Schemas["Metric"];
+export type Attempt = Schemas["Attempt"];
 export type RunEvent = Schemas["Event"];
 export type EventPage = Schemas["EventPage"];
 export type LogEntry = Schemas["LogEntry"];

@@ -1,6 +1,6 @@
 // States, always as a shape and a word beside the colour.
 
-import type { ListedRun, Stage } from "../api/types";
+import type { Attempt, ListedRun, Stage } from "../api/types";
 
 type Tone = "good" | "bad" | "warn" | "busy" | "idle";
 
@@ -55,4 +55,18 @@ const stageStates: Record<Stage["state"], [Tone, string]> = {
 export function StageStateBadge({ stage }: { stage: Pick<Stage, "state"> }) {
   const [tone, word] = stageStates[stage.state];
   return <State tone={tone}>{word}</State>;
+}
+
+const attemptStates: Record<Attempt["state"], [Tone, string]> = {
+  queued: ["idle", "Queued"],
+  running: ["busy", "Running"],
+  succeeded: ["good", "Accepted"],
+  failed: ["bad", "Failed"],
+  given_up: ["warn", "Given up"],
+};
+
+/** How an attempt goes. */
+export function AttemptStateBadge({ attempt }: { attempt: Pick<Attempt, "state" | "speculative"> }) {
+  const [tone, word] = attemptStates[attempt.state];
+  return <State tone={tone}>{attempt.speculative ? `${word}, copy` : word}</State>;
 }

@@ -1,6 +1,6 @@
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useSearchParams } from "wouter";
 
-import { useCancel, usePlan, useRetry, useRun } from "../api/queries";
+import { useAttempts, useCancel, usePlan, useRetry, useRun } from "../api/queries";
 import type { Run } from "../api/types";
 import { Empty, Failure } from "../components/feedback";
 import { Problem } from "../api/client";
@@ -11,14 +11,17 @@ import { bytes, count, duration } from "../lib/format";
 import { plannedStages } from "../lib/graph";
 import { Configuration } from "../run/configuration";
 import { Events } from "../run/events";
+import { Gantt } from "../run/gantt";
 import { StageGraph } from "../run/graph";
 import { Logs } from "../run/logs";
 import { Metrics } from "../run/metrics";
 import { Outputs } from "../run/outputs";
 import { Stages } from "../run/stages";
+import { Spread, Tasks } from "../run/tasks";
 
 const views: [string, string][] = [
   ["stages", "Stages"],
+  ["tasks", "Tasks"],
   ["logs", "Logs"],
   ["configuration", "Configuration"],
   ["events", "Events"],
@@ -77,9 +80,27 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
           <Metrics metrics={run.metrics} />
         </>
       )}
+      {view === "tasks" && <TasksView run={run} live={live} now={now} />}
       {view === "logs" && <Logs run={run} live={live} />}
       {view === "configuration" && <Configuration run={run} />}
       {view === "events" && <Events run={run.id} live={live} />}
+    </>
+  );
+}
+
+function TasksView({ run, live, now }: { run: Run; live: boolean; now: number }) {
+  const attempts = useAttempts(run.id, live);
+  const [search, setSearch] = useSearchParams();
+  const chosen = search.get("stage");
+  const stage = chosen === null ? undefined : Number(chosen);
+  if (attempts.error) return <Failure error={attempts.error} retry={() => void attempts.refetch()} />;
+  const rows = attempts.data ?? [];
+  const choose = (stage: number) => setSearch({ stage: String(stage) }, { replace: true });
+  return (
+    <>
+      <Gantt attempts={rows} from={run.created_at} now={now} stage={stage} />
+      {run.stages.length > 0 && <Spread run={run} attempts={rows} stage={stage ?? 0} choose={choose} />}
+      <Tasks attempts={rows} stage={stage} />
     </>
   );
 }

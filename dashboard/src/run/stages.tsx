@@ -1,3 +1,5 @@
+import { Link } from "wouter";
+
 import type { Run } from "../api/types";
 import { Empty } from "../components/feedback";
 import { TaskBar } from "../components/progress";
@@ -42,7 +44,8 @@ export function Stages({ run, now }: { run: Run; now: number }) {
             {run.stages.map((stage) => (
               <tr key={stage.id} id={`stage-${stage.id}`}>
                 <td className="wide">
-                  <span className="muted mono">{stage.id}</span> {stage.name}
+                  <span className="muted mono">{stage.id}</span>{" "}
+                  <Link href={`/runs/${run.id}/tasks?stage=${stage.id}`}>{stage.name}</Link>
                 </td>
                 <td>
                   <StageStateBadge stage={stage} />

@@ -3,6 +3,7 @@
 //! These are the API's own types, apart from the model's: the model may change with the scheduler, the API only grows.
 //! The command line prints them too, so that a script sees the same whether a run was made here or by a server.
 
+mod attempt;
 mod event;
 mod log;
 mod module;
@@ -10,6 +11,7 @@ mod request;
 mod run;
 mod time;
 
+pub use attempt::{Attempt, AttemptPage, AttemptState};
 pub use event::{Event, EventPage};
 pub use log::{LogEntry, LogPage, LogSeverity};
 pub use module::{Module, ModuleFunction, Upload};
