@@ -1,21 +1,20 @@
 //! The whole service in this process: SQLite, a queue in memory, a folder, workers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::store::{Durability, SqliteStore, Store};
-use weir_control_plane::{self as control_plane, ControlPlane, Planner};
-use weir_engine::{Engine, EngineOptions};
-use weir_model::{Failure, RunId, StageGraph, Submission};
+use weir_control_plane::{self as control_plane, ControlPlane};
+use weir_engine::Engine;
 use weir_platform::{MemoryQueue, Queue, Storage};
-use weir_sandbox::{CacheOptions, Sandbox, SandboxOptions};
+use weir_sandbox::{CacheOptions, Sandbox};
 use weir_worker::{self as worker, Worker, WorkerOptions};
 
 use crate::args::{DataArgs, EmbeddedArgs};
 use crate::error::Error;
+use crate::service::machine::{EnginePlanner, Machine};
 use crate::submission;
 
 /// How often running attempts show what they have done, in milliseconds: a person watches, and nothing is paid for it.
@@ -28,6 +27,7 @@ const CACHE_BYTES: u64 = 1 << 30;
 pub(crate) struct Embedded {
     pub(crate) control_plane: ControlPlane,
     pub(crate) engine: Engine,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) storage: Storage,
     pub(crate) store: Arc<dyn Store>,
     stop: CancellationToken,
@@ -53,6 +53,11 @@ impl DataFolder {
         Ok(Self { root })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.root
+    }
+
     /// The run history.
     pub(crate) async fn store(&self) -> Result<SqliteStore, Error> {
         SqliteStore::open(&self.root.join("weir.db"), Durability::default())
@@ -67,7 +72,7 @@ impl DataFolder {
     }
 
     /// Compiled Wasm components.
-    fn cache(&self) -> CacheOptions {
+    pub(crate) fn cache(&self) -> CacheOptions {
         CacheOptions {
             dir: self.root.join("cache"),
             key_file: self.root.join("cache.key"),
@@ -76,7 +81,7 @@ impl DataFolder {
     }
 
     /// What operators spill.
-    fn spill(&self) -> PathBuf {
+    pub(crate) fn spill(&self) -> PathBuf {
         self.root.join("spill")
     }
 }
@@ -96,49 +101,21 @@ fn default_data_dir() -> Result<PathBuf, Error> {
 /// The engine alone, for what needs no run.
 pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine, Storage), Error> {
     let storage = folder.storage()?;
-    let sandbox = Sandbox::new(SandboxOptions {
-        cache: Some(folder.cache()),
-        ..Default::default()
-    })
-    .map_err(Error::platform("start the Wasm sandbox"))?;
-    let memory = memory.unwrap_or_else(default_memory);
-    let options = EngineOptions {
-        memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
-        spill_dir: folder.spill(),
-    };
-    let engine =
-        Engine::new(options, storage.clone(), Arc::new(sandbox)).map_err(Error::platform("start the engine"))?;
-    Ok((engine, storage))
-}
-
-/// Half of the machine's memory; 4 GiB where the system does not say.
-fn default_memory() -> u64 {
-    const UNKNOWN: u64 = 8 << 30;
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_ascii_whitespace()
-            .nth(1)?
-            .parse::<u64>()
-            .ok()
-            .map(|kib| kib * 1024)
-    });
-    total.unwrap_or(UNKNOWN) / 2
-}
-
-struct EnginePlanner(Engine);
-
-#[async_trait]
-impl Planner for EnginePlanner {
-    async fn plan(&self, run: RunId, submission: &Submission) -> Result<StageGraph, Failure> {
-        self.0.plan(run, submission).await.map_err(|error| error.to_failure())
-    }
+    let machine = Machine::start(folder, &storage, memory, true)?;
+    Ok((machine.engine, storage))
 }
 
 impl Embedded {
     /// Starts everything.
     pub(crate) async fn start(args: &EmbeddedArgs) -> Result<Self, Error> {
+        Self::start_with(args, control_plane::Options::default()).await
+    }
+
+    /// Starts everything, with options of the control plane.
+    pub(crate) async fn start_with(args: &EmbeddedArgs, options: control_plane::Options) -> Result<Self, Error> {
         let folder = DataFolder::open(&args.data)?;
-        let (engine, storage) = engine(&folder, args.memory)?;
+        let storage = folder.storage()?;
+        let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true)?;
         let store: Arc<dyn Store> = Arc::new(folder.store().await?);
         let tasks: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
         let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
@@ -150,6 +127,8 @@ impl Embedded {
                 slots,
                 task_threads: slots,
                 heartbeat_ms: HEARTBEAT_MS,
+                // They are in this process.
+                presence_ms: 0,
                 ..Default::default()
             };
             let environment = worker::Environment {
@@ -167,10 +146,11 @@ impl Embedded {
             storage: storage.clone(),
             planner: Arc::new(EnginePlanner(engine.clone())),
         };
-        let control_plane = ControlPlane::start(Default::default(), environment);
+        let control_plane = ControlPlane::start(options, environment);
         Ok(Self {
             control_plane,
             engine,
+            sandbox,
             storage,
             store,
             stop,

@@ -1,5 +1,6 @@
-//! Runs as their logs tell them.
+//! Runs of this machine's data folder, as their logs tell them.
 
+use weir_control_plane::http::resources::{Event, Run};
 use weir_control_plane::store::Store;
 use weir_model::machine::{self, RunState};
 use weir_model::{EventRecord, RunId};
@@ -10,11 +11,7 @@ use crate::error::Error;
 const PAGE: u32 = 1_000;
 
 /// The whole log of a run, handed over a page at a time.
-pub(crate) async fn events(
-    store: &dyn Store,
-    run: RunId,
-    mut page: impl FnMut(Vec<EventRecord>) -> Result<(), Error>,
-) -> Result<(), Error> {
+pub(crate) async fn records(store: &dyn Store, run: RunId, mut page: impl FnMut(&[EventRecord])) -> Result<(), Error> {
     let mut after = 0;
     loop {
         let events = store
@@ -23,17 +20,38 @@ pub(crate) async fn events(
             .map_err(Error::platform("read the events"))?;
         let Some(last) = events.last() else { return Ok(()) };
         after = last.seq;
-        page(events)?;
+        page(&events);
     }
+}
+
+/// The whole log of a run, for people and scripts.
+pub(crate) async fn events(store: &dyn Store, run: RunId) -> Result<Vec<Event>, Error> {
+    let mut events = Vec::new();
+    records(store, run, |page| events.extend(page.iter().map(Event::from))).await?;
+    Ok(events)
 }
 
 /// What a run's log folds to.
 pub(crate) async fn state(store: &dyn Store, run: RunId) -> Result<RunState, Error> {
     let mut state = RunState::new(run);
-    events(store, run, |page| {
+    records(store, run, |page| {
         page.iter().for_each(|event| machine::apply(&mut state, event));
-        Ok(())
     })
     .await?;
     Ok(state)
+}
+
+/// A run as the API shows it.
+pub(crate) async fn run(store: &dyn Store, run: RunId) -> Result<Run, Error> {
+    let state = state(store, run).await?;
+    let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
+    resource(&state, row.as_ref())
+}
+
+/// What a state shows.
+pub(crate) fn resource(state: &RunState, row: Option<&weir_control_plane::store::RunRow>) -> Result<Run, Error> {
+    let submission = state
+        .submission()
+        .ok_or_else(|| Error::NotFound(format!("run {} has no events", state.run())))?;
+    Ok(Run::new(&state.snapshot(), submission, row))
 }

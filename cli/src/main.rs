@@ -6,24 +6,30 @@
 //! **Boundary.** The only crate that knows all the others: it wires them into one process.
 
 mod args;
+mod client;
 mod commands;
+mod config;
 mod drive;
 mod embedded;
 mod error;
 mod format;
 mod history;
+mod logs;
 mod preview;
 mod progress;
 mod rows;
+mod service;
 mod submission;
 mod summary;
+mod target;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match config::parse() {
+        Ok(args) => args,
+        Err(error) => return error::report(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => {

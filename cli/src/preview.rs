@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use weir_model::{OutputManifest, SinkInfo};
+use weir_control_plane::http::resources::Output;
+use weir_model::SinkInfo;
 
 /// Bytes of a line beyond which it is cut.
 const LINE_BYTES: u64 = 200;
 
 /// Prints up to `rows` rows of the output's first file that has any: lines as they are, Parquet as a table.
-pub(crate) fn print(out: &mut dyn Write, sink: &SinkInfo, written: &OutputManifest, rows: usize) -> io::Result<()> {
+pub(crate) fn print(out: &mut dyn Write, sink: &SinkInfo, written: &Output, rows: usize) -> io::Result<()> {
     let folder = Path::new(&sink.target).parent().unwrap_or(Path::new(""));
     let files = written.files.iter().map(|name| folder.join(name));
     for file in files {

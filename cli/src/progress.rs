@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use weir_model::{RunPhase, RunSnapshot, StageId, StagePhase, StageSnapshot};
+use weir_control_plane::http::resources::{Run, RunState, Stage, StageState};
+use weir_model::{RunPhase, RunSnapshot};
 
 use crate::format;
 
@@ -16,7 +17,7 @@ const DRAWN_STAGES: usize = 20;
 pub(crate) struct Progress {
     lines: Option<MultiProgress>,
     head: Option<ProgressBar>,
-    stages: BTreeMap<StageId, ProgressBar>,
+    stages: BTreeMap<u32, ProgressBar>,
 }
 
 impl Progress {
@@ -30,8 +31,35 @@ impl Progress {
         }
     }
 
-    /// Draws a snapshot.
-    pub(crate) fn update(&mut self, run: &RunSnapshot) {
+    /// Draws a run of this process.
+    pub(crate) fn update_snapshot(&mut self, run: &RunSnapshot) {
+        if self.lines.is_some() {
+            let stages: Vec<Stage> = run.stages.iter().map(Stage::from).collect();
+            let phase = match run.phase {
+                RunPhase::Planning => "planning",
+                RunPhase::Running => "running",
+                RunPhase::Committing => "committing",
+                RunPhase::Stopping => "stopping",
+                RunPhase::Finished => "finished",
+            };
+            self.draw(&run.name, phase, &stages);
+        }
+    }
+
+    /// Draws a run.
+    pub(crate) fn update(&mut self, run: &Run) {
+        let state = match run.state {
+            RunState::Queued => "queued",
+            RunState::Planning => "planning",
+            RunState::Running => "running",
+            RunState::Committing => "committing",
+            RunState::Stopping => "stopping",
+            RunState::Finished => "finished",
+        };
+        self.draw(&run.name, state, &run.stages);
+    }
+
+    fn draw(&mut self, name: &str, state: &str, stages: &[Stage]) {
         let Some(lines) = &self.lines else { return };
         let head = self.head.get_or_insert_with(|| {
             let bar = lines.add(ProgressBar::new_spinner());
@@ -39,32 +67,20 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        let phase = match run.phase {
-            RunPhase::Planning => "planning",
-            RunPhase::Running => "running",
-            RunPhase::Committing => "committing",
-            RunPhase::Stopping => "stopping",
-            RunPhase::Finished => "finished",
-        };
-        let done = run
-            .stages
+        let done = stages
             .iter()
-            .filter(|stage| stage.phase == StagePhase::Completed)
+            .filter(|stage| stage.state == StageState::Completed)
             .count();
-        head.set_message(format!("{} {phase}, {done}/{} stages", run.name, run.stages.len()));
-        for stage in run
-            .stages
-            .iter()
-            .filter(|stage| stage.phase != StagePhase::Waiting)
-            .take(DRAWN_STAGES)
-        {
+        head.set_message(format!("{name} {state}, {done}/{} stages", stages.len()));
+        let started = stages.iter().filter(|stage| stage.state != StageState::Waiting);
+        for stage in started.take(DRAWN_STAGES) {
             let bar = self.stages.entry(stage.id).or_insert_with(|| {
                 let bar = lines.add(ProgressBar::new(u64::from(stage.tasks)));
                 bar.set_style(style("  {bar:20.cyan/dim} {pos:>4}/{len:<4} {msg}"));
                 bar
             });
             bar.set_length(u64::from(stage.tasks));
-            bar.set_position(u64::from(stage.done));
+            bar.set_position(u64::from(stage.tasks_done));
             bar.set_message(stage_line(stage));
         }
     }
@@ -86,7 +102,13 @@ impl Progress {
     }
 }
 
-fn stage_line(stage: &StageSnapshot) -> String {
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn stage_line(stage: &Stage) -> String {
     format!(
         "stage {} {}: {} rows in, {} rows out, {}",
         stage.id,

@@ -1,7 +1,7 @@
 //! Files on this machine to a complete submission.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use weir_model::spec::{self, Pipeline};
 use weir_model::{CoalesceSettings, Digest, Job, RunSettings, SpeculationSettings, Submission, layout};
@@ -35,9 +35,7 @@ pub(crate) async fn pipeline(
     let folder = file.parent().unwrap_or(Path::new(""));
     Ok(Submission {
         namespace: Default::default(),
-        name: file
-            .file_stem()
-            .map_or_else(|| "pipeline".to_owned(), |stem| job_name(file, &stem.to_string_lossy())),
+        name: job_name(file),
         modules: upload_modules(storage, folder, paths).await?,
         job: Job::Pipeline {
             yaml,
@@ -50,16 +48,29 @@ pub(crate) async fn pipeline(
     })
 }
 
-/// `pipeline.yaml` says little, so a file of that name is called after its folder.
-fn job_name(file: &Path, stem: &str) -> String {
+/// The name of the job of a file. `pipeline.yaml` says little, so a file of that name is called after its folder.
+pub(crate) fn job_name(file: &Path) -> String {
+    let stem = file
+        .file_stem()
+        .map_or_else(|| "pipeline".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let folder = file
         .parent()
         .and_then(Path::file_name)
         .map(|name| name.to_string_lossy().into_owned());
     match folder {
         Some(folder) if stem == "pipeline" => folder,
-        _ => stem.to_owned(),
+        _ => stem,
     }
+}
+
+/// The bytes of a Wasm component.
+pub(crate) async fn read_module(file: &Path) -> Result<Vec<u8>, Error> {
+    tokio::fs::read(file).await.map_err(|error| {
+        Error::Usage(format!(
+            "cannot read the Wasm component {}: {error}; `weir build DIR` makes one from a guest crate",
+            file.display()
+        ))
+    })
 }
 
 /// Puts Wasm components into storage by content; gives their digests by the path that the job uses.
@@ -70,13 +81,7 @@ pub(crate) async fn upload_modules(
 ) -> Result<BTreeMap<String, Digest>, Error> {
     let mut modules = BTreeMap::new();
     for path in paths {
-        let file: PathBuf = folder.join(&path);
-        let bytes = tokio::fs::read(&file).await.map_err(|error| {
-            Error::Usage(format!(
-                "cannot read the Wasm component {}: {error}; `weir build DIR` makes one from a guest crate",
-                file.display()
-            ))
-        })?;
+        let bytes = read_module(&folder.join(&path)).await?;
         let digest = Digest::of(&bytes);
         let key = layout::module_key(&digest);
         if !storage
@@ -125,8 +130,10 @@ pub(crate) fn settings(args: &EmbeddedArgs) -> RunSettings {
 
 /// Tasks that each worker runs at once.
 pub(crate) fn slots(args: &EmbeddedArgs) -> u32 {
-    args.slots.unwrap_or_else(|| {
-        let processors = std::thread::available_parallelism().map_or(4, |n| n.get() as u32);
-        (processors / args.workers).max(1)
-    })
+    args.slots.unwrap_or_else(|| (processors() / args.workers).max(1))
+}
+
+/// Processors of this machine, as far as this process may use them.
+pub(crate) fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(4, |n| n.get() as u32)
 }

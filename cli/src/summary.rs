@@ -4,10 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use weir_control_plane::store::RunRow;
-use weir_model::{
-    EventRecord, MetricValue, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, Timestamp,
-};
+use weir_control_plane::http::resources::{Event, ListedRun, Metric, Run, RunResult, RunState, StageState};
+use weir_model::Timestamp;
 
 use crate::args::OutputFormat;
 use crate::format;
@@ -25,35 +23,32 @@ fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
 }
 
 /// How a run stands, in one word.
-pub(crate) fn state(phase: RunPhase, outcome: Option<RunOutcome>) -> &'static str {
-    match (outcome, phase) {
-        (Some(RunOutcome::Succeeded), _) => "succeeded",
-        (Some(RunOutcome::Failed), _) => "failed",
-        (Some(RunOutcome::Cancelled), _) => "cancelled",
-        (None, RunPhase::Planning) => "planning",
-        (None, RunPhase::Running) => "running",
-        (None, RunPhase::Committing) => "committing",
-        (None, RunPhase::Stopping | RunPhase::Finished) => "stopping",
+pub(crate) fn state(state: RunState, result: Option<RunResult>) -> &'static str {
+    match (result, state) {
+        (Some(RunResult::Succeeded), _) => "succeeded",
+        (Some(RunResult::Failed), _) => "failed",
+        (Some(RunResult::Cancelled), _) => "cancelled",
+        (None, RunState::Queued) => "queued",
+        (None, RunState::Planning) => "planning",
+        (None, RunState::Running) => "running",
+        (None, RunState::Committing) => "committing",
+        (None, RunState::Stopping | RunState::Finished) => "stopping",
     }
 }
 
 /// Prints one run with its stages.
-pub(crate) fn print_run(out: &mut dyn Write, run: &RunSnapshot, output: OutputFormat) -> io::Result<()> {
+pub(crate) fn print_run(out: &mut dyn Write, run: &Run, output: OutputFormat) -> io::Result<()> {
     match output {
         OutputFormat::Json => print_json(out, run, true),
         OutputFormat::Jsonl => print_json(out, run, false),
         OutputFormat::Table => {
-            writeln!(out, "run      {}", run.run)?;
+            writeln!(out, "run      {}", run.id)?;
             writeln!(out, "job      {}", run.name)?;
-            let took = run
-                .finished_at
-                .map(|end| format!(" in {}", format::duration(end.ms_since(run.created_at))));
-            writeln!(
-                out,
-                "state    {}{}",
-                state(run.phase, run.outcome),
-                took.unwrap_or_default()
-            )?;
+            let took = run.durations.total_ms;
+            let took = took
+                .map(|ms| format!(" in {}", format::duration(ms)))
+                .unwrap_or_default();
+            writeln!(out, "state    {}{took}", state(run.state, run.result))?;
             if let Some(reason) = &run.reason {
                 writeln!(out, "reason   {}: {}", reason.code, reason.message)?;
             }
@@ -80,7 +75,7 @@ pub(crate) fn print_run(out: &mut dyn Write, run: &RunSnapshot, output: OutputFo
     }
 }
 
-fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
+fn print_stages(out: &mut dyn Write, run: &Run) -> io::Result<()> {
     if run.stages.is_empty() {
         return Ok(());
     }
@@ -102,24 +97,24 @@ fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
     );
     for stage in &run.stages {
         let time = match (stage.started_at, stage.finished_at) {
-            (Some(start), Some(end)) => format::duration(end.ms_since(start)),
+            (Some(start), Some(end)) => format::duration(end.0.ms_since(start.0)),
             _ => "-".to_owned(),
         };
         table.add_row([
             stage.id.to_string(),
-            match stage.phase {
-                StagePhase::Waiting => "waiting",
-                StagePhase::Running => "running",
-                StagePhase::Completed => "completed",
+            match stage.state {
+                StageState::Waiting => "waiting",
+                StageState::Running => "running",
+                StageState::Completed => "completed",
             }
             .to_owned(),
-            format!("{}/{}", stage.done, stage.tasks),
+            format!("{}/{}", stage.tasks_done, stage.tasks),
             format::count(stage.rows_in),
             format::count(stage.rows_out),
             format::bytes(stage.bytes_in),
             format::bytes(stage.bytes_out),
             format::bytes(stage.spilled_bytes),
-            stage.failed_attempts.to_string(),
+            stage.attempts_failed.to_string(),
             time,
             stage.name.clone(),
         ]);
@@ -128,7 +123,7 @@ fn print_stages(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
 }
 
 /// What user functions counted.
-fn print_metrics(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
+fn print_metrics(out: &mut dyn Write, run: &Run) -> io::Result<()> {
     if run.metrics.is_empty() {
         return Ok(());
     }
@@ -137,8 +132,8 @@ fn print_metrics(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
         table.add_row([
             name.clone(),
             match metric {
-                MetricValue::Counter { value } | MetricValue::Gauge { value } => value.to_string(),
-                MetricValue::Distribution { count, sum, min, max } => {
+                Metric::Counter { value } | Metric::Gauge { value } => value.to_string(),
+                Metric::Distribution { count, sum, min, max } => {
                     let mean = *sum as f64 / (*count).max(1) as f64;
                     format!("{count} samples, min {min}, mean {mean:.1}, max {max}")
                 }
@@ -148,46 +143,8 @@ fn print_metrics(out: &mut dyn Write, run: &RunSnapshot) -> io::Result<()> {
     writeln!(out, "\n{}", trim(&table))
 }
 
-/// A run in a list.
-#[derive(Serialize)]
-struct ListedRun<'a> {
-    run: RunId,
-    namespace: &'a Namespace,
-    name: &'a str,
-    state: &'static str,
-    outcome: Option<RunOutcome>,
-    reason: Option<&'a Reason>,
-    created_at: Timestamp,
-    finished_at: Option<Timestamp>,
-    stages: u32,
-    stages_done: u32,
-    tasks: u32,
-    tasks_done: u32,
-}
-
-impl<'a> From<&'a RunRow> for ListedRun<'a> {
-    fn from(row: &'a RunRow) -> Self {
-        let summary = &row.summary;
-        Self {
-            run: row.run,
-            namespace: &row.namespace,
-            name: &row.name,
-            state: state(summary.phase, summary.outcome),
-            outcome: summary.outcome,
-            reason: summary.reason.as_ref(),
-            created_at: row.created_at,
-            finished_at: summary.finished_at,
-            stages: summary.stages,
-            stages_done: summary.stages_done,
-            tasks: summary.tasks,
-            tasks_done: summary.tasks_done,
-        }
-    }
-}
-
 /// Prints runs, newest first.
-pub(crate) fn print_runs(out: &mut dyn Write, rows: &[RunRow], output: OutputFormat) -> io::Result<()> {
-    let runs: Vec<ListedRun> = rows.iter().map(ListedRun::from).collect();
+pub(crate) fn print_runs(out: &mut dyn Write, runs: &[ListedRun], output: OutputFormat) -> io::Result<()> {
     match output {
         OutputFormat::Json => print_json(out, &runs, true),
         OutputFormat::Jsonl => runs.iter().try_for_each(|run| print_json(out, run, false)),
@@ -196,15 +153,15 @@ pub(crate) fn print_runs(out: &mut dyn Write, rows: &[RunRow], output: OutputFor
                 ["run", "job", "state", "created", "time", "stages", "tasks"],
                 &[4, 5, 6],
             );
-            for run in &runs {
+            for run in runs {
                 table.add_row([
-                    run.run.to_string(),
+                    run.id.to_string(),
                     run.name.to_owned(),
-                    run.state.to_owned(),
-                    format::time(run.created_at),
+                    state(run.state, run.result).to_owned(),
+                    format::time(run.created_at.0),
                     run.finished_at
-                        .map_or("-".to_owned(), |end| format::duration(end.ms_since(run.created_at))),
-                    format!("{}/{}", run.stages_done, run.stages),
+                        .map_or("-".to_owned(), |end| format::duration(end.0.ms_since(run.created_at.0))),
+                    format!("{}/{}", run.stages_completed, run.stages),
                     format!("{}/{}", run.tasks_done, run.tasks),
                 ]);
             }
@@ -214,20 +171,19 @@ pub(crate) fn print_runs(out: &mut dyn Write, rows: &[RunRow], output: OutputFor
 }
 
 /// Prints events in order.
-pub(crate) fn print_events(out: &mut dyn Write, events: &[EventRecord], output: OutputFormat) -> io::Result<()> {
+pub(crate) fn print_events(out: &mut dyn Write, events: &[Event], output: OutputFormat) -> io::Result<()> {
     match output {
         OutputFormat::Json => print_json(out, &events, true),
         OutputFormat::Jsonl => events.iter().try_for_each(|event| print_json(out, event, false)),
         OutputFormat::Table => {
-            let start = events.first().map_or(weir_model::Timestamp(0), |event| event.at);
+            let start = events.first().map_or(Timestamp(0), |event| event.at.0);
             let mut table = table(["seq", "after", "event", "details"], &[0, 1]);
-            for record in events {
-                let (kind, details) = describe(record);
+            for event in events {
                 table.add_row([
-                    record.seq.to_string(),
-                    format::duration(record.at.ms_since(start)),
-                    kind,
-                    details,
+                    event.seq.to_string(),
+                    format::duration(event.at.0.ms_since(start)),
+                    event.kind.clone(),
+                    describe(event),
                 ]);
             }
             writeln!(out, "{}", trim(&table))
@@ -235,18 +191,11 @@ pub(crate) fn print_events(out: &mut dyn Write, events: &[EventRecord], output: 
     }
 }
 
-/// An event's type, and its small fields as text.
-fn describe(record: &EventRecord) -> (String, String) {
+/// An event's small fields as text.
+fn describe(event: &Event) -> String {
     const LONGEST: usize = 100;
-    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(&record.event) else {
-        return ("unknown".to_owned(), String::new());
-    };
-    let kind = fields
-        .remove("type")
-        .and_then(|kind| kind.as_str().map(str::to_owned))
-        .unwrap_or_default();
     let mut parts = Vec::new();
-    for (name, value) in &fields {
+    for (name, value) in &event.data {
         let text = match (name.as_str(), value) {
             ("task", task) => format!("{}.{}", task["stage"], task["index"]),
             ("output", output) => format!("{} rows", output["metrics"]["rows_out"]),
@@ -266,7 +215,7 @@ fn describe(record: &EventRecord) -> (String, String) {
         };
         parts.push(format!("{name}={text}"));
     }
-    (kind, parts.join(" "))
+    parts.join(" ")
 }
 
 /// Prints a JSON document and a line end.

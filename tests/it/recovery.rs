@@ -78,7 +78,7 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
 
     let listed = place.ok(["runs", "list", "-o", "json"]);
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
-    assert_eq!(listed[0]["outcome"], Value::Null, "{listed}");
+    assert_eq!(listed[0]["result"], Value::Null, "{listed}");
 
     place.ok(["runs", "resume"]);
     let expected: Vec<(u64, u64)> = (0..100_000u64)
@@ -104,10 +104,7 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
         dispatched_again.is_empty(),
         "accepted tasks ran again: {dispatched_again:?}"
     );
-    let all_accepted = after
-        .iter()
-        .filter(|event| event["event"]["type"] == "task_accepted")
-        .count();
+    let all_accepted = after.iter().filter(|event| event["type"] == "task_accepted").count();
     assert_eq!(
         all_accepted,
         tasks(&after, "task_accepted").len(),
@@ -132,8 +129,8 @@ fn a_run_killed_while_planning_resumes() {
 fn tasks(events: &[Value], kind: &str) -> BTreeSet<String> {
     events
         .iter()
-        .map(|record| &record["event"])
         .filter(|event| event["type"] == kind)
-        .map(|event| format!("{}.{}", event["task"]["stage"], event["task"]["index"]))
+        .map(|event| &event["data"]["task"])
+        .map(|task| format!("{}.{}", task["stage"], task["index"]))
         .collect()
 }

@@ -13,19 +13,19 @@ fn runs_are_listed_and_shown_after_their_process_is_gone() {
     let listed = place.ok(["runs", "list", "-o", "json"]);
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
-    assert!(listed[0]["run"].as_str() > listed[1]["run"].as_str(), "newest first");
+    assert!(listed[0]["id"].as_str() > listed[1]["id"].as_str(), "newest first");
 
-    let id = listed[0]["run"].as_str().expect("an id");
+    let id = listed[0]["id"].as_str().expect("an id");
     let got = place.ok(["runs", "get", id]);
     assert!(got.contains("state    succeeded"), "{got}");
     let one: Value = serde_json::from_str(&place.ok(["runs", "get", id, "-o", "jsonl"])).expect("JSON");
-    assert_eq!(one["outcome"], "succeeded");
+    assert_eq!(one["result"], "succeeded");
     assert!(one["stages"].as_array().is_some_and(|stages| !stages.is_empty()));
 
     let events = place.events();
     let kinds: Vec<_> = events
         .iter()
-        .map(|event| event["event"]["type"].as_str().unwrap_or_default())
+        .map(|event| event["type"].as_str().unwrap_or_default())
         .collect();
     assert_eq!(kinds.first(), Some(&"submitted"));
     assert_eq!(kinds.last(), Some(&"finished"));

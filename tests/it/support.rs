@@ -143,8 +143,8 @@ impl Started {
         loop {
             let ended = self.child.try_wait().expect("the command can be asked");
             let events = place.events();
-            if events.iter().any(|event| event["event"]["type"] == kind) {
-                let over = events.iter().any(|event| event["event"]["type"] == "finished");
+            if events.iter().any(|event| event["type"] == kind) {
+                let over = events.iter().any(|event| event["type"] == "finished");
                 assert!(!over, "the run was over before it could be disturbed");
                 return events;
             }

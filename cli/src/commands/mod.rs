@@ -1,20 +1,34 @@
 //! One module per command.
 
 mod build;
+mod dev;
+mod doctor;
 mod explain;
+mod migrate;
 mod run;
 mod runs;
+mod server;
 mod sql;
+mod submit;
 mod validate;
+mod worker;
 
-use crate::args::{Args, Command};
+use weir_platform::telemetry;
+
+use crate::args::{Args, Command, LogFormat};
 use crate::error::Error;
 
 /// Does what the command line says.
 pub(crate) async fn execute(args: Args) -> Result<(), Error> {
-    let _telemetry = weir_platform::telemetry::init(&weir_platform::telemetry::Options {
-        filter: args.log,
-        format: weir_platform::telemetry::Format::Human,
+    let serves = matches!(args.command, Command::Server(_) | Command::Worker(_) | Command::Dev(_));
+    let _telemetry = telemetry::init(&telemetry::Options {
+        filter: args
+            .log
+            .unwrap_or_else(|| if serves { "info" } else { "warn" }.to_owned()),
+        format: match args.log_format {
+            LogFormat::Text => telemetry::Format::Human,
+            LogFormat::Json => telemetry::Format::Json,
+        },
     })
     .map_err(|error| Error::Usage(error.to_string()))?;
     match args.command {
@@ -23,6 +37,12 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Validate(args) => validate::execute(args).await,
         Command::Explain(args) => explain::execute(args).await,
         Command::Build(args) => build::execute(args).await,
+        Command::Submit(args) => submit::execute(args).await,
         Command::Runs(args) => runs::execute(args).await,
+        Command::Dev(args) => dev::execute(args).await,
+        Command::Server(args) => server::execute(args).await,
+        Command::Worker(args) => worker::execute(args).await,
+        Command::Migrate(args) => migrate::execute(args).await,
+        Command::Doctor(args) => doctor::execute(args).await,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use weir_model::{RunSnapshot, StageOutput};
+use weir_control_plane::http::resources::Run;
+use weir_model::StageOutput;
 
 use crate::args::{OutputFormat, RunArgs};
 use crate::drive;
@@ -36,11 +37,11 @@ async fn run(service: &Embedded, args: &RunArgs) -> Result<(), Error> {
 /// Prints the summary of a run that is over, with the first rows of its outputs.
 pub(super) async fn print(
     service: &Embedded,
-    run: &RunSnapshot,
+    run: &Run,
     output: OutputFormat,
     preview_rows: usize,
 ) -> Result<(), Error> {
-    let state = history::state(service.store.as_ref(), run.run).await?;
+    let state = history::state(service.store.as_ref(), run.id).await?;
     let mut out = io::stdout().lock();
     summary::print_run(&mut out, run, output).map_err(Error::io("print the summary"))?;
     if output == OutputFormat::Table && preview_rows > 0 {

@@ -1,87 +1,304 @@
 //! `weir runs`.
 
-use std::io;
+use std::io::{self, Write};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_control_plane as control_plane;
-use weir_control_plane::store::{RunFilter, RunRow, SqliteStore, Store};
-use weir_model::{EventRecord, RunId};
+use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunState};
+use weir_control_plane::store::{RunFilter, SqliteStore, Store};
+use weir_model::RunId;
 
-use crate::args::{DataArgs, EmbeddedArgs, OutputFormat, RunRef, RunsCommand};
-use crate::drive;
+use crate::args::{EmbeddedArgs, LookArgs, OutputFormat, RunRef, RunsCommand};
+use crate::client::Client;
 use crate::embedded::{DataFolder, Embedded};
 use crate::error::Error;
-use crate::history;
-use crate::summary;
+use crate::{drive, history, logs, summary, target};
 
 /// Interrupted runs that one command goes on with.
 const RESUMED_AT_ONCE: u32 = 1_000;
+/// How often a run of this machine's data folder is looked at when another process drives it.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
     match command {
-        RunsCommand::List { data, output, limit } => list(&data, output, limit).await,
-        RunsCommand::Get { run, data, output } => get(run, &data, output).await,
-        RunsCommand::Events { run, data, output } => events(run, &data, output).await,
+        RunsCommand::List { look, limit, name } => list(&look, limit, name).await,
+        RunsCommand::Get { run, look } => get(run, &look).await,
+        RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
+        RunsCommand::Logs { run, look, follow } => print_logs(run, &look, follow).await,
+        RunsCommand::Cancel { run, look } => cancel(run, &look).await,
+        RunsCommand::Retry {
+            run,
+            target,
+            embedded,
+            wait,
+            output,
+        } => match target::client(&target)? {
+            Some(client) => retry_remote(&client, run, wait, output).await,
+            None => retry_here(run, &embedded, output).await,
+        },
+        RunsCommand::Events { run, look } => events(run, &look).await,
         RunsCommand::Resume { run, embedded, output } => resume(run, &embedded, output).await,
     }
 }
 
-async fn open(data: &DataArgs) -> Result<SqliteStore, Error> {
-    DataFolder::open(data)?.store().await
+/// Where runs are looked at.
+enum Source {
+    Server(Client),
+    Here(SqliteStore),
 }
 
-async fn list(data: &DataArgs, output: OutputFormat, limit: u32) -> Result<(), Error> {
-    let store = open(data).await?;
-    let rows = store
-        .run_list(&RunFilter::default(), None, limit)
-        .await
-        .map_err(Error::platform("list the runs"))?;
-    summary::print_runs(&mut io::stdout().lock(), &rows, output).map_err(Error::io("print the runs"))
-}
-
-/// The id of a run that is there.
-async fn find(store: &dyn Store, run: RunRef) -> Result<RunRow, Error> {
-    let found = match run {
-        RunRef::Latest => {
-            let rows = store.run_list(&RunFilter::default(), None, 1).await;
-            rows.map_err(Error::platform("list the runs"))?.into_iter().next()
+impl Source {
+    async fn open(look: &LookArgs) -> Result<Self, Error> {
+        match target::client(&look.target)? {
+            Some(client) => Ok(Self::Server(client)),
+            None => DataFolder::open(&look.data)?.store().await.map(Self::Here),
         }
-        RunRef::Id(run) => store.run_get(run).await.map_err(Error::platform("read the run"))?,
+    }
+
+    async fn list(&self, limit: u32, name: Option<String>) -> Result<Vec<ListedRun>, Error> {
+        match self {
+            Self::Server(client) => client.runs(name.as_deref(), limit).await,
+            Self::Here(store) => {
+                let filter = RunFilter {
+                    name,
+                    ..Default::default()
+                };
+                let rows = store.run_list(&filter, None, limit).await;
+                let rows = rows.map_err(Error::platform("list the runs"))?;
+                Ok(rows.iter().map(ListedRun::from).collect())
+            }
+        }
+    }
+
+    /// The id of a run that is there.
+    async fn find(&self, run: RunRef) -> Result<RunId, Error> {
+        match (run, self) {
+            (RunRef::Latest, _) => {
+                let newest = self.list(1, None).await?.into_iter().next();
+                newest
+                    .map(|run| run.id)
+                    .ok_or_else(|| Error::NotFound("no runs yet; `weir run FILE` makes one".to_owned()))
+            }
+            // The server says so itself when it is not there.
+            (RunRef::Id(run), Self::Server(_)) => Ok(run),
+            (RunRef::Id(run), Self::Here(store)) => {
+                let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
+                row.map(|row| row.run).ok_or_else(|| {
+                    Error::NotFound(format!(
+                        "no run {run} in this data folder; `weir runs list` shows those that are"
+                    ))
+                })
+            }
+        }
+    }
+
+    async fn run(&self, run: RunId) -> Result<Run, Error> {
+        match self {
+            Self::Server(client) => client.run(run).await,
+            Self::Here(store) => history::run(store, run).await,
+        }
+    }
+
+    async fn events(&self, run: RunId) -> Result<Vec<Event>, Error> {
+        match self {
+            Self::Here(store) => history::events(store, run).await,
+            Self::Server(client) => {
+                let mut events = Vec::new();
+                let mut cursor = None;
+                loop {
+                    let page = client.events(run, cursor.as_deref()).await?;
+                    events.extend(page.items);
+                    if page.complete {
+                        return Ok(events);
+                    }
+                    cursor = Some(page.next_cursor);
+                }
+            }
+        }
+    }
+
+    /// Hands over log lines after a cursor, which moves on.
+    async fn logs(
+        &self,
+        run: RunId,
+        cursor: &mut Option<String>,
+        line: impl FnMut(LogEntry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Server(client) => drive::remote_logs(client, run, cursor, line).await,
+            Self::Here(store) => logs::of_store(store, run, cursor, line).await,
+        }
+    }
+
+    /// The run when it may have changed.
+    async fn changed(&self, known: &Run) -> Result<Run, Error> {
+        match self {
+            Self::Server(client) => Ok(client.changed(known).await?.unwrap_or_else(|| known.clone())),
+            Self::Here(store) => {
+                let first = row_seq(store, known.id).await?;
+                let mut ticks = tokio::time::interval(LOOK);
+                // A row that does not change for long is looked at nevertheless.
+                for _ in 0..100 {
+                    ticks.tick().await;
+                    if row_seq(store, known.id).await? != first {
+                        break;
+                    }
+                }
+                history::run(store, known.id).await
+            }
+        }
+    }
+}
+
+async fn row_seq(store: &SqliteStore, run: RunId) -> Result<Option<u64>, Error> {
+    let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
+    Ok(row.map(|row| row.last_seq))
+}
+
+async fn list(look: &LookArgs, limit: u32, name: Option<String>) -> Result<(), Error> {
+    let runs = Source::open(look).await?.list(limit, name).await?;
+    summary::print_runs(&mut io::stdout().lock(), &runs, look.output).map_err(Error::io("print the runs"))
+}
+
+async fn get(run: RunRef, look: &LookArgs) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let run = source.run(source.find(run).await?).await?;
+    print_run(&run, look.output)
+}
+
+fn print_run(run: &Run, output: OutputFormat) -> Result<(), Error> {
+    summary::print_run(&mut io::stdout().lock(), run, output).map_err(Error::io("print the run"))
+}
+
+async fn watch(run: RunRef, look: &LookArgs, patience: Option<Duration>) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let run = source.run(source.find(run).await?).await?;
+    let run = match &source {
+        Source::Server(client) => drive::remote(client, run, patience).await?,
+        Source::Here(_) => watch_here(&source, run, patience).await?,
     };
-    found.ok_or_else(|| {
-        Error::NotFound(match run {
-            RunRef::Latest => "no runs yet; `weir run FILE` makes one".to_owned(),
-            RunRef::Id(run) => format!("no run {run} in this data folder; `weir runs list` shows those that are"),
-        })
-    })
+    print_run(&run, look.output)?;
+    drive::check(&run)
 }
 
-async fn get(run: RunRef, data: &DataArgs, output: OutputFormat) -> Result<(), Error> {
-    let store = open(data).await?;
-    let run = find(&store, run).await?.run;
-    let snapshot = history::state(&store, run).await?.snapshot();
-    summary::print_run(&mut io::stdout().lock(), &snapshot, output).map_err(Error::io("print the run"))
+/// Follows a run that another process of this machine drives.
+async fn watch_here(source: &Source, mut run: Run, patience: Option<Duration>) -> Result<Run, Error> {
+    let deadline = patience.map(|patience| Instant::now() + patience);
+    let mut progress = crate::progress::Progress::start();
+    while run.state != RunState::Finished {
+        progress.update(&run);
+        let over = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        run = tokio::select! {
+            changed = source.changed(&run) => changed?,
+            () = over => return Err(Error::Timeout(format!("run {} is not over yet", run.id))),
+        };
+    }
+    Ok(run)
 }
 
-async fn events(run: RunRef, data: &DataArgs, output: OutputFormat) -> Result<(), Error> {
-    let store = open(data).await?;
-    let run = find(&store, run).await?.run;
-    let mut events: Vec<EventRecord> = Vec::new();
-    history::events(&store, run, |page| {
-        events.extend(page);
-        Ok(())
-    })
-    .await?;
-    summary::print_events(&mut io::stdout().lock(), &events, output).map_err(Error::io("print the events"))
+async fn print_logs(run: RunRef, look: &LookArgs, follow: bool) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let mut run = source.run(source.find(run).await?).await?;
+    let mut cursor = None;
+    let mut all = Vec::new();
+    loop {
+        // Asked before the lines, so that none is missed when the run is over by then.
+        let over = run.state == RunState::Finished;
+        source
+            .logs(run.id, &mut cursor, |line| {
+                match look.output {
+                    OutputFormat::Json => all.push(line),
+                    OutputFormat::Jsonl => summary::print_json(&mut io::stdout().lock(), &line, false)
+                        .map_err(Error::io("print the lines"))?,
+                    OutputFormat::Table => {
+                        writeln!(io::stdout().lock(), "{}", drive::log_line(&line))
+                            .map_err(Error::io("print the lines"))?;
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        if over || !follow {
+            break;
+        }
+        run = source.changed(&run).await?;
+    }
+    match look.output {
+        OutputFormat::Json => {
+            summary::print_json(&mut io::stdout().lock(), &all, true).map_err(Error::io("print the lines"))
+        }
+        _ => Ok(()),
+    }
 }
 
-async fn resume(run: Option<RunRef>, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
+async fn cancel(run: RunRef, look: &LookArgs) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let run = source.find(run).await?;
+    match &source {
+        Source::Server(client) => {
+            client.cancel(run).await?;
+        }
+        Source::Here(store) => {
+            let asked = store.run_request_cancel(run, "`weir runs cancel`").await;
+            if !asked.map_err(Error::platform("cancel the run"))? {
+                return Err(Error::Conflict(format!("run {run} is over already")));
+            }
+        }
+    }
+    eprintln!("run {run} is being cancelled; `weir runs watch {run}` waits for its end");
+    Ok(())
+}
+
+async fn retry_remote(client: &Client, run: RunRef, wait: bool, output: OutputFormat) -> Result<(), Error> {
+    let old = Source::Server(client.clone()).find(run).await?;
+    let run = client.retry(old).await?;
+    super::submit::submitted(client, run, wait, None, output).await
+}
+
+async fn retry_here(run: RunRef, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
+    let folder = DataFolder::open(&args.data)?;
+    let old = Source::Here(folder.store().await?).find(run).await?;
     let service = Embedded::start(args).await?;
-    let result = resume_all(&service, run, output).await;
+    let result = async {
+        let submitted = match service.control_plane.retry(old, None, None).await {
+            Ok(submitted) => submitted,
+            Err(error @ control_plane::Error::Unfinished { .. }) => return Err(Error::Conflict(error.to_string())),
+            Err(error) => return Err(Error::platform("retry the run")(error)),
+        };
+        let run = drive::to_end(&service, submitted.run).await?;
+        print_run(&run, output)?;
+        drive::check(&run)
+    };
+    let result = result.await;
     service.shutdown().await;
     result
 }
 
-async fn resume_all(service: &Embedded, run: Option<RunRef>, output: OutputFormat) -> Result<(), Error> {
+async fn events(run: RunRef, look: &LookArgs) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let events = source.events(source.find(run).await?).await?;
+    summary::print_events(&mut io::stdout().lock(), &events, look.output).map_err(Error::io("print the events"))
+}
+
+async fn resume(run: Option<RunRef>, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
+    let service = Embedded::start(args).await?;
+    let result = resume_all(&service, run, args, output).await;
+    service.shutdown().await;
+    result
+}
+
+async fn resume_all(
+    service: &Embedded,
+    run: Option<RunRef>,
+    args: &EmbeddedArgs,
+    output: OutputFormat,
+) -> Result<(), Error> {
     let runs: Vec<RunId> = match run {
         None => {
             let rows = service.control_plane.unfinished(None, RESUMED_AT_ONCE).await;
@@ -91,14 +308,15 @@ async fn resume_all(service: &Embedded, run: Option<RunRef>, output: OutputForma
                 .collect()
         }
         Some(run) => {
-            let found = find(service.store.as_ref(), run).await?;
-            if found.summary.outcome.is_some() {
+            let source = Source::Here(DataFolder::open(&args.data)?.store().await?);
+            let found = source.run(source.find(run).await?).await?;
+            if found.result.is_some() {
                 return Err(Error::Conflict(format!(
                     "run {} is over already; `weir runs get` shows it",
-                    found.run
+                    found.id
                 )));
             }
-            vec![found.run]
+            vec![found.id]
         }
     };
     if runs.is_empty() {
@@ -116,9 +334,9 @@ async fn resume_all(service: &Embedded, run: Option<RunRef>, output: OutputForma
             }
             Err(error) => return Err(Error::platform("resume the run")(error)),
         }
-        let snapshot = drive::to_end(service, run).await?;
-        super::run::print(service, &snapshot, output, 0).await?;
-        if let Err(error) = drive::check(&snapshot) {
+        let ended = drive::to_end(service, run).await?;
+        super::run::print(service, &ended, output, 0).await?;
+        if let Err(error) = drive::check(&ended) {
             failed = Some(error);
         }
     }

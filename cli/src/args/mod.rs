@@ -1,18 +1,35 @@
 //! The command line.
 
+mod runs;
+mod service;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
+
+pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs};
+pub(crate) use service::{
+    DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, ProvisionerKind, QueueArgs, ServerArgs, StorageArgs,
+    WorkerArgs,
+};
 
 /// Batch pipelines and SQL with sandboxed Wasm functions.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, propagate_version = true)]
 pub(crate) struct Args {
     /// Write log lines of this level to stderr: error, warn, info, debug, trace, or a filter such as
-    /// `weir_engine=debug`; the variable WEIR_LOG goes before it
-    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
-    pub(crate) log: String,
+    /// `weir_engine=debug` [default: warn; info for `server`, `worker` and `dev`]
+    #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+
+    /// How log lines look
+    #[arg(long, global = true, env = "WEIR_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// Read settings of the service from a TOML file, with the flags' names as keys; flags and variables go before it
+    #[arg(long, global = true, env = "WEIR_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -30,9 +47,21 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Build a guest crate to a Wasm component
     Build(BuildArgs),
-    /// Look at runs of this data folder, and resume interrupted ones
+    /// Hand a pipeline or SQL script to a server
+    Submit(SubmitArgs),
+    /// Look at runs, and cancel, retry or resume them; of a server, or of this data folder
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Run the whole service in this process, for development
+    Dev(DevArgs),
+    /// Run a control plane with its HTTP API
+    Server(ServerArgs),
+    /// Run tasks
+    Worker(WorkerArgs),
+    /// Bring a database's schema up to date
+    Migrate(MigrateArgs),
+    /// Check everything that a server or worker needs, and say what to do
+    Doctor(DoctorArgs),
 }
 
 /// Where runs keep their history and their objects.
@@ -167,51 +196,6 @@ pub(crate) struct BuildArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// Runs, newest first
-    List {
-        #[command(flatten)]
-        data: DataArgs,
-        /// How to print them
-        #[arg(short, long, default_value = "table")]
-        output: OutputFormat,
-        /// Runs to show
-        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
-    /// One run, with its stages
-    Get {
-        /// The run, or `latest`
-        run: RunRef,
-        #[command(flatten)]
-        data: DataArgs,
-        /// How to print it
-        #[arg(short, long, default_value = "table")]
-        output: OutputFormat,
-    },
-    /// What happened in a run, in order
-    Events {
-        /// The run, or `latest`
-        run: RunRef,
-        #[command(flatten)]
-        data: DataArgs,
-        /// How to print them
-        #[arg(short, long, default_value = "table")]
-        output: OutputFormat,
-    },
-    /// Go on with runs whose process ended before they did
-    Resume {
-        /// The run, or `latest`; all interrupted ones when left out
-        run: Option<RunRef>,
-        #[command(flatten)]
-        embedded: EmbeddedArgs,
-        /// How to print the summaries
-        #[arg(short, long, default_value = "table")]
-        output: OutputFormat,
-    },
-}
-
 /// A run as people name it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RunRef {
@@ -231,6 +215,15 @@ impl std::str::FromStr for RunRef {
             text.parse().map(Self::Id)
         }
     }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// How to print records.

@@ -1,0 +1,170 @@
+//! Submitting to a server, and looking at runs.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::{DataArgs, EmbeddedArgs, OutputFormat, ParamArgs, RunRef, key_value};
+
+/// Which service is meant.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct TargetArgs {
+    /// The server's address, such as `https://weir.example.com`
+    #[arg(long, env = "WEIR_ENDPOINT", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+
+    /// A profile of `~/.config/weir/config.toml`, which names an endpoint
+    #[arg(long, env = "WEIR_PROFILE", value_name = "NAME", conflicts_with = "endpoint")]
+    pub(crate) profile: Option<String>,
+
+    /// The server's API key
+    #[arg(long, env = "WEIR_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SubmitArgs {
+    /// A pipeline in Beam YAML, or a `.sql` file whose last statement has rows or writes files
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    /// Follow the run to its end, and say by the exit code how that was
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+
+    /// With --wait: give up following after so many seconds (exit code 6); the run goes on
+    #[arg(long, requires = "wait", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
+
+    /// The run's name [default: that of the file]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// A label of the run; may be given several times
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) labels: Vec<(String, String)>,
+
+    /// A setting of the run, such as `target_partitions=16` or `retry.max_attempts=2`; may be given several times
+    #[arg(short, long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) settings: Vec<(String, String)>,
+
+    /// The URL that relative paths of the job start from [default: this folder]
+    #[arg(long, value_name = "URL")]
+    pub(crate) base: Option<String>,
+
+    /// For SQL: a table to read, by a name; may be given several times
+    #[arg(short, long = "table", value_name = "NAME=PATH", value_parser = key_value)]
+    pub(crate) tables: Vec<(String, String)>,
+
+    /// For SQL: a Wasm component whose functions the statements may call; may be given several times
+    #[arg(short, long = "module", value_name = "FILE")]
+    pub(crate) modules: Vec<PathBuf>,
+
+    /// Names this submission: repeated with the same key, it makes one run [default: a new key]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+
+    /// How to print the run
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: OutputFormat,
+}
+
+/// Which runs are meant, and how to print them.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LookArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// How to print
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Runs, newest first
+    List {
+        #[command(flatten)]
+        look: LookArgs,
+        /// Runs to show
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only those of the job of this name
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// One run, with its stages
+    Get {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Follow a run to its end, and say by the exit code how that was
+    Watch {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+        /// Give up after so many seconds (exit code 6); the run goes on
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: Option<u64>,
+    },
+    /// What user functions and logging transforms wrote
+    Logs {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+        /// Go on until the run is over
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Ask a run to stop
+    Cancel {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Submit again what a run was that is over; prints the new run's id
+    Retry {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        target: TargetArgs,
+        #[command(flatten)]
+        embedded: EmbeddedArgs,
+        /// Follow the new run to its end
+        #[arg(short, long)]
+        wait: bool,
+        /// How to print the run
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// What happened in a run, in order
+    Events {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Go on with runs of this data folder whose process ended before they did
+    Resume {
+        /// The run, or `latest`; all interrupted ones when left out
+        run: Option<RunRef>,
+        #[command(flatten)]
+        embedded: EmbeddedArgs,
+        /// How to print the summaries
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+}

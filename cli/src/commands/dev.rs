@@ -1,0 +1,47 @@
+//! `weir dev`.
+
+use std::sync::Arc;
+
+use weir_control_plane::Options;
+use weir_control_plane::http::{self, Api};
+use weir_platform::telemetry;
+
+use super::server::listen;
+use crate::args::DevArgs;
+use crate::embedded::Embedded;
+use crate::error::Error;
+use crate::service::inspector::SandboxInspector;
+use crate::service::signals;
+use crate::submission;
+
+pub(super) async fn execute(args: DevArgs) -> Result<(), Error> {
+    if !args.listen.ip().is_loopback() {
+        return Err(Error::Usage(
+            "`weir dev` lets everybody who reaches it read this machine's files, so it listens on loopback only; \
+             `weir server` is for others"
+                .to_owned(),
+        ));
+    }
+    let stop = signals::stop_token()?;
+    let listener = listen(args.listen).await?;
+    let options = Options {
+        takes_over: true,
+        ..Options::default()
+    };
+    let service = Embedded::start_with(&args.embedded, options).await?;
+    let options = http::Options {
+        base: submission::current_folder()?,
+        default_settings: submission::settings(&args.embedded),
+        ..Default::default()
+    };
+    let environment = http::Environment {
+        control_plane: service.control_plane.clone(),
+        storage: service.storage.clone(),
+        inspector: Arc::new(SandboxInspector(Arc::clone(&service.sandbox))),
+        checks: Vec::new(),
+        metrics: Arc::new(telemetry::prometheus_text),
+    };
+    let served = http::serve(listener, Api::new(options, environment), stop).await;
+    service.shutdown().await;
+    served.map_err(Error::io("answer requests"))
+}

@@ -1,0 +1,161 @@
+//! `weir server`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use weir_control_plane::http::{self, Api};
+use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
+use weir_control_plane::{ControlPlane, Environment, Options, ScalingOptions};
+use weir_model::{CoalesceSettings, Digest, RunSettings};
+use weir_platform::{aws, telemetry};
+
+use crate::args::{ProvisionerKind, ServerArgs};
+use crate::embedded::DataFolder;
+use crate::error::Error;
+use crate::service::inspector::SandboxInspector;
+use crate::service::machine::{EnginePlanner, Machine};
+use crate::service::parts::{self, Database, Queues};
+use crate::service::signals;
+
+pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
+    let stop = signals::stop_token()?;
+    let store = Database::open(&args.database).await?.store(args.migrate).await?;
+    let queues = Queues::open(&args.queues).await?;
+    let storage = parts::storage(&args.storage).await?;
+    let provisioner = provisioner(&args).await?;
+    let folder = DataFolder::open(&args.machine.data)?;
+    let machine = Machine::start(&folder, &storage, args.machine.memory, args.allow_local_files)?;
+    let listener = listen(args.listen).await?;
+    let options = Options {
+        lease_ms: args.lease_ms,
+        max_runs: args.max_runs as usize,
+        ..Options::service()
+    };
+    let checks = queues.checks();
+    let environment = Environment {
+        store,
+        tasks: queues.tasks,
+        reports: queues.reports,
+        storage: storage.clone(),
+        planner: Arc::new(EnginePlanner(machine.engine)),
+    };
+    let control_plane = ControlPlane::start(options, environment);
+    if let Some(dead_letters) = queues.dead_letters {
+        control_plane.watch_dead_letters(dead_letters);
+    }
+    if let Some(provisioner) = provisioner {
+        control_plane.scale(scaling(&args), provisioner);
+    }
+    let options = http::Options {
+        default_settings: default_settings(&args),
+        api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
+        ..Default::default()
+    };
+    if options.api_key.is_none() && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            "whoever reaches {} may do everything; set WEIR_BOOTSTRAP_API_KEY",
+            args.listen
+        );
+    }
+    let environment = http::Environment {
+        control_plane: control_plane.clone(),
+        storage,
+        inspector: Arc::new(SandboxInspector(machine.sandbox)),
+        checks,
+        metrics: Arc::new(telemetry::prometheus_text),
+    };
+    let served = http::serve(listener, Api::new(options, environment), stop).await;
+    // Requests are over; now the runs are given back, for another server to take.
+    control_plane.shutdown().await;
+    tracing::info!("stopped");
+    served.map_err(Error::io("answer requests"))
+}
+
+/// Binds the address of the API, and says where that is.
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await.map_err(Error::io(format!(
+        "listen on {address}; choose another address by --listen"
+    )))?;
+    let address = listener.local_addr().map_err(Error::io("find the address"))?;
+    eprintln!("listening on http://{address}");
+    Ok(listener)
+}
+
+/// Settings of runs that say nothing of them: as many partitions as the largest fleet runs tasks at once.
+fn default_settings(args: &ServerArgs) -> RunSettings {
+    let parallelism = args.workers_max.max(1).saturating_mul(slots(args)).min(1_024);
+    RunSettings {
+        target_partitions: parallelism,
+        coalesce: CoalesceSettings {
+            parallelism,
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+}
+
+fn slots(args: &ServerArgs) -> u32 {
+    args.slots.unwrap_or_else(crate::submission::processors)
+}
+
+fn scaling(args: &ServerArgs) -> ScalingOptions {
+    ScalingOptions {
+        min_workers: args.workers_min,
+        max_workers: args.workers_max,
+        slots_per_worker: slots(args),
+        idle_ms: args.workers_idle_ms,
+        ..Default::default()
+    }
+}
+
+async fn provisioner(args: &ServerArgs) -> Result<Option<Arc<dyn Provisioner>>, Error> {
+    if args.workers_min > args.workers_max {
+        return Err(Error::Usage("--workers-min is larger than --workers-max".to_owned()));
+    }
+    match args.provisioner {
+        ProvisionerKind::None => Ok(None),
+        ProvisionerKind::Process => Ok(Some(Arc::new(ProcessProvisioner::new(worker_process(args)?)))),
+        ProvisionerKind::Ecs => {
+            let missing = || Error::Usage("--provisioner ecs needs --ecs-cluster and --ecs-service".to_owned());
+            let cluster = args.ecs_cluster.as_deref().ok_or_else(missing)?;
+            let names = args.ecs_service.as_deref().ok_or_else(missing)?;
+            let services = names.split(',').map(|name| EcsService {
+                name: name.trim().to_owned(),
+                weight: 1,
+            });
+            let provisioner = EcsProvisioner::new(&aws::config().await, cluster, services.collect())
+                .map_err(|error| Error::Usage(error.to_string()))?;
+            Ok(Some(Arc::new(provisioner)))
+        }
+    }
+}
+
+/// A worker as a child of this process, with its settings in variables.
+fn worker_process(args: &ServerArgs) -> Result<ProcessOptions, Error> {
+    let program = std::env::current_exe().map_err(Error::io("find this program"))?;
+    let mut options = ProcessOptions::new(program);
+    options.arguments = vec!["worker".into()];
+    let slots = slots(args).to_string();
+    let given = [
+        ("WEIR_TASK_QUEUE", args.queues.task_queue.as_deref()),
+        ("WEIR_REPORT_QUEUE", args.queues.report_queue.as_deref()),
+        ("WEIR_STORAGE", args.storage.storage.as_deref()),
+        ("WEIR_SLOTS", Some(&*slots)),
+        ("WEIR_S3_PATH_STYLE", args.storage.s3_path_style.then_some("true")),
+        ("WEIR_ALLOW_LOCAL_FILES", args.allow_local_files.then_some("true")),
+    ];
+    let given = given
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into(), value?.into())));
+    options.environment = given.collect();
+    if let Some(folder) = &args.machine.data.data_dir {
+        options.environment.push(("WEIR_DATA_DIR".into(), folder.into()));
+    }
+    if let Some(memory) = args.machine.memory {
+        options
+            .environment
+            .push(("WEIR_MEMORY".into(), memory.to_string().into()));
+    }
+    Ok(options)
+}
