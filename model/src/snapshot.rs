@@ -100,9 +100,12 @@ pub struct StageSnapshot {
     pub done: u32,
     /// Attempts that failed.
     pub failed_attempts: u32,
-    /// Speculative copies of slow attempts.
+    /// Speculative copies of slow attempts, ever.
     #[serde(default)]
     pub speculative_attempts: u32,
+    /// Speculative copies under way, each beside the attempt of a task that counts as running.
+    #[serde(default)]
+    pub speculative_running: u32,
     /// Speculative copies that were done first.
     #[serde(default)]
     pub speculative_wins: u32,

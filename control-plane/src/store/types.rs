@@ -80,7 +80,7 @@ pub struct RunSummary {
     pub tasks_done: u32,
     /// Tasks that no worker has begun with, or that must run again.
     pub tasks_waiting: u32,
-    /// Tasks with an attempt under way.
+    /// Tasks with an attempt under way, and once more for each that has a speculative copy under way: both take a slot.
     pub tasks_running: u32,
 }
 
@@ -105,7 +105,7 @@ impl RunSummary {
             } else {
                 0
             },
-            tasks_running: sum(|stage| stage.running),
+            tasks_running: sum(|stage| stage.running.saturating_add(stage.speculative_running)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{RunSnapshot, Stage, StagePhase, StageSnapshot};
 
-use super::state::{RunState, StageState};
+use super::state::{RunState, StageState, TaskState};
 
 /// Log lines that a state keeps; older ones are dropped.
 pub(super) const MAX_LOG_LINES: usize = 1_000;
@@ -24,6 +24,8 @@ impl RunState {
                 continue;
             };
             stage.running += u32::from(self.live.is_running(task));
+            let copied = self.task(task).and_then(TaskState::under_way);
+            stage.speculative_running += u32::from(copied.is_some_and(|tries| tries.copy.is_some()));
             stage.rows_in = stage.rows_in.saturating_add(totals.rows_in);
             stage.rows_out = stage.rows_out.saturating_add(totals.rows_out);
             stage.bytes_in = stage.bytes_in.saturating_add(totals.bytes_in);
@@ -69,6 +71,7 @@ fn stage(plan: &Stage, state: &StageState) -> StageSnapshot {
         done: state.accepted,
         failed_attempts: state.failed_attempts,
         speculative_attempts: state.stragglers.sent,
+        speculative_running: 0,
         speculative_wins: state.stragglers.won,
         rows_in: state.totals.rows_in,
         rows_out: state.totals.rows_out,

@@ -94,7 +94,13 @@ fn a_slow_attempt_is_copied_and_stays_under_way() {
     );
     assert_eq!(last_stage(&run), (1, 0, 0));
     assert_eq!(run.tick_after(5_000), Decision::default(), "there is one copy");
+    let running = |run: &Run| {
+        let stage = &run.state.snapshot().stages[0];
+        (stage.running, stage.speculative_running)
+    };
+    assert_eq!(running(&run), (1, 1));
     let accepted = run.succeed(&original, 10);
+    assert_eq!(running(&run), (0, 0));
     assert!(
         matches!(accepted.events[0], Event::TaskAccepted { attempt: 0, .. }),
         "{accepted:?}"
