@@ -16,7 +16,7 @@ pub(super) struct Append {
     pub(super) events: Vec<EncodedEvent>,
     pub(super) summary: Option<RunSummary>,
     pub(super) dispatched_seq: Option<u64>,
-    /// What database columns want, made by the caller rather than by the writer that all wait for.
+    /// The reason of the summary, as it is written.
     pub(super) reason: Option<String>,
 }
 
@@ -50,13 +50,13 @@ WITH wanted AS (
     SET phase = s.phase, outcome = s.outcome, reason = s.reason, finished_at = s.finished_at, stages = s.stages,
         stages_done = s.stages_done, tasks = s.tasks, tasks_done = s.tasks_done, tasks_waiting = s.tasks_waiting,
         tasks_running = s.tasks_running
-    FROM unnest($10::bigint[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[])
-        AS s (op, phase, outcome, reason, finished_at, stages, stages_done, tasks, tasks_done, tasks_waiting,
+    FROM unnest($10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
+            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[])
+        AS s (op, run_id, phase, outcome, reason, finished_at, stages, stages_done, tasks, tasks_done, tasks_waiting,
             tasks_running)
     JOIN done ON done.op = s.op
-    JOIN runs AS old ON old.id = done.run_id
-    WHERE r.id = done.run_id
+    JOIN runs AS old ON old.id = s.run_id
+    WHERE r.id = s.run_id
     RETURNING r.id, old.phase <> s.phase AS moved
 ), told AS (
     SELECT pg_notify('weir', 'runs ' || string_agg(id, ' ')) FROM summaries WHERE moved HAVING count(*) > 0
@@ -98,7 +98,7 @@ async fn try_append(
             events.push(op, &append.events);
         }
         if let Some(summary) = &append.summary {
-            summaries.push(op, summary, append.reason.as_deref());
+            summaries.push(op, append.lease.run, summary, append.reason.as_deref());
         }
     }
     let query = sqlx::query(APPEND)
@@ -112,6 +112,7 @@ async fn try_append(
         .bind(events.ats)
         .bind(events.payloads)
         .bind(summaries.ops)
+        .bind(summaries.runs)
         .bind(summaries.phases)
         .bind(summaries.outcomes)
         .bind(summaries.reasons)
@@ -176,6 +177,7 @@ impl<'a> Events<'a> {
 #[derive(Default)]
 struct Summaries<'a> {
     ops: Vec<i64>,
+    runs: Vec<String>,
     phases: Vec<String>,
     outcomes: Vec<Option<String>>,
     reasons: Vec<Option<&'a str>>,
@@ -185,8 +187,9 @@ struct Summaries<'a> {
 }
 
 impl<'a> Summaries<'a> {
-    fn push(&mut self, op: i64, summary: &RunSummary, reason: Option<&'a str>) {
+    fn push(&mut self, op: i64, run: RunId, summary: &RunSummary, reason: Option<&'a str>) {
         self.ops.push(op);
+        self.runs.push(run.to_string());
         self.phases.push(word(&summary.phase));
         self.outcomes.push(summary.outcome.as_ref().map(word));
         self.reasons.push(reason);
@@ -205,7 +208,8 @@ impl<'a> Summaries<'a> {
     }
 }
 
-/// Cuts appends into sequences that one statement can make: each run at most once, and not too much at a time.
+/// Whether a statement that appends so many bytes to these runs can make another append: one for each run, and not too
+/// much at a time.
 pub(super) fn fits(runs: &HashSet<RunId>, bytes: usize, append: &Append) -> bool {
     /// Bytes of events in one statement; a single append may be larger.
     const BYTES: usize = 4 << 20;

@@ -13,6 +13,8 @@ use crate::store::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long any call may take as this side sees it, also when the other side is gone without a word.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Networks forget connections that say nothing for some minutes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How old a password may be when a connection of the pool is opened with it.
 const PASSWORD_AGE: Duration = Duration::from_secs(300);
 /// What the database itself ends: statements (within [`CALL_TIMEOUT`]), waits for locks, and transactions whose client
@@ -75,6 +77,7 @@ impl Connector {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(CONNECT_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
             .after_connect(|connection, _| Box::pin(async { connection.execute(SESSION).await.map(drop) }));
         Ok(pool.connect_lazy_with(options))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
@@ -34,10 +34,16 @@ pub(super) enum Reply {
     Renewed(Vec<Option<Renewal>>),
 }
 
+/// After so long without a write a connection has to show that it works: networks forget those that say nothing.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long that may take.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// A connection that is opened again when it is lost.
 pub(super) struct Writing {
     connector: Arc<Connector>,
     connection: Option<PgConnection>,
+    used: Instant,
 }
 
 impl Writing {
@@ -45,7 +51,19 @@ impl Writing {
         Self {
             connector,
             connection: None,
+            used: Instant::now(),
         }
+    }
+
+    async fn connection(&mut self) -> Result<PgConnection> {
+        if let Some(mut connection) = self.connection.take() {
+            let works = self.used.elapsed() < IDLE
+                || matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
+            if works {
+                return Ok(connection);
+            }
+        }
+        self.connector.connect().await
     }
 }
 
@@ -56,14 +74,12 @@ impl Backend for Writing {
     const BATCH: usize = 256;
 
     async fn perform_all(&mut self, ops: &[Op]) -> Result<Vec<Result<Reply>>> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connector.connect().await?,
-        };
+        let mut connection = self.connection().await?;
         let performed = tokio::time::timeout(CALL_TIMEOUT, perform_all(&mut connection, ops)).await;
         let result = performed.unwrap_or_else(|elapsed| Err(unavailable("write to the database", elapsed)));
         if !matches!(result, Err(Error::Unavailable { .. })) {
             self.connection = Some(connection);
+            self.used = Instant::now();
         }
         result
     }
