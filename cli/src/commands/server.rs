@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use weir_control_plane::housekeeping::HousekeepingOptions;
 use weir_control_plane::http::{self, Api};
 use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
 use weir_control_plane::{ControlPlane, Environment, Options, ScalingOptions};
@@ -44,6 +45,7 @@ pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
     if let Some(dead_letters) = queues.dead_letters {
         control_plane.watch_dead_letters(dead_letters);
     }
+    control_plane.keep_house(HousekeepingOptions::default());
     if let Some(provisioner) = provisioner {
         control_plane.scale(scaling(&args), provisioner);
     }
