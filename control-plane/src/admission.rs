@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 use weir_model::machine::{Input, RunState, decide};
 use weir_model::{Event, RunId, Submission};
 use weir_platform::clock;
@@ -12,6 +13,7 @@ use crate::Error;
 use crate::driver::{self, Start};
 use crate::shared::Shared;
 use crate::store::{Created, Idempotency, RunRow};
+use crate::traces;
 
 /// How long the number of queued runs is taken to be what it was.
 const FRESH: Duration = Duration::from_secs(1);
@@ -76,7 +78,8 @@ pub(crate) async fn submit(
     let create = shared
         .store
         .run_create(run, submission, &events, &shared.owner, ttl, idempotency);
-    let lease = match create.await? {
+    let created = create.instrument(traces::submission(run, submission)).await?;
+    let lease = match created {
         Created::Lease(lease) => lease,
         Created::Existing {
             run,

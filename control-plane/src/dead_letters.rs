@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_model::{Failure, FailureKind, ReportBody, RunId, RunPhase, TaskMessage, TaskMetrics, TaskReport, WorkerId};
+use weir_platform::telemetry::metrics::metrics;
 use weir_platform::{Delivery, Queue, QueueError, Receipt, SendMessage, clock};
 
 use crate::shared::Shared;
@@ -44,6 +45,7 @@ pub(crate) async fn watch(shared: Arc<Shared>, queue: Arc<dyn Queue>) {
 /// messages are deleted: a crash in between says the same twice, which changes nothing.
 async fn take(shared: &Shared, queue: &dyn Queue, reporter: WorkerId) -> Result<(), Error> {
     let deliveries = queue.receive(BATCH, WAIT, VISIBILITY).await?;
+    deliveries.iter().for_each(|_| metrics().dead_letter());
     let (mut reports, mut receipts) = (Vec::new(), Vec::new());
     let mut live = HashMap::new();
     for delivery in deliveries {

@@ -2,15 +2,24 @@
 //!
 //! **Invariants.** What happens to a run is decided by [`weir_model::machine`] alone. An event is in the store before
 //! any of its consequences leaves this process, and every write to a run's log is conditional on its lease. Reports
-//! are deleted from their queue after what follows from them is in the store. Whoever loses a lease stops at once.
+//! are deleted from their queue after what follows from them is in the store. Whoever loses a lease stops at once. Any
+//! number of control planes may run over one store and queues, and any of them may die at any moment.
 //!
 //! **Boundary.** [`ControlPlane`] is the whole interface, over a [`Store`](store::Store), two queues, a storage and a
 //! [`Planner`]. Knows nothing of how a task computes.
 //!
 //! **How it is built.** One actor per run (`driver`) owns the run's state, takes inputs in batches from its mailbox,
 //! appends all events of a batch in one transaction, and then starts the effects as tasks whose answers are inputs
-//! again. `reports` fills the mailboxes from the report queue, `leases` renews what is owned. `store` puts the writes
-//! of all actors that wait into one transaction.
+//! again. `store` puts the writes of all actors that wait into one transaction.
+//!
+//! - Reports: `reports` fills the mailboxes from the report queue, or leaves a report in the store for the control plane
+//!   that drives its run, whose `inbox` takes it; `receipts` deletes what was handled. `dead_letters` turns messages that
+//!   nobody survives into reports.
+//! - Ownership: `admission` takes submissions in, `leases` renews what is owned, `takeover` takes what nobody drives, and
+//!   `listen` hears of what others did in the store.
+//! - The fleet: `scaling` computes how many workers are wanted, and a [`provisioner`] has them run. [`housekeeping`]
+//!   forgets and sweeps. Of each, one control plane at a time is the leader.
+//! - `vitals` and `traces` show all of it to whoever watches.
 
 mod admission;
 mod control_plane;
@@ -33,6 +42,7 @@ mod scaling;
 mod shared;
 pub mod store;
 mod takeover;
+mod traces;
 mod vitals;
 
 pub use admission::Submitted;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinError;
+use tracing::Instrument as _;
 use weir_model::machine::{Effect, Input};
 use weir_model::{
     Failure, FailureKind, RunId, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp,
@@ -20,6 +21,7 @@ use super::outbox::Sending;
 use super::retry::{Backoff, retry};
 use crate::leases;
 use crate::shared::Shared;
+use crate::traces::span;
 use crate::vitals::Unsent;
 
 /// Task messages in one call of the queue.
@@ -70,14 +72,29 @@ impl Driver {
             }
         }
         if !dispatches.is_empty() {
+            self.trace(&mut dispatches);
+            let span = span!("dispatch", self.trace, self.run);
             let (shared, sending) = (self.shared.clone(), self.outbox.begin());
             let unsent = Unsent::new(shared.clone(), dispatches.len());
             // After a panic the cursor stays where it is.
-            self.start(|_| Outcome::Done, async move {
+            let sent = async move {
                 send(shared, dispatches).await;
                 drop(unsent);
                 Outcome::Sent(sending)
-            });
+            };
+            self.start(|_| Outcome::Done, sent.instrument(span));
+        }
+    }
+
+    /// Says in task messages which stage's span their tasks are part of.
+    fn trace(&self, dispatches: &mut [Dispatch]) {
+        let mut last = None;
+        for (message, _) in dispatches {
+            let stage = (message.task.stage, message.stage_attempt);
+            let known = last.take().filter(|(known, _)| *known == stage);
+            let (_, parent) = known.unwrap_or_else(|| (stage, self.trace.of_stage(stage.0, stage.1).to_string()));
+            message.traceparent = Some(parent.clone());
+            last = Some((stage, parent));
         }
     }
 
@@ -123,14 +140,16 @@ impl Driver {
         };
         let (shared, run) = (self.shared.clone(), self.run);
         let failed = |failure| Outcome::input(Input::PlanFailed(failure));
-        self.start(failed, async move {
+        let span = span!("plan", self.trace, self.run);
+        let planned = async move {
             let passing = |failed: &Failed| failed.0.kind == FailureKind::Platform;
             let plan = || shared.planner.plan(run, &submission).map_err(Failed);
             match retry!("plan the run", passing, plan()) {
                 Ok(graph) => Outcome::input(Input::Planned(Box::new(graph))),
                 Err(Failed(failure)) => Outcome::input(Input::PlanFailed(failure)),
             }
-        });
+        };
+        self.start(failed, planned.instrument(span));
     }
 
     fn write_manifest(&mut self, stage: StageId, stage_attempt: u32) {
@@ -169,7 +188,8 @@ impl Driver {
         let (run, outputs) = (self.run, self.sink_outputs());
         let (shared, lease, lost) = (self.shared.clone(), self.lease.clone(), self.lost.clone());
         let failed = |failure| Outcome::input(Input::CommitFailed(failure));
-        self.start_bounded(failed, async move {
+        let span = span!("commit", self.trace, self.run);
+        let committed = async move {
             if !leases::confirm(&shared, &lease).await {
                 lost.cancel();
                 return Outcome::Done;
@@ -179,7 +199,8 @@ impl Driver {
                 Ok(manifests) => Outcome::input(Input::Committed(manifests)),
                 Err(error) => Outcome::input(Input::CommitFailed(error.to_failure())),
             }
-        });
+        };
+        self.start_bounded(failed, committed.instrument(span));
     }
 
     fn abort(&mut self) {

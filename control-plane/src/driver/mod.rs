@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_model::machine::{Effect, Input, RunState, apply, decide};
-use weir_model::{Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp};
+use weir_model::{
+    Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp, TraceParent,
+};
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
@@ -20,6 +22,7 @@ use crate::receipts::{self, Origin};
 use crate::reports;
 use crate::shared::{Driven, Mail, Shared};
 use crate::store::{Lease, RunSummary};
+use crate::traces;
 use crate::vitals::Counts;
 use effects::Outcome;
 use outbox::Outbox;
@@ -80,6 +83,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
     let (publish, published) = watch::channel(snapshot);
     let lost = CancellationToken::new();
     let run = start.state.run();
+    let trace = TraceParent::of_run(run, start.state.submission());
     shared.runs().insert(
         run,
         Driven {
@@ -93,6 +97,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
     let driver = Driver {
         shared: shared.clone(),
         run,
+        trace,
         state: start.state,
         lease: start.lease,
         lost,
@@ -153,6 +158,8 @@ impl Drop for Registration {
 struct Driver {
     shared: Arc<Shared>,
     run: RunId,
+    /// The span of the run.
+    trace: TraceParent,
     state: RunState,
     lease: Lease,
     lost: CancellationToken,
@@ -295,6 +302,7 @@ impl Driver {
         if !records.is_empty() || summary.is_some() {
             self.append(&records, summary.as_ref()).await?;
             self.counts.add(&records);
+            traces::export(&self.state, self.trace, &records);
             if summary.is_some() {
                 self.view.row_stale = false;
                 self.view.row_written_at = Instant::now();

@@ -12,8 +12,10 @@ pub mod trace;
 use std::io::Write as _;
 
 use opentelemetry::trace::TracerProvider as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{DynFilterFn, LevelFilter};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
@@ -85,14 +87,12 @@ pub fn init(options: &Options) -> Result<Guard, Error> {
         });
     }
     let traces = providers.tracers.as_ref().map(|tracers| {
-        // Ours only: those of libraries are many, and belong to no run.
-        let ours = Targets::new().with_target("weir", LevelFilter::INFO);
         let layer = tracing_opentelemetry::layer().with_tracer(tracers.tracer("weir"));
         let layer = layer
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false);
-        layer.with_filter(ours)
+        layer.with_filter(DynFilterFn::new(is_traced).with_max_level_hint(LevelFilter::DEBUG))
     });
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = match options.format {
@@ -105,6 +105,19 @@ pub fn init(options: &Options) -> Result<Guard, Error> {
     let registry = tracing_subscriber::registry().with(traces).with(logs);
     registry.try_init().map_err(|_| Error::AlreadySet)?;
     Ok(Guard(()))
+}
+
+/// Whether something belongs into a trace: what we say, and the calls of AWS that are made for it. Those that belong to
+/// nothing, such as long polls, would be traces of their own without end.
+fn is_traced<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let target = metadata.target();
+    if target.starts_with("weir") {
+        return *metadata.level() <= Level::INFO && (metadata.is_span() || context.lookup_current().is_some());
+    }
+    target.starts_with("aws_sdk_") && metadata.is_span() && context.lookup_current().is_some()
 }
 
 fn parse_filter(text: &str) -> Result<EnvFilter, Error> {
