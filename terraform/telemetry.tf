@@ -5,7 +5,7 @@ locals {
 
   # CloudWatch charges by the metric and month: these are on the dashboard and in alarms, the others stay in the log.
   cloudwatch_metrics = [
-    "weir.queue.backlog",
+    "weir.queue.backlog.tasks",
     "weir.workers.wanted",
     "weir.workers.running",
     "weir.runs.active",
@@ -17,7 +17,7 @@ locals {
 
   collector_config = {
     extensions = { health_check = {} }
-    receivers  = { otlp = { protocols = { grpc = { endpoint = "127.0.0.1:4317" } } } }
+    receivers  = { otlp = { protocols = { http = { endpoint = "127.0.0.1:4318" } } } }
     processors = {
       memory_limiter    = { check_interval = "1s", limit_percentage = 75, spike_limit_percentage = 20 }
       resourcedetection = { detectors = ["env", "ecs"], timeout = "2s", override = false }
@@ -59,7 +59,7 @@ locals {
   }
 
   telemetry_environment = !var.telemetry ? {} : {
-    OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4317"
+    OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
     OTEL_RESOURCE_ATTRIBUTES    = "deployment=${var.name},service.namespace=weir"
   }
 

@@ -43,6 +43,10 @@ run "everything" {
     error_message = "every alarm must say where to read what to do"
   }
   assert {
+    condition     = alltrue([for name in output.alarm_names : strcontains(file("../docs/operations.md"), "\n### ${name}\n")])
+    error_message = "docs/operations.md must say for every alarm what to do"
+  }
+  assert {
     condition     = aws_cloudwatch_metric_alarm.this["api-unavailable"].treat_missing_data == "breaching"
     error_message = "a load balancer without targets sends no count of healthy ones: that must alarm, too"
   }

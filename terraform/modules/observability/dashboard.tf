@@ -3,10 +3,10 @@ locals {
 
   weir_graphs = [
     for graph in [
-      { title = "Backlog and workers", metrics = ["weir.queue.backlog", "weir.workers.wanted", "weir.workers.running"], stat = "Maximum" },
+      { title = "Backlog and workers", metrics = ["weir.queue.backlog.tasks", "weir.workers.wanted", "weir.workers.running"], stat = "Maximum" },
       { title = "Runs that go on", metrics = ["weir.runs.active"], stat = "Maximum" },
       { title = "Failures", metrics = ["weir.tasks.failed", "weir.store.errors"], stat = "Sum" },
-      { title = "Time to dispatch", metrics = ["weir.outbox.lag", "weir.dispatch.latency"], stat = "Maximum" },
+      { title = "Tasks to be sent, and seconds until they start", metrics = ["weir.outbox.lag", "weir.dispatch.latency"], stat = "Maximum" },
     ] : { title = graph.title, stat = graph.stat, series = [for metric in graph.metrics : [var.metrics_namespace, metric, "deployment", var.name]] } if var.telemetry
   ]
 

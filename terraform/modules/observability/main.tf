@@ -136,8 +136,8 @@ locals {
   weir_alarms = {
     for name, alarm in {
       dispatch-behind = {
-        description = "Tasks that are decided wait for more than a minute to be sent."
-        metric      = "weir.outbox.lag", threshold = 60
+        description = "More than a thousand tasks that are decided have not been sent for ten minutes."
+        metric      = "weir.outbox.lag", threshold = 1000, periods = 10
       }
       store-errors = {
         description = "The control plane cannot use its database."
