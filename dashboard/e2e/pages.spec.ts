@@ -63,11 +63,24 @@ test("every view of a run can be linked to", async ({ page, request }) => {
   await isAccessible(page);
 });
 
+test("every attempt is on the timeline and in the table", async ({ page, request }) => {
+  const run = await finished(request, "timed", COUNT);
+  await page.goto(`/runs/${run.id}/tasks?stage=0`);
+  await expect(page.getByRole("img", { name: /attempts over/ })).toBeVisible();
+  const table = page.getByRole("table", { name: "Attempts" });
+  await expect(table.getByRole("cell", { name: "0.0", exact: true })).toBeVisible();
+  await expect(table.getByText("Accepted").first()).toBeVisible();
+  await page.getByRole("button", { name: "Took" }).click();
+  await expect(page.getByRole("columnheader", { name: "Took" })).toHaveAttribute("aria-sort", "ascending");
+  await expect(page.getByRole("region", { name: "Spread over tasks" }).getByRole("row")).toHaveCount(9);
+  await isAccessible(page);
+});
+
 test("a failed run says why, and can be run again", async ({ page, request }) => {
   const run = await finished(request, "wrong", WRONG);
   expect(run.result).toBe("failed");
   await page.goto(`/runs/${run.id}`);
-  await expect(page.getByText("Failed", { exact: true })).toBeVisible();
+  await expect(page.locator(".state.bad").first()).toHaveText("Failed");
   await expect(page.getByRole("status").getByText(run.reason?.message.split("\n")[0] ?? "a message")).toBeVisible();
   await isAccessible(page);
   await page.getByRole("button", { name: "Run again" }).click();

@@ -59,7 +59,7 @@ export function App() {
             </Route>
             <Route>
               <div className="card">
-                <Empty icon="search" title="There is no such page">
+                <Empty page icon="search" title="There is no such page">
                   <Link href="/">All runs</Link>
                 </Empty>
               </div>

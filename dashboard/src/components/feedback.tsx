@@ -9,13 +9,20 @@ const icons = {
 };
 
 /** An empty place that says what would be here, and how it gets there. */
-export function Empty(props: { icon: keyof typeof icons; title: string; children?: React.ReactNode }) {
+export function Empty(props: {
+  icon: keyof typeof icons;
+  title: string;
+  /** Whether it is all that the page has. */
+  page?: boolean;
+  children?: React.ReactNode;
+}) {
+  const Title = props.page ? "h1" : "h2";
   return (
     <div className="empty">
       <svg width="40" height="40" viewBox="0 0 32 32" aria-hidden="true">
         <path d={icons[props.icon]} fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />
       </svg>
-      <h2>{props.title}</h2>
+      <Title>{props.title}</Title>
       <div className="muted">{props.children}</div>
     </div>
   );

@@ -33,7 +33,7 @@ export default function RunPage({ id, view }: { id: string; view: string }) {
   if (run.error && !run.data) {
     return run.error instanceof Problem && run.error.status === 404 ? (
       <div className="card">
-        <Empty icon="search" title="There is no such run">
+        <Empty page icon="search" title="There is no such run">
           <Link href="/">All runs</Link>
         </Empty>
       </div>
