@@ -10,9 +10,6 @@ use super::planes::Plane;
 use super::storage::path;
 use super::world::{Action, Checked, World, ensure, note};
 
-/// How long a stop waits for executions to end.
-const GRACE_MS: u64 = 150;
-
 /// An effect that is being carried out.
 pub(super) struct Effort {
     pub(super) plane: usize,
@@ -268,7 +265,7 @@ impl World {
     fn waits_for_executions(&self, effort: &Effort) -> bool {
         let driver = self.planes[effort.plane].driver.as_ref();
         let busy = driver.is_some_and(|driver| !driver.executions.is_empty());
-        busy && self.now < effort.since + GRACE_MS
+        busy && self.now < effort.since + self.scenario.times.grace
     }
 
     fn cleanup_step(&mut self, effort: &Effort) -> Checked<Then> {

@@ -8,6 +8,7 @@
 //! - `WEIR_SIMULATION_SEEDS=5000000 cargo test -p weir-model --test it simulation::` tries that many seeds.
 //! - `WEIR_SIMULATION_FIRST=1000000` begins with another seed than zero.
 
+mod costs;
 mod effects;
 mod ledger;
 mod planes;

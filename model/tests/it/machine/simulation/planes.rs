@@ -6,7 +6,6 @@ use weir_model::machine::{Decision, Effect, Input, RunState, apply, decide};
 use weir_model::{Event, EventRecord, ExecutionId, ReportBody, TaskId, TaskReport};
 
 use super::queue::Queue;
-use super::store::LEASE_MS;
 use super::world::{Action, Checked, World, ensure, note};
 
 /// Deliveries after which a report of a run that nobody owns is given up.
@@ -127,7 +126,10 @@ impl World {
     }
 
     pub(super) fn plane_sleeps(&mut self, plane: usize) {
-        let until = self.now + self.rng.between(LEASE_MS / 2, LEASE_MS * 5);
+        let until = self.now
+            + self
+                .rng
+                .between(self.scenario.times.lease / 2, self.scenario.times.lease * 5);
         note!(self, "control plane {plane} stands still until {until}");
         self.planes[plane].asleep_until = until;
     }
@@ -145,7 +147,7 @@ impl World {
         if !self.planes[plane].alive {
             return Ok(());
         }
-        let at = self.now + LEASE_MS / 3;
+        let at = self.now + self.scenario.times.lease / 3;
         self.schedule(at, Action::Lease(plane));
         let Some(driver) = &mut self.planes[plane].driver else {
             return self.take_over(plane);

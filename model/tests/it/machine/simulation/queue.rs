@@ -6,9 +6,6 @@ use weir_model::{TaskMessage, TaskReport};
 
 use super::world::{Action, World, note};
 
-/// How long a message stays hidden without a sign of life.
-pub(super) const VISIBILITY_MS: u64 = 200;
-
 pub(super) struct Queue<T> {
     messages: BTreeMap<u64, Queued<T>>,
 }
@@ -55,7 +52,7 @@ impl<T> Queue<T> {
 
 impl World {
     pub(super) fn send_task(&mut self, message: TaskMessage, wait_ms: u64) {
-        if self.strikes(|faults| faults.lost) {
+        if self.strikes(|faults| faults.message_lost) {
             self.saw("a message is lost");
             note!(
                 self,
@@ -72,7 +69,7 @@ impl World {
     }
 
     pub(super) fn send_report(&mut self, report: TaskReport, wait_ms: u64) {
-        if self.strikes(|faults| faults.lost) {
+        if self.strikes(|faults| faults.report_lost) {
             self.saw("a report is lost");
             note!(self, "a report of {} attempt {} is lost", report.task, report.attempt);
             return;
@@ -96,6 +93,6 @@ impl World {
             self.saw("something is delivered twice");
             return self.rng.between(1, 20);
         }
-        VISIBILITY_MS
+        self.scenario.times.visibility
     }
 }

@@ -22,13 +22,37 @@ pub(super) struct Scenario {
     pub(super) workers: u64,
     /// When the last fault happens, in milliseconds from the beginning.
     pub(super) turmoil_ms: u64,
+    /// Until when something has gone wrong out of nowhere for the first time.
+    pub(super) sudden_within_ms: u64,
+    /// Faults that may happen at all, if there is a limit.
+    pub(super) most_faults: Option<u32>,
+    pub(super) times: Times,
+}
+
+/// How long things take, in milliseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    /// How long a lease lasts.
+    pub(super) lease: u64,
+    /// How long a message stays hidden without a sign of life.
+    pub(super) visibility: u64,
+    /// How often an execution gives a sign of life.
+    pub(super) heartbeat: u64,
+    /// How long a stop waits for executions to end.
+    pub(super) grace: u64,
+    /// How long a task takes: the least, and the most.
+    pub(super) task: (u64, u64),
+    /// How long a slow task takes.
+    pub(super) slow_task: (u64, u64),
 }
 
 /// How likely things go wrong, in thousandths of the occasions that there are for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    /// A message or report is lost.
-    pub(super) lost: u64,
+    /// A task message is lost.
+    pub(super) message_lost: u64,
+    /// A report is lost.
+    pub(super) report_lost: u64,
     /// A message or report is delivered again while somebody has it.
     pub(super) doubled: u64,
     /// A message or report takes long.
@@ -102,6 +126,16 @@ impl Scenario {
             embedded,
             workers: rng.between(1, 4),
             turmoil_ms: rng.between(50, 1_500),
+            sudden_within_ms: 100,
+            most_faults: None,
+            times: Times {
+                lease: 150,
+                visibility: 200,
+                heartbeat: 40,
+                grace: 150,
+                task: (3, 25),
+                slow_task: (100, 1_500),
+            },
         }
     }
 
@@ -162,7 +196,8 @@ fn faults(rng: &mut Rng, shows: bool) -> Faults {
         _ => most,
     };
     let mut faults = Faults {
-        lost: often(120),
+        message_lost: often(120),
+        report_lost: often(120),
         doubled: often(200),
         late: often(200),
         slow: often(250),

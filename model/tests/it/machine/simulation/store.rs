@@ -3,9 +3,6 @@
 use weir_model::machine::{Input, RunState, apply, decide};
 use weir_model::{Event, EventRecord, RunId, Submission, Timestamp};
 
-/// How long a lease lasts.
-pub(super) const LEASE_MS: u64 = 150;
-
 pub(super) struct Store {
     pub(super) log: Vec<EventRecord>,
     /// What the log says.
@@ -13,6 +10,7 @@ pub(super) struct Store {
     /// The place in the log up to which the messages of tasks are known to have been sent.
     pub(super) sent_through: u64,
     epoch: u64,
+    lease_ms: u64,
     leased_until: u64,
     cancel_requested: bool,
     cleaned: bool,
@@ -24,12 +22,13 @@ pub(super) struct Fenced;
 
 impl Store {
     /// With a run that was submitted, and that nobody owns.
-    pub(super) fn new(submission: &Submission, at: Timestamp) -> Self {
+    pub(super) fn new(submission: &Submission, lease_ms: u64, at: Timestamp) -> Self {
         let mut store = Self {
             log: Vec::new(),
             truth: RunState::new(RunId::from_parts(Timestamp(1), 1)),
             sent_through: 0,
             epoch: 0,
+            lease_ms,
             leased_until: 0,
             cancel_requested: false,
             cleaned: false,
@@ -82,7 +81,7 @@ impl Store {
             return None;
         }
         self.epoch += 1;
-        self.leased_until = now + LEASE_MS;
+        self.leased_until = now + self.lease_ms;
         Some(self.epoch)
     }
 
@@ -90,7 +89,7 @@ impl Store {
         if epoch != self.epoch || self.cleaned {
             return false;
         }
-        self.leased_until = now + LEASE_MS;
+        self.leased_until = now + self.lease_ms;
         true
     }
 

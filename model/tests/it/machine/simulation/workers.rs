@@ -7,12 +7,9 @@ use weir_model::{
     Staged, TaskMessage, TaskMetrics, TaskOutput, TaskReport, Timestamp, WorkerId, layout,
 };
 
-use super::queue::VISIBILITY_MS;
 use super::world::{Action, Checked, World, note};
 use crate::machine::graphs::{made, written};
 
-/// How often an execution gives a sign of life.
-const HEARTBEAT_MS: u64 = 40;
 const SLOTS: u32 = 3;
 
 #[derive(Default)]
@@ -123,14 +120,20 @@ impl World {
         let takes_ms = match self.strikes(|faults| faults.slow) {
             true => {
                 self.saw("an execution is slow");
-                self.rng.between(100, 1_500)
+                let (least, most) = self.scenario.times.slow_task;
+                self.rng.between(least, most)
             }
-            false => self.rng.between(3, 25),
+            false => {
+                let (least, most) = self.scenario.times.task;
+                self.rng.between(least, most)
+            }
         };
+        let heartbeat_ms = self.scenario.times.heartbeat;
         self.workers[worker].running += 1;
+        self.executed += 1;
         self.schedule(self.now + takes_ms, Action::Finish(number));
-        if takes_ms > HEARTBEAT_MS {
-            self.schedule(self.now + HEARTBEAT_MS, Action::Beat(number));
+        if takes_ms > heartbeat_ms {
+            self.schedule(self.now + heartbeat_ms, Action::Beat(number));
         }
         self.executions.insert(number, execution);
         Ok(())
@@ -141,7 +144,7 @@ impl World {
             return;
         };
         let (worker, receipt) = (execution.worker, execution.receipt);
-        self.schedule(self.now + HEARTBEAT_MS, Action::Beat(id));
+        self.schedule(self.now + self.scenario.times.heartbeat, Action::Beat(id));
         if self.workers[worker].cut_off_until > self.now {
             return;
         }
@@ -156,9 +159,11 @@ impl World {
             );
             return;
         }
-        let now = self.now;
-        if let Some(message) = self.tasks.get_mut(receipt) {
-            message.visible_at = message.visible_at.max(now + VISIBILITY_MS);
+        let (now, visibility_ms) = (self.now, self.scenario.times.visibility);
+        if let Some(message) = self.tasks.get_mut(receipt)
+            && message.visible_at < now + visibility_ms * 2 / 3
+        {
+            message.visible_at = now + visibility_ms;
         }
         if let Some(execution) = self.executions.remove(&id) {
             let metrics = TaskMetrics {

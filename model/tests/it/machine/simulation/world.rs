@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) workers: Vec<Worker>,
     pub(super) executions: BTreeMap<u64, Execution>,
     pub(super) effects: BTreeMap<u64, Effort>,
+    /// Executions ever.
+    pub(super) executed: u32,
     pub(super) ledger: Ledger,
 
     /// What has happened that people should know to happen, by how often.
@@ -100,7 +102,7 @@ pub(super) use note;
 impl World {
     pub(super) fn new(scenario: Scenario, rng: Rng, traced: bool) -> Self {
         let mut world = Self {
-            store: Store::new(&scenario.submission, Timestamp(BEGINNING_MS)),
+            store: Store::new(&scenario.submission, scenario.times.lease, Timestamp(BEGINNING_MS)),
             storage: Storage::default(),
             tasks: Queue::default(),
             reports: Queue::default(),
@@ -108,6 +110,7 @@ impl World {
             workers: (0..scenario.workers).map(|_| Worker::default()).collect(),
             executions: BTreeMap::new(),
             effects: BTreeMap::new(),
+            executed: 0,
             ledger: Ledger::default(),
             seen: BTreeMap::new(),
             trace: traced.then(Vec::new),
@@ -129,7 +132,7 @@ impl World {
             world.soon(50, Action::WorkerBegins(worker));
         }
         if !world.scenario.faults.sudden.is_empty() {
-            world.soon(100, Action::Sudden);
+            world.soon(world.scenario.sudden_within_ms, Action::Sudden);
         }
         if world.scenario.faults.cancel {
             let at = world.rng.below(world.scenario.turmoil_ms);
@@ -217,7 +220,19 @@ impl World {
 
     /// Whether a fault happens now.
     pub(super) fn strikes(&mut self, fault: impl Fn(&Faults) -> u64) -> bool {
-        self.now < self.scenario.turmoil_ms && self.rng.permille(fault(&self.scenario.faults))
+        self.now < self.scenario.turmoil_ms && self.rng.permille(fault(&self.scenario.faults)) && self.may_fault()
+    }
+
+    /// Whether one more fault may happen; then it does.
+    fn may_fault(&mut self) -> bool {
+        match &mut self.scenario.most_faults {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
     }
 
     pub(super) fn saw(&mut self, what: &'static str) {
@@ -243,6 +258,9 @@ impl World {
             return;
         }
         self.soon(200, Action::Sudden);
+        if !self.may_fault() {
+            return;
+        }
         let sudden = self.rng.pick(&self.scenario.faults.sudden);
         let plane = self.rng.below(self.planes.len() as u64) as usize;
         let worker = self.rng.below(self.workers.len() as u64) as usize;
