@@ -18,8 +18,9 @@ use crate::store::{ForwardedReport, WorkerRow};
 const BATCH: usize = 1_000;
 /// How long a receive waits for the first report.
 const WAIT: Duration = Duration::from_secs(20);
-/// How long reports stay hidden while a driver has them: longer than any append takes.
-const VISIBILITY: Duration = Duration::from_secs(60);
+/// How long reports stay hidden while a driver has them: longer than any append takes, and shorter than attempts may be
+/// silent, since those of a process that was killed are not heard of until then.
+const VISIBILITY: Duration = Duration::from_secs(30);
 /// How long a report waits when its driver is behind.
 const BEHIND: Duration = Duration::from_millis(100);
 /// How long a report waits that could not be left for its owner.
