@@ -27,6 +27,8 @@ pub(crate) enum Error {
     Toolchain(String),
     #[error("{0}")]
     Packages(String),
+    #[error("{0}")]
+    Terraform(String),
     #[error("failed: {}", .0.join(", "))]
     Steps(Vec<String>),
 }

@@ -8,6 +8,7 @@ mod dashboard;
 mod debian;
 mod error;
 mod guests;
+mod terraform;
 mod test;
 mod toolchain;
 
@@ -27,6 +28,9 @@ Commands:
       Everything that must hold before a change goes in: format, lints, tests, documentation, dependencies, dashboard.
   dashboard
       Build the dashboard; the next build of the binary takes it in. Needs Node.
+  terraform [--write|--apply-local]
+      Check the Terraform modules, the image and the operators' document. --write makes the tables of their documents anew;
+      --apply-local applies the stack to an emulator of AWS (two minutes) and checks that the next plan changes nothing.
   guests
       Build every guest crate in the repository.
   guest-toolchain [--from rustup|debian]
@@ -56,6 +60,9 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["test", args @ ..] => test::run(args.strip_prefix(&["--"]).unwrap_or(args)),
         ["ci"] => ci::run(),
         ["dashboard"] => dashboard::build(),
+        ["terraform"] => terraform::run(terraform::Mode::Check),
+        ["terraform", "--write"] => terraform::run(terraform::Mode::Write),
+        ["terraform", "--apply-local"] => terraform::run(terraform::Mode::ApplyLocal),
         ["guests"] => guests::build_all(),
         ["guest-toolchain"] => toolchain::ensure(None),
         ["guest-toolchain", "--from", source] => toolchain::ensure(Some(source.parse::<Source>()?)),
