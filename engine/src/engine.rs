@@ -11,6 +11,7 @@ use weir_model::{Digest, Job, RunId, StageGraph, Submission, TaskMessage, TaskOu
 use weir_platform::Storage;
 use weir_sandbox::Sandbox;
 
+use crate::io::Stores;
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Planned, StageBuilder};
 use crate::task::{self, Shared, TaskContext, TaskFailure};
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub memory_bytes: usize,
     /// Where operators spill; one folder per process is made below it.
     pub spill_dir: PathBuf,
+    /// Whether jobs may read and write files of this machine. Not on servers: the files are other people's.
+    pub local_files: bool,
 }
 
 /// Plans jobs and runs tasks. Cheap to clone; one per process, so that tasks share caches and the memory pool.
@@ -56,7 +59,8 @@ impl Engine {
     /// [`PlanError::Platform`] when the spill folder cannot be used.
     pub fn new(options: EngineOptions, storage: Storage, sandbox: Arc<Sandbox>) -> Result<Self, PlanError> {
         std::fs::create_dir_all(&options.spill_dir).map_err(|e| PlanError::Platform(Box::new(e)))?;
-        let runtime = session::runtime(options.memory_bytes, &options.spill_dir)?;
+        let stores = Stores::new(storage.s3().clone(), options.local_files);
+        let runtime = session::runtime(options.memory_bytes, &options.spill_dir, stores)?;
         let shared = Arc::new(Shared::new(storage.clone(), Arc::clone(&runtime), Arc::clone(&sandbox)));
         Ok(Self {
             storage,

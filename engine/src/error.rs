@@ -5,6 +5,7 @@ use weir_model::spec::Diagnostics;
 use weir_model::{Failure, FailureKind};
 use weir_platform::StorageError;
 
+use crate::task::OperatorError;
 use crate::wasm::ModuleError;
 
 /// Why a job could not be planned.
@@ -41,8 +42,21 @@ impl PlanError {
 
     /// Sorts an error of the planner: most are about the query, those of files and memory are not.
     pub(crate) fn from_datafusion(error: DataFusionError) -> Self {
+        use object_store::Error;
+        if let Some(OperatorError(failure)) = OperatorError::find(&error) {
+            return match failure.kind {
+                FailureKind::User => Self::Query(failure.message.clone()),
+                _ => Self::Platform(Box::new(error)),
+            };
+        }
         match error.find_root() {
-            DataFusionError::ObjectStore(cause) if !matches!(**cause, object_store::Error::NotFound { .. }) => {
+            // The rights to it, and whether there is such a bucket, are the user's.
+            DataFusionError::ObjectStore(cause)
+                if !matches!(
+                    **cause,
+                    Error::NotFound { .. } | Error::PermissionDenied { .. } | Error::NotSupported { .. }
+                ) =>
+            {
                 Self::Platform(Box::new(error))
             }
             DataFusionError::IoError(_)

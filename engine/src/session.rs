@@ -21,6 +21,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use datafusion::prelude::{SessionConfig, SessionContext};
 use weir_model::RunSettings;
 
+use crate::io::Stores;
 use crate::stages::DistributedJoins;
 use crate::wasm::FlatMapPlanner;
 
@@ -29,14 +30,15 @@ const NAMED_CONSUMERS: usize = 5;
 /// The rule before which joins are still logical about where their rows come from.
 const JOIN_SELECTION: &str = "join_selection";
 
-/// What all tasks of a process share: the memory pool, the spill folder and the caches of file metadata.
-pub(crate) fn runtime(memory_bytes: usize, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+/// What all tasks of a process share: the memory pool, the spill folder, the stores and the caches of file metadata.
+pub(crate) fn runtime(memory_bytes: usize, spill_dir: &Path, stores: Stores) -> Result<Arc<RuntimeEnv>> {
     let pool = FairSpillPool::new(memory_bytes);
     let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
         .with_disk_manager_builder(disk)
+        .with_object_store_registry(Arc::new(stores))
         // A job is planned over the files that are there, not over those that an earlier job found.
         .with_object_list_cache_limit(0)
         .build_arc()

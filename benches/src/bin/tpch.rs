@@ -71,6 +71,7 @@ impl Weir {
         let options = EngineOptions {
             memory_bytes: MEMORY_BYTES,
             spill_dir: folder.path().join("spill"),
+            local_files: true,
         };
         let engine = Engine::new(options, storage.clone(), sandbox)?;
         let store = Arc::new(SqliteStore::open(&folder.path().join("weir.db"), Durability::default()).await?);

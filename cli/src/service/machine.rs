@@ -37,6 +37,7 @@ impl Machine {
         let options = EngineOptions {
             memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
             spill_dir: folder.spill(),
+            local_files,
         };
         let engine =
             Engine::new(options, storage.clone(), Arc::clone(&sandbox)).map_err(Error::platform("start the engine"))?;

@@ -10,6 +10,9 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::check_local;
+use crate::PlanError;
+
 /// Why a path does not lead to files.
 #[derive(Debug, thiserror::Error)]
 pub enum LocationError {
@@ -25,8 +28,11 @@ pub enum LocationError {
     #[error("no file matches `{0}`")]
     NoMatch(String),
     /// There is no storage for this kind of URL.
-    #[error("there is no storage for `{0}`; use a path of this machine")]
+    #[error("there is no storage for `{0}`; use an `s3://` URL or a path")]
     NoStorage(String),
+    /// Files of this machine are not for jobs.
+    #[error("{0}")]
+    Refused(String),
     /// The storage failed.
     #[error("cannot list `{path}`")]
     Storage {
@@ -100,9 +106,28 @@ impl Location {
         }
     }
 
+    /// Whether it is in S3.
+    pub fn is_s3(&self) -> bool {
+        self.store.as_str().starts_with("s3://")
+    }
+
     /// The path on this machine, when it is one.
     pub fn local(&self) -> Option<PathBuf> {
         (self.store.as_str() == "file:///").then(|| Path::new("/").join(&self.path))
+    }
+
+    /// The store that it is in.
+    ///
+    /// # Errors
+    /// When there is none, or when jobs may not use it.
+    pub fn open(&self, context: &SessionContext) -> Result<Arc<dyn ObjectStore>, LocationError> {
+        let runtime = context.runtime_env();
+        if let Some(path) = self.local() {
+            check_local(&runtime, &path.to_string_lossy())
+                .map_err(|error| LocationError::Refused(PlanError::from_datafusion(error).to_string()))?;
+        }
+        let store = runtime.object_store(&self.store);
+        store.map_err(|_| LocationError::NoStorage(self.absolute()))
     }
 
     fn object_path(&self, path: &str) -> Result<ObjectPath, LocationError> {
@@ -115,10 +140,7 @@ impl Location {
     /// The files behind it: the file itself, what the glob matches (`*` stays within a folder, `**` does not), or
     /// everything in the folder and below. In folders, names that begin with `_` or `.` are passed over.
     pub async fn files(&self, context: &SessionContext) -> Result<FileSet, LocationError> {
-        let store = context
-            .runtime_env()
-            .object_store(&self.store)
-            .map_err(|_| LocationError::NoStorage(self.absolute()))?;
+        let store = self.open(context)?;
         let mut files = if self.path.contains(['*', '?', '[']) {
             self.glob(&store).await?
         } else {

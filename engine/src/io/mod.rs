@@ -9,7 +9,9 @@ mod render;
 pub mod scan;
 mod schema_serde;
 mod sink;
+mod stores;
 
 pub use location::{FileSet, Location, LocationError};
 pub use render::{PythonJson, PythonText, python_float};
-pub use sink::{FileWriter, ParquetCodec, SinkFormat, SinkPlace, SinkSpec, SinkTarget, WriteError};
+pub use sink::{FileWriter, ParquetCodec, SinkFormat, SinkPlace, SinkSpec, SinkTarget, Staging, WriteError};
+pub(crate) use stores::{Stores, check_local};

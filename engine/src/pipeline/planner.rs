@@ -239,7 +239,8 @@ impl<'a> Planner<'a> {
             TransformKind::Wasm(config) => self.wasm_transform(place, id, config, &inputs).await,
             _ => {
                 let input = only()?;
-                let Some(sink) = self.sinks.spec(place, &self.submission.base, self.run, input)? else {
+                let (context, base) = (self.builder.context(), &self.submission.base);
+                let Some(sink) = self.sinks.spec(place, context, base, self.run, input)? else {
                     let message = format!("transforms of type {} cannot be run yet", transform.kind.type_name());
                     return Err(place.here(message));
                 };

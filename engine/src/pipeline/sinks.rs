@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use datafusion::prelude::SessionContext;
 use weir_model::RunId;
 use weir_model::spec::{TransformKind, WriteTarget, WriteToParquet};
 
@@ -18,7 +19,14 @@ pub(super) struct Sinks {
 
 impl Sinks {
     /// What a sink writes; none when the transform is no sink.
-    pub(super) fn spec(&mut self, place: Place<'_>, base: &str, run: RunId, input: &Flow) -> Result<Option<SinkSpec>> {
+    pub(super) fn spec(
+        &mut self,
+        place: Place<'_>,
+        context: &SessionContext,
+        base: &str,
+        run: RunId,
+        input: &Flow,
+    ) -> Result<Option<SinkSpec>> {
         let (target, format) = match &place.transform.kind {
             TransformKind::WriteToText(config) => {
                 let count = input.names().count();
@@ -51,12 +59,13 @@ impl Sinks {
             ),
             _ => return Ok(None),
         };
-        self.place(place, base, run, target, format).map(Some)
+        self.place(place, context, base, run, target, format).map(Some)
     }
 
     fn place(
         &mut self,
         place: Place<'_>,
+        context: &SessionContext,
         base: &str,
         run: RunId,
         target: &WriteTarget,
@@ -64,9 +73,10 @@ impl Sinks {
     ) -> Result<SinkSpec> {
         let wrong = |message: String| place.at(target.path.span, message);
         let location = Location::resolve(base, &target.path).map_err(|error| wrong(error.to_string()))?;
-        if location.local().is_none() {
+        location.open(context).map_err(|error| wrong(error.to_string()))?;
+        if location.local().is_none() && !location.is_s3() {
             return Err(wrong(format!(
-                "nothing can be written to `{}` yet; use a path",
+                "nothing can be written to `{}`; use an `s3://` URL or a path",
                 target.path
             )));
         }

@@ -74,7 +74,12 @@ impl Files<'_> {
             Err(error) => Err(error),
         };
         found.map_err(|error| match error {
-            LocationError::Storage { .. } => Problem::Other(PlanError::Platform(Box::new(error))),
+            LocationError::Storage { ref source, .. } => match source {
+                object_store::Error::PermissionDenied { .. } | object_store::Error::NotSupported { .. } => {
+                    self.place.at(path.span, format!("{error}: {source}"))
+                }
+                _ => Problem::Other(PlanError::Platform(Box::new(error))),
+            },
             error => self.place.at(path.span, error.to_string()),
         })
     }

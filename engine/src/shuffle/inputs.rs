@@ -94,11 +94,12 @@ impl ShuffleInputs {
             if let Some(manifest) = self.manifests.get(&key) {
                 return Ok(manifest);
             }
-            let bytes = self
-                .storage
-                .get(&key)
-                .await
-                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let bytes = match self.storage.get(&key).await {
+                Ok(bytes) => bytes,
+                // Without it nobody finds the objects that it named: the stage is made again.
+                Err(error) if error.is_not_found() => return Err(lost(stage, input.attempt, vec![key])),
+                Err(error) => return Err(DataFusionError::External(Box::new(error))),
+            };
             let manifest =
                 Arc::new(StageManifest::from_bytes(&bytes).map_err(|e| DataFusionError::External(Box::new(e)))?);
             self.manifests.insert(key, Arc::clone(&manifest), bytes.len());
@@ -131,11 +132,15 @@ impl ShuffleInputs {
             objects.push(error.key);
         }
         objects.sort_unstable();
-        let lost = LostShuffle {
-            stage,
-            stage_attempt: input.attempt,
-            objects,
-        };
-        DataFusionError::External(Box::new(LostObjects { lost }))
+        lost(stage, input.attempt, objects)
     }
+}
+
+fn lost(stage: StageId, stage_attempt: u32, objects: Vec<String>) -> DataFusionError {
+    let lost = LostShuffle {
+        stage,
+        stage_attempt,
+        objects,
+    };
+    DataFusionError::External(Box::new(LostObjects { lost }))
 }

@@ -8,7 +8,7 @@ use weir_model::{RunId, Submission};
 
 use super::{tables, unsupported};
 use crate::PlanError;
-use crate::io::{ParquetCodec, SinkFormat, SinkSpec, SinkTarget};
+use crate::io::{Location, LocationError, ParquetCodec, SinkFormat, SinkSpec, SinkTarget};
 use crate::stages::StageBuilder;
 
 /// How messages and metrics call the output of a `COPY`.
@@ -28,9 +28,12 @@ pub(super) async fn sink(
         ));
     }
     let absolute = tables::absolute(&copy.output_url, &submission.base);
-    if absolute.contains("://") && !absolute.starts_with("file://") {
+    let wrong = |error: LocationError| PlanError::Query(error.to_string());
+    let location = Location::resolve(&submission.base, &absolute).map_err(wrong)?;
+    location.open(builder.context()).map_err(wrong)?;
+    if location.local().is_none() && !location.is_s3() {
         return Err(PlanError::Query(format!(
-            "`{absolute}`: only local paths can be written to"
+            "nothing can be written to `{absolute}`; use an `s3://` URL or a path"
         )));
     }
     let absolute = absolute.strip_prefix("file://").unwrap_or(&absolute);

@@ -9,19 +9,30 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use glob::Pattern;
+use object_store::ObjectStoreExt;
+use object_store::path::Path as ObjectPath;
+use url::Url;
 use weir_model::TableRef;
 
 use crate::PlanError;
+use crate::io::Location;
+
+/// What makes a path a glob.
+const GLOB: [char; 3] = ['*', '?', '['];
 
 /// Makes the files of `table` readable by its name. Relative paths start from `base`.
 ///
-/// Object stores are registered in the context's runtime; local files always are.
+/// What stores there are is up to the context's runtime.
 pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &str) -> Result<(), PlanError> {
     let unreadable = |message: String| PlanError::Query(format!("table `{}`: {message}", table.name));
-    let location = absolute(&table.path, base);
-    let mut url = ListingTableUrl::parse(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
+    let location = folder(context, absolute(&table.path, base))
+        .await
+        .map_err(&unreadable)?;
+    let mut url = listing(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
     let file = first_file(context, &url).await.map_err(&unreadable)?;
     let (format, extension) = format(&file).ok_or_else(|| {
         unreadable(format!(
@@ -31,7 +42,7 @@ pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &
     if extension.is_empty() && location.ends_with('/') {
         // Shards have no common end, and beside them lies what a commit keeps of them.
         let shards = format!("{location}*-?????-of-?????");
-        url = ListingTableUrl::parse(&shards).map_err(|e| unreadable(e.strip_backtrace()))?;
+        url = listing(&shards).map_err(|e| unreadable(e.strip_backtrace()))?;
     }
     let state = context.state();
     let options = ListingOptions::new(format).with_file_extension(extension);
@@ -46,6 +57,38 @@ pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &
         ListingTable::try_new(config)?.with_cache(context.runtime_env().cache_manager.get_file_statistic_cache());
     context.register_table(table.name.as_str(), Arc::new(listing))?;
     Ok(())
+}
+
+/// What files a location means. DataFusion knows globs in local paths only, and takes keys for URLs.
+fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
+    let Some(place) = location.strip_prefix("s3://") else {
+        return ListingTableUrl::parse(location);
+    };
+    let external = DataFusionError::External;
+    let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
+    let globbed = key
+        .find(GLOB)
+        .map(|at| key[..at].rfind('/').map_or(0, |slash| slash + 1));
+    let (folder, glob) = key.split_at(globbed.unwrap_or(key.len()));
+    let mut url = Url::parse(&format!("s3://{bucket}/")).map_err(|e| external(e.into()))?;
+    url.set_path(&folder.replace('%', "%25"));
+    let glob = globbed.map(|_| Pattern::new(glob)).transpose();
+    ListingTableUrl::try_new(url, glob.map_err(|e| external(e.into()))?)
+}
+
+/// A location in a bucket, with a slash at its end if there is no object but objects below it.
+async fn folder(context: &SessionContext, location: String) -> Result<String, String> {
+    if !location.starts_with("s3://") || location.ends_with('/') || location.contains(GLOB) {
+        return Ok(location);
+    }
+    let place = Location::resolve("", &location).map_err(|e| e.to_string())?;
+    let store = place.open(context).map_err(|e| e.to_string())?;
+    let path = ObjectPath::parse(&place.path).map_err(|e| e.to_string())?;
+    match store.head(&path).await {
+        Err(object_store::Error::NotFound { .. }) => Ok(location + "/"),
+        // Whatever else there is to say is said when it is read.
+        _ => Ok(location),
+    }
 }
 
 /// `path` from `base`, unless it is absolute or a URL; folders end in a slash.
@@ -68,10 +111,8 @@ pub(super) fn absolute(path: &str, base: &str) -> String {
 /// The path of the first file of a known format, or else of the first file.
 async fn first_file(context: &SessionContext, url: &ListingTableUrl) -> Result<String, String> {
     let state = context.state();
-    let store = context
-        .runtime_env()
-        .object_store(url)
-        .map_err(|e| e.strip_backtrace())?;
+    let store = context.runtime_env().object_store(url);
+    let store = store.map_err(|e| PlanError::from_datafusion(e).to_string())?;
     let files = url
         .list_all_files(&state, store.as_ref(), "")
         .await
@@ -152,6 +193,20 @@ mod tests {
         assert_eq!(extension("out/b.parquet-00001-of-00012"), shard);
         assert_eq!(extension("out/b-00001-of-00012"), None);
         assert_eq!(extension("a.csv/b"), None);
+    }
+
+    #[test]
+    fn buckets_have_globs_as_folders_do() {
+        let check = |location: &str, prefix: &str, inside: &str, outside: &str| {
+            let url = listing(location).unwrap();
+            assert_eq!(url.prefix().as_ref(), prefix, "{location}");
+            let contains = |path| url.contains(&ObjectPath::parse(path).unwrap(), true);
+            assert!(contains(inside) && !contains(outside), "{location}");
+        };
+        check("s3://bucket/a/b-*.csv", "a", "a/b-1.csv", "a/c-1.csv");
+        check("s3://bucket/b?.csv", "", "b1.csv", "a/b1.csv");
+        check("s3://bucket/100% of#it/", "100% of#it", "100% of#it/x", "100/x");
+        check("s3://bucket/a.csv", "a.csv", "a.csv", "b.csv");
     }
 
     #[test]

@@ -234,6 +234,7 @@ mod tests {
     use weir_model::RunSettings;
 
     use super::*;
+    use crate::io::Stores;
     use crate::session;
 
     fn pieces(bytes: &[u64]) -> Vec<Piece> {
@@ -296,7 +297,8 @@ mod tests {
         for (number, groups) in files.iter().enumerate() {
             next = write(&folder.path().join(format!("{number:03}.parquet")), next, groups);
         }
-        let runtime = session::runtime(1 << 30, &folder.path().join("spill")).unwrap();
+        let stores = Stores::new(weir_platform::s3::S3::from_environment(false), true);
+        let runtime = session::runtime(1 << 30, &folder.path().join("spill"), stores).unwrap();
         let settings = RunSettings {
             target_partitions,
             ..RunSettings::default()

@@ -16,6 +16,16 @@ use crate::shuffle::LostObjects;
 #[error("{}", .0.message)]
 pub struct OperatorError(pub Failure);
 
+impl OperatorError {
+    /// The one that an error was made of.
+    pub(crate) fn find(error: &DataFusionError) -> Option<&Self> {
+        match error.find_root() {
+            DataFusionError::External(cause) => cause.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
 impl From<OperatorError> for DataFusionError {
     fn from(error: OperatorError) -> Self {
         Self::External(Box::new(error))
@@ -45,6 +55,14 @@ pub(crate) fn classify(error: &DataFusionError) -> Failure {
                 FailureKind::User,
                 "input_missing",
                 format!("the input file `{path}` is gone; it was there when the run was planned"),
+            ),
+            object_store::Error::PermissionDenied { ref path, .. } => Failure::new(
+                FailureKind::User,
+                "input_forbidden",
+                format!(
+                    "the input file `{path}` may not be read; give the workers' role the right to: {}",
+                    message()
+                ),
             ),
             _ => platform("storage"),
         },
@@ -90,6 +108,7 @@ fn known(error: &DataFusionError) -> Option<Failure> {
             let (kind, code) = match write {
                 WriteError::Rows { .. } => (FailureKind::User, "unwritable_rows"),
                 WriteError::File { .. } => (FailureKind::Platform, "output_io"),
+                WriteError::Object(error) => return Some(error.to_failure()),
                 WriteError::Memory(_) => (FailureKind::Platform, "out_of_memory"),
             };
             return Some(Failure::new(kind, code, with_sources(write)));

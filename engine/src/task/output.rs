@@ -12,8 +12,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use futures::TryStreamExt;
 use weir_model::{ExecutionId, OutputFile, TaskMessage, TaskOutput, layout};
 use weir_platform::Storage;
+use weir_platform::s3::S3;
 
-use crate::io::{FileWriter, SinkPlace, SinkSpec};
+use crate::io::{FileWriter, SinkPlace, SinkSpec, Staging, check_local};
 use crate::shuffle::{ShuffleMetrics, ShuffleWriter};
 use crate::stages::Assignment;
 use crate::stages::codec::PlanCodec;
@@ -30,11 +31,21 @@ pub(super) enum Output {
     Discard(Arc<ShuffleMetrics>),
 }
 
+/// Whose rows they are.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) message: &'a TaskMessage,
+    pub(super) execution: ExecutionId,
+    /// Where outputs in buckets go.
+    pub(super) s3: &'a S3,
+}
+
 /// The files of one attempt of a sink's task.
 pub(super) struct Files {
     spec: SinkSpec,
     schema: SchemaRef,
     execution: ExecutionId,
+    s3: S3,
     task: SinkPlace,
     open: Option<FileWriter>,
     done: Vec<OutputFile>,
@@ -49,10 +60,9 @@ impl Output {
         partitions: usize,
         codec: &PlanCodec,
         context: &Arc<TaskContext>,
-        attempt: (&TaskMessage, ExecutionId),
+        attempt: Attempt<'_>,
         metrics: Arc<ShuffleMetrics>,
     ) -> Result<Self> {
-        let (message, execution) = attempt;
         Ok(match assignment {
             Assignment::Partitioned(partitioning) => {
                 let partitioning = codec.decoder(context).partitioning(&partitioning, schema)?;
@@ -69,10 +79,11 @@ impl Output {
             Assignment::Sink(spec) => Self::Files(Box::new(Files {
                 spec: *spec,
                 schema: Arc::clone(schema),
-                execution,
+                execution: attempt.execution,
+                s3: attempt.s3.clone(),
                 task: SinkPlace {
-                    index: message.task.index,
-                    count: message.tasks,
+                    index: attempt.message.task.index,
+                    count: attempt.message.tasks,
                 },
                 open: None,
                 done: vec![],
@@ -138,7 +149,14 @@ impl Files {
         };
         self.close().await?;
         let memory = MemoryConsumer::new("FileWriter").register(context.memory_pool());
-        let writer = FileWriter::create(&self.spec, &self.schema, place, self.execution, memory).await;
+        let staging = match is_s3(&self.spec.info.staging) {
+            true => Staging::Bucket(&self.s3),
+            false => {
+                check_local(&context.runtime_env(), &self.spec.info.target)?;
+                Staging::Folder
+            }
+        };
+        let writer = FileWriter::create(&self.spec, &self.schema, place, self.execution, staging, memory).await;
         self.open = Some(writer.map_err(external)?);
         Ok(())
     }
@@ -168,6 +186,10 @@ impl Files {
         self.metrics.bytes.store(bytes, Ordering::Relaxed);
         Ok(self.done)
     }
+}
+
+fn is_s3(url: &str) -> bool {
+    url.starts_with("s3://")
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {

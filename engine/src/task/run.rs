@@ -17,7 +17,7 @@ use weir_sandbox::{Limits, Sandbox};
 
 use super::failure::{classify, panicked, with_sources};
 use super::metrics::Meter;
-use super::output::{Output, partition_range};
+use super::output::{Attempt, Output, partition_range};
 use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
 use crate::PlanError;
 use crate::cache::Cache;
@@ -193,7 +193,11 @@ async fn attempt(
     context.progress.follow(Arc::clone(&meter));
     *measured = Some(meter);
 
-    let attempt = (message, context.execution);
+    let attempt = Attempt {
+        message,
+        execution: context.execution,
+        s3: shared.storage.s3(),
+    };
     let mut output =
         Output::new(stage.assignment, &schema, partitions, &codec, &session, attempt, output).map_err(failed)?;
     for (own, partition) in range.enumerate() {

@@ -13,8 +13,9 @@ use weir_model::{
     CoalesceSettings, Exchange, ExecutionId, InputRef, Job, Namespace, RunId, RunSettings, Stage, StageGraph, StageId,
     StageManifest, Submission, TableRef, TaskId, TaskMessage, TaskOutput, Timestamp, layout,
 };
-use weir_platform::Storage;
+use weir_platform::{Storage, StorageOptions};
 use weir_sandbox::{Sandbox, SandboxOptions};
+use weir_testkit::Aws;
 
 /// Memory that most tests run with.
 pub(crate) const MEMORY_BYTES: usize = 1 << 30;
@@ -78,9 +79,27 @@ impl Driver {
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open(folder.path().join("storage").to_str().unwrap()).unwrap();
+        Self::over(storage, folder, memory_bytes, true)
+    }
+
+    /// An engine as a server has it: over a bucket, and without files of its machine.
+    pub(crate) async fn in_bucket() -> (Self, String) {
+        let aws = Aws::shared().await;
+        let bucket = aws.bucket().await;
+        let options = StorageOptions {
+            path_style: true,
+            aws: Some(aws.sdk_config()),
+        };
+        let storage = Storage::open_with(&format!("s3://{bucket}/runs"), options).unwrap();
+        let driver = Self::over(storage, tempfile::tempdir().unwrap(), MEMORY_BYTES, false);
+        (driver, bucket)
+    }
+
+    fn over(storage: Storage, folder: TempDir, memory_bytes: usize, local_files: bool) -> Self {
         let options = EngineOptions {
             memory_bytes,
             spill_dir: folder.path().join("spill"),
+            local_files,
         };
         let engine = Engine::new(options, storage.clone(), sandbox()).unwrap();
         Self {

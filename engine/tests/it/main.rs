@@ -1,5 +1,6 @@
 //! Jobs through the engine as a worker runs them: planned, cut into stages, each task from its bytes alone.
 
+mod buckets;
 mod driver;
 mod pipeline;
 mod plans;

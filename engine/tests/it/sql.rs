@@ -261,7 +261,7 @@ async fn what_cannot_run_says_what_to_do() {
             &[],
             "no option `colour`",
         ),
-        ("copy t to 's3://bucket/x.csv'", &[], "only local paths"),
+        ("copy t to 'gs://bucket/x.csv'", &[], "there is no storage"),
         (
             "with recursive r as (select 1 as n union all select n + 1 from r where n < 3) select * from r",
             &[],

@@ -78,8 +78,13 @@ async fn a_cancelled_attempt_ends_and_leaves_nothing() {
 
 #[tokio::test]
 async fn lost_shuffle_objects_are_reported_with_their_stage() {
-    let driver = Driver::new(MEMORY_BYTES);
-    let (mut run, settings) = planned(&driver, GROUPS).await;
+    for driver in [Driver::new(MEMORY_BYTES), Driver::in_bucket().await.0] {
+        lose_shuffle(&driver).await;
+    }
+}
+
+async fn lose_shuffle(driver: &Driver) {
+    let (mut run, settings) = planned(driver, GROUPS).await;
     driver.run_stage(&mut run, 0, &settings).await.unwrap();
     let keys: Vec<_> = run.outputs[0]
         .iter()
@@ -93,6 +98,22 @@ async fn lost_shuffle_objects_are_reported_with_their_stage() {
     assert_eq!(failed.failure.kind, FailureKind::ShuffleLost);
     let lost = failed.failure.lost.unwrap();
     assert_eq!((lost.stage.0, lost.stage_attempt, lost.objects), (0, 0, keys));
+}
+
+#[tokio::test]
+async fn without_its_manifest_a_stage_is_lost() {
+    for driver in [Driver::new(MEMORY_BYTES), Driver::in_bucket().await.0] {
+        let (mut run, settings) = planned(&driver, GROUPS).await;
+        driver.run_stage(&mut run, 0, &settings).await.unwrap();
+        let key = layout::manifest_key(run.id, run.graph.stages[0].id, 0);
+        driver.storage.delete(vec![key.clone()]).await.unwrap();
+        let Err(Failed::Task(_, failed)) = driver.run_stage(&mut run, 1, &settings).await else {
+            panic!("it read nothing")
+        };
+        assert_eq!(failed.failure.kind, FailureKind::ShuffleLost);
+        let lost = failed.failure.lost.unwrap();
+        assert_eq!((lost.stage.0, lost.stage_attempt, lost.objects), (0, 0, vec![key]));
+    }
 }
 
 #[tokio::test]

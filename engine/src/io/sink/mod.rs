@@ -8,7 +8,7 @@ mod writer;
 use serde::{Deserialize, Serialize};
 use weir_model::{RunId, SinkInfo};
 
-pub use writer::{FileWriter, WriteError};
+pub use writer::{FileWriter, Staging, WriteError};
 
 /// What to write, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

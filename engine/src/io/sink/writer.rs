@@ -10,6 +10,8 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use weir_model::{ExecutionId, OutputFile, Staged};
+use weir_platform::output::{self, UploadWriter};
+use weir_platform::s3::S3;
 
 use super::csv::CsvEncoder;
 use super::parquet::ParquetEncoder;
@@ -40,6 +42,9 @@ pub enum WriteError {
         #[source]
         source: std::io::Error,
     },
+    /// The object cannot be written.
+    #[error("cannot write the output")]
+    Object(#[source] Box<output::Error>),
     /// The task's memory is used up.
     #[error("not enough memory to write the output")]
     Memory(#[source] Box<DataFusionError>),
@@ -48,13 +53,27 @@ pub enum WriteError {
 /// Writes one file, staged. Dropped before [`finish`](Self::finish) it leaves nothing.
 pub struct FileWriter {
     encoder: Encoder,
-    file: File,
+    sink: Sink,
     target: String,
-    staged: StagedPath,
     buffer: Vec<u8>,
     memory: MemoryReservation,
     rows: u64,
     bytes: u64,
+}
+
+/// Where files are staged.
+#[derive(Clone, Copy, Debug)]
+pub enum Staging<'a> {
+    /// In a folder of this machine.
+    Folder,
+    /// In a bucket.
+    Bucket(&'a S3),
+}
+
+/// Takes the bytes of the file.
+enum Sink {
+    File { file: File, staged: StagedPath },
+    Upload(Box<UploadWriter>),
 }
 
 enum Encoder {
@@ -85,17 +104,18 @@ impl FileWriter {
         schema: &SchemaRef,
         place: SinkPlace,
         execution: ExecutionId,
+        staging: Staging<'_>,
         memory: MemoryReservation,
     ) -> Result<Self, WriteError> {
         let target = sink.file_target(place);
-        let path = Path::new(&sink.info.staging).join(format!("{}-{execution}", place.index));
-        let failed = |source| WriteError::File {
-            path: path.display().to_string(),
-            source,
+        let name = format!("{}-{execution}", place.index);
+        let opened = match staging {
+            Staging::Folder => Sink::file(&sink.info.staging, &name).await?,
+            Staging::Bucket(s3) => {
+                let upload = UploadWriter::create(s3, &target, &sink.info.staging, &name).await;
+                Sink::Upload(Box::new(upload.map_err(object_error)?))
+            }
         };
-        tokio::fs::create_dir_all(&sink.info.staging).await.map_err(failed)?;
-        let file = File::create_new(&path).await.map_err(failed)?;
-        let staged = StagedPath { path, keep: false };
         let mut buffer = Vec::new();
         let encoder = match &sink.format {
             SinkFormat::Text => Encoder::Text { line: String::new() },
@@ -119,9 +139,8 @@ impl FileWriter {
         };
         Ok(Self {
             encoder,
-            file,
+            sink: opened,
             target,
-            staged,
             buffer,
             memory,
             rows: 0,
@@ -154,7 +173,7 @@ impl FileWriter {
             self.flush().await?;
         }
         self.memory
-            .try_resize(pending + self.buffer.capacity())
+            .try_resize(pending + self.buffer.capacity() + self.sink.memory())
             .map_err(|error| WriteError::Memory(Box::new(error)))
     }
 
@@ -163,40 +182,79 @@ impl FileWriter {
         self.bytes + self.buffer.len() as u64
     }
 
-    /// Ends the file. It is on disk when this returns.
+    /// Ends the file. It is on disk, or in the bucket, when this returns.
     pub async fn finish(mut self) -> Result<OutputFile, WriteError> {
         let encoder = std::mem::replace(&mut self.encoder, Encoder::Json);
         if let Encoder::Parquet(encoder) = encoder {
             encoder.finish(&mut self.buffer).map_err(rows_error("parquet"))?;
         }
         self.flush().await?;
-        self.file.sync_all().await.map_err(|source| self.file_error(source))?;
-        self.staged.keep = true;
         Ok(OutputFile {
-            target: self.target.clone(),
-            staged: Staged::File {
-                path: self.staged.path.to_string_lossy().into_owned(),
-            },
+            target: self.target,
+            staged: self.sink.finish().await?,
             rows: self.rows,
             bytes: self.bytes,
         })
     }
 
     async fn flush(&mut self) -> Result<(), WriteError> {
-        let written = self.file.write_all(&self.buffer).await;
-        written.map_err(|source| self.file_error(source))?;
-        self.file.flush().await.map_err(|source| self.file_error(source))?;
+        self.sink.write(&self.buffer).await?;
         self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
+}
 
-    fn file_error(&self, source: std::io::Error) -> WriteError {
-        WriteError::File {
-            path: self.staged.path.display().to_string(),
-            source,
+impl Sink {
+    async fn file(folder: &str, name: &str) -> Result<Self, WriteError> {
+        let path = Path::new(folder).join(name);
+        tokio::fs::create_dir_all(folder).await.map_err(file_error(&path))?;
+        let file = File::create_new(&path).await.map_err(file_error(&path))?;
+        let staged = StagedPath { path, keep: false };
+        Ok(Self::File { file, staged })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        match self {
+            Self::File { file, staged } => {
+                file.write_all(bytes).await.map_err(file_error(&staged.path))?;
+                file.flush().await.map_err(file_error(&staged.path))
+            }
+            Self::Upload(upload) => upload.write(bytes).await.map_err(object_error),
         }
     }
+
+    /// Bytes of memory that it holds.
+    fn memory(&self) -> usize {
+        match self {
+            Self::File { .. } => 0,
+            Self::Upload(upload) => upload.memory(),
+        }
+    }
+
+    async fn finish(self) -> Result<Staged, WriteError> {
+        match self {
+            Self::File { file, mut staged } => {
+                file.sync_all().await.map_err(file_error(&staged.path))?;
+                staged.keep = true;
+                Ok(Staged::File {
+                    path: staged.path.to_string_lossy().into_owned(),
+                })
+            }
+            Self::Upload(upload) => upload.finish().await.map(|(staged, _)| staged).map_err(object_error),
+        }
+    }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> WriteError {
+    move |source| WriteError::File {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+fn object_error(error: output::Error) -> WriteError {
+    WriteError::Object(Box::new(error))
 }
 
 fn rows_error<E>(format: &'static str) -> impl FnOnce(E) -> WriteError
@@ -237,7 +295,7 @@ mod tests {
         let memory = MemoryConsumer::new("test").register(&pool);
         let place = SinkPlace { index: 0, count: 1 };
         let execution = ExecutionId::from_parts(Timestamp(0), 1);
-        FileWriter::create(&sink, &rows(0).schema(), place, execution, memory)
+        FileWriter::create(&sink, &rows(0).schema(), place, execution, Staging::Folder, memory)
             .await
             .unwrap()
     }
@@ -264,7 +322,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = writer(folder.path(), SinkFormat::Json, usize::MAX).await;
         writer.write(&rows(500_000)).await.unwrap();
-        let path = writer.staged.path.clone();
+        let Sink::File { staged, .. } = &writer.sink else {
+            panic!("it is staged in a folder");
+        };
+        let path = staged.path.clone();
         assert!(path.exists());
         drop(writer);
         assert!(!path.exists());
