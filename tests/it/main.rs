@@ -6,6 +6,7 @@ mod recovery;
 mod runs;
 mod sql;
 mod support;
+mod telemetry;
 mod validate;
 mod wordcount;
 mod wordcount_component;
