@@ -13,8 +13,6 @@ use crate::running::Running;
 
 /// How long one part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// An object that is asked for to see whether the storage answers; there is none.
-const PROBE: &str = "probe";
 
 /// How a worker is. Cheap to clone; outlives the worker.
 #[derive(Clone)]
@@ -101,11 +99,10 @@ impl WorkerStatus {
     /// Asks everything that the worker needs, within some seconds.
     pub async fn readiness(&self) -> Readiness {
         let inner = &*self.0;
-        let storage = async { inner.storage.exists(PROBE).await.map(drop) };
         let (tasks, reports, storage) = tokio::join!(
             check("task_queue", inner.tasks.check()),
             check("report_queue", inner.reports.check()),
-            check("storage", storage),
+            check("storage", inner.storage.check()),
         );
         let worker = ReadinessCheck {
             name: "worker",

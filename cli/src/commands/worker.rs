@@ -24,13 +24,9 @@ pub(super) async fn execute(args: WorkerArgs) -> Result<(), Error> {
         visibility_ms: args.visibility_ms,
         drain_ms: args.drain_ms,
         ecs_agent_uri: ecs_agent_uri(&args)?,
+        host: ecs_task().await,
         ..Default::default()
     };
-    let mut checks = queues.checks();
-    checks.push(parts::storage_check(storage.clone()));
-    if let Some(address) = args.health_listen {
-        health::serve(address, checks, stop.clone()).await?;
-    }
     let environment = Environment {
         tasks: queues.tasks,
         reports: queues.reports,
@@ -38,6 +34,9 @@ pub(super) async fn execute(args: WorkerArgs) -> Result<(), Error> {
         runner: Arc::new(machine.engine),
     };
     let worker = Worker::new(options, environment);
+    if let Some(address) = args.health_listen {
+        health::serve(address, weir_worker::health::router(worker.status())).await?;
+    }
     eprintln!("worker {} runs {slots} tasks at once", worker.id());
     worker.run(stop).await.map_err(Error::io("run tasks"))?;
     tracing::info!("stopped");
@@ -54,5 +53,20 @@ fn ecs_agent_uri(args: &WorkerArgs) -> Result<Option<String>, Error> {
         Err(_) => Err(Error::Usage(
             "--ecs-task-protection is for tasks of ECS, where ECS_AGENT_URI is set".to_owned(),
         )),
+    }
+}
+
+/// The ECS task that this is, if it is one.
+async fn ecs_task() -> Option<String> {
+    let uri = std::env::var("ECS_CONTAINER_METADATA_URI_V4").ok()?;
+    match weir_worker::ecs_task_arn(&uri).await {
+        Ok(arn) => Some(arn),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot find out which ECS task this is"
+            );
+            None
+        }
     }
 }

@@ -138,14 +138,6 @@ pub(crate) async fn storage(args: &StorageArgs) -> Result<Storage, Error> {
     Storage::open_with(url, options).map_err(Error::platform("open the storage"))
 }
 
-/// Whether the storage is there.
-pub(crate) fn storage_check(storage: Storage) -> Check {
-    Check::new("storage", move || {
-        let storage = storage.clone();
-        async move { storage.check().await.map_err(|error| chain(&error)) }
-    })
-}
-
 fn required<'a>(value: Option<&'a str>, flag: &str, variable: &str) -> Result<&'a str, Error> {
     value
         .filter(|value| !value.is_empty())
