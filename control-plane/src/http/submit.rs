@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
-use weir_model::{Digest, Job, Metadata, RunSettings, Submission, TableRef, layout, spec};
-use weir_platform::clock;
+use weir_model::{Digest, Job, Metadata, RunSettings, Submission, TableRef, TraceParent, layout, spec};
 
 use super::problem::ProblemDetail;
 use super::resources::{RunRequest, SqlJob};
@@ -37,22 +36,10 @@ pub(super) fn idempotency(headers: &HeaderMap, digest: Digest) -> Result<Option<
     }
 }
 
-/// The W3C `traceparent` of a run: the request's when it has a valid one, else a new one.
-pub(super) fn traceparent(headers: &HeaderMap) -> String {
-    let given = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    match given {
-        Some(given) if is_traceparent(given) => given.to_owned(),
-        _ => format!("00-{}-{}-01", clock::new_request_id(), &clock::new_request_id()[16..]),
-    }
-}
-
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    matches!(parts[..], ["00", trace, span, flags]
-        if trace.len() == 32 && span.len() == 16 && flags.len() == 2
-            && hex(trace) && hex(span) && hex(flags) && !zero(trace) && !zero(span))
+/// The W3C `traceparent` of the request, when it has a valid one; else the run begins a trace of its own.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get("traceparent")?.to_str().ok()?;
+    given.parse::<TraceParent>().is_ok().then(|| given.to_owned())
 }
 
 /// A request as a submission: everything is checked that can be without its files.
@@ -84,7 +71,7 @@ pub(super) async fn submission(api: &Api, headers: &HeaderMap, request: RunReque
             labels: request.labels,
             submitted_by: None,
             retry_of: None,
-            traceparent: Some(traceparent(headers)),
+            traceparent: traceparent(headers),
         },
     })
 }
@@ -224,16 +211,15 @@ mod tests {
 
     #[test]
     fn traceparents_are_kept_when_they_are_valid() {
+        let of = |value: &str| {
+            let headers = [("traceparent".parse().unwrap(), value.parse().unwrap())];
+            traceparent(&headers.into_iter().collect())
+        };
         let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(valid));
-        for other in [
-            "",
-            "00-0-0-0",
-            &valid.replace('4', "0").to_uppercase(),
-            &valid.replace("00-", "ff-"),
-        ] {
-            assert!(!is_traceparent(other), "{other}");
+        assert_eq!(of(valid).as_deref(), Some(valid));
+        for other in ["", "00-0-0-0", &valid.to_uppercase(), &valid.replace("00-", "ff-")] {
+            assert_eq!(of(other), None);
         }
-        assert!(is_traceparent(&traceparent(&HeaderMap::new())));
+        assert_eq!(traceparent(&HeaderMap::new()), None);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use weir_model::{
     Digest, Job, MetricValue, Namespace, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings, RunSnapshot,
-    StagePhase, StageSnapshot, Submission, Timestamp,
+    StagePhase, StageSnapshot, Submission, Timestamp, TraceParent,
 };
 
 use super::Time;
@@ -327,7 +327,7 @@ impl Run {
             labels: metadata.labels.clone(),
             submitted_by: metadata.submitted_by.clone(),
             retry_of: metadata.retry_of,
-            trace_id: metadata.traceparent.as_deref().and_then(trace_id),
+            trace_id: Some(trace_id(snapshot.run, submission)),
             etag: String::new(),
             state: state(snapshot.phase, queued),
             requested_state: requested(cancel_requested, snapshot.phase),
@@ -369,8 +369,9 @@ fn etag(run: &Run) -> String {
         .collect()
 }
 
-fn trace_id(traceparent: &str) -> Option<String> {
-    traceparent.split('-').nth(1).map(str::to_owned)
+fn trace_id(run: RunId, submission: &Submission) -> String {
+    let trace = TraceParent::of_run(run, Some(submission)).trace_id;
+    trace.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn requested(cancel: bool, phase: RunPhase) -> Option<RequestedState> {
