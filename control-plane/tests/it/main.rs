@@ -12,4 +12,5 @@ mod recovery;
 mod runs;
 mod scaling;
 mod script;
+mod speculation;
 mod store;
