@@ -4,6 +4,7 @@ mod cancel;
 mod explain;
 mod recovery;
 mod runs;
+mod service;
 mod sql;
 mod support;
 mod telemetry;

@@ -55,7 +55,11 @@ impl Place {
             .args(args)
             .current_dir(self.dir.path())
             .env("WEIR_DATA_DIR", self.path("data"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env_remove("WEIR_CONFIG")
+            .env_remove("WEIR_ENDPOINT")
             .env_remove("WEIR_LOG")
+            .env_remove("WEIR_PROFILE")
             .stdin(Stdio::null());
         command
     }
@@ -135,6 +139,26 @@ impl Started {
             .spawn()
             .expect("the command starts");
         Self { child }
+    }
+
+    /// With everything that it prints in a file.
+    pub(crate) fn logging<S: AsRef<OsStr>>(place: &Place, args: impl IntoIterator<Item = S>, log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("the log can be made");
+        let child = place
+            .command(args)
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("the command starts");
+        Self { child }
+    }
+
+    /// Asks it to end, which it must do in good order.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) {
+        self.kill("TERM");
+        let status = self.child.wait().expect("the command can be waited for");
+        assert!(status.success(), "{status}");
     }
 
     /// Waits until the newest run has an event of this type and is not over; gives its events.

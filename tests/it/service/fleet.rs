@@ -1,0 +1,390 @@
+//! Servers and workers as processes, over servers that are started for the tests.
+
+use std::fs::File;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use weir_platform::{Storage, StorageOptions};
+use weir_testkit::{Aws, DeadLetters, Postgres, QueueSpec};
+
+use crate::support::{Place, Ran};
+
+/// How long anything may take that a test waits for. Machines of tests are slow and busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Looks until there is something, within bounds.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A database, queues and a bucket of a test's own, and the processes that work with them.
+pub(crate) struct Fleet {
+    pub(crate) place: Place,
+    pub(crate) bucket: String,
+    pub(crate) environment: Vec<(String, String)>,
+    storage: Storage,
+    runtime: Runtime,
+    members: Vec<Member>,
+}
+
+struct Member {
+    name: String,
+    child: Child,
+}
+
+/// What a server answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: reqwest::header::HeaderMap,
+    /// Null when there was none.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// A process of the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemberId(usize);
+
+impl Fleet {
+    /// Nothing runs yet, and the database has no tables.
+    pub(crate) fn bare() -> Self {
+        // For the tests' own requests.
+        weir_platform::aws::install_crypto();
+        let runtime = Runtime::new().expect("a runtime");
+        let (mut environment, bucket, storage, more) = runtime.block_on(async {
+            let aws = Aws::shared().await;
+            let database = Postgres::shared().await.database().await;
+            let dead = aws.queue(&QueueSpec::default()).await;
+            let spec = QueueSpec {
+                visibility: Some(Duration::from_secs(5)),
+                dead_letters: Some(DeadLetters {
+                    queue: dead.clone(),
+                    max_receives: 20,
+                }),
+            };
+            let tasks = aws.queue(&spec).await;
+            let reports = aws.queue(&QueueSpec::default()).await;
+            let bucket = aws.bucket().await;
+            let options = StorageOptions {
+                path_style: true,
+                aws: Some(aws.sdk_config()),
+            };
+            let storage = Storage::open_with(&format!("s3://{bucket}"), options).expect("the bucket is there");
+            let more = [
+                ("WEIR_DATABASE_URL", database),
+                ("WEIR_TASK_QUEUE", tasks),
+                ("WEIR_REPORT_QUEUE", reports),
+                ("WEIR_DEAD_LETTER_QUEUE", dead),
+                ("WEIR_STORAGE", format!("s3://{bucket}/weir")),
+                ("WEIR_S3_PATH_STYLE", "true".to_owned()),
+                ("WEIR_LEASE_MS", "2000".to_owned()),
+            ];
+            (aws.environment(), bucket, storage, more)
+        });
+        environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        Self {
+            place: Place::new(),
+            bucket,
+            environment,
+            storage,
+            runtime,
+            members: Vec::new(),
+        }
+    }
+
+    /// Nothing runs yet; the database is ready.
+    pub(crate) fn new() -> Self {
+        let fleet = Self::bare();
+        fleet.ok(["migrate"]);
+        fleet
+    }
+
+    /// A setting of the service.
+    #[track_caller]
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| &**value).expect("it is set")
+    }
+
+    /// Sets a variable for the processes that start from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// A command with the service's settings in its environment.
+    pub(crate) fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = self.place.command(args);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn weir<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Ran {
+        Ran::from(self.command(args).output().expect("the command starts"))
+    }
+
+    /// Runs a command to its end; it must succeed. Gives its stdout.
+    #[track_caller]
+    pub(crate) fn ok<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        let ran = self.weir(args);
+        assert_eq!(ran.code, Some(0), "stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    fn start(&mut self, kind: &str, args: &[&str]) -> MemberId {
+        let id = self.members.len();
+        let name = format!("{kind}-{id}");
+        let log = self.place.write(&format!("logs/{name}.log"), "");
+        let log = File::options().append(true).open(log).expect("the log was just made");
+        let mut command = self.command([kind].into_iter().chain(args.iter().copied()));
+        command
+            .env("WEIR_DATA_DIR", self.place.path(&format!("data-{name}")))
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
+        let child = command.spawn().expect("the command starts");
+        self.members.push(Member { name, child });
+        MemberId(id)
+    }
+
+    /// Starts a server and waits until it answers.
+    pub(crate) fn server(&mut self, args: &[&str]) -> MemberId {
+        let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        let server = self.start("server", &args);
+        let endpoint = self.endpoint(server);
+        until("a server that is ready", || {
+            self.assert_runs(server);
+            let ready = self.runtime.block_on(reqwest::get(format!("{endpoint}/readyz")));
+            ready.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        });
+        server
+    }
+
+    /// Starts a worker with `slots` slots.
+    pub(crate) fn worker(&mut self, slots: u32) -> MemberId {
+        let slots = slots.to_string();
+        self.start("worker", &["--slots", &slots, "--visibility-ms", "4000"])
+    }
+
+    /// The address of a server.
+    #[track_caller]
+    pub(crate) fn endpoint(&self, server: MemberId) -> String {
+        until("a server's address in its log", || {
+            let log = self.log(server);
+            let line = log.lines().find_map(|line| line.strip_prefix("listening on "));
+            if line.is_none() {
+                self.assert_runs(server);
+            }
+            line.map(str::to_owned)
+        })
+    }
+
+    /// What a process wrote.
+    pub(crate) fn log(&self, member: MemberId) -> String {
+        let name = &self.members[member.0].name;
+        let bytes = std::fs::read(self.place.path(&format!("logs/{name}.log"))).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[track_caller]
+    fn assert_runs(&self, member: MemberId) {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", self.pid(member))).unwrap_or_default();
+        let ended = state.rsplit(')').next().is_none_or(|rest| rest.trim().starts_with('Z'));
+        assert!(!ended, "the process ended:\n{}", self.log(member));
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self, member: MemberId) -> u32 {
+        self.members[member.0].child.id()
+    }
+
+    /// Processes whose parent is this one.
+    pub(crate) fn children(&self, member: MemberId) -> usize {
+        let parent = self.pid(member).to_string();
+        let processes = std::fs::read_dir("/proc").expect("there is /proc");
+        processes
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok())
+            .filter(|stat| {
+                // After the name, which may hold anything: state, parent.
+                let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+                let alive = fields.next().is_some_and(|state| state != "Z");
+                alive && fields.next() == Some(&*parent)
+            })
+            .count()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, member: MemberId, signal: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.pid(member).to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+    }
+
+    /// Kills a process as the kernel would.
+    pub(crate) fn kill(&mut self, member: MemberId) {
+        let child = &mut self.members[member.0].child;
+        child.kill().expect("the process is ours");
+        child.wait().expect("the process is ours");
+    }
+
+    /// Waits until a process has ended.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, member: MemberId) -> ExitStatus {
+        let child = &mut self.members[member.0].child;
+        until("a process to end", || child.try_wait().expect("the process is ours"))
+    }
+
+    /// Runs a client's command against a server.
+    pub(crate) fn client<'a>(&self, server: MemberId, args: impl IntoIterator<Item = &'a str>) -> Ran {
+        let mut command = self.place.command(args);
+        command.env("WEIR_ENDPOINT", self.endpoint(server));
+        Ran::from(command.output().expect("the command starts"))
+    }
+
+    /// Runs a client's command against a server; it must succeed. Gives its stdout.
+    #[track_caller]
+    pub(crate) fn client_ok<'a>(&self, server: MemberId, args: impl IntoIterator<Item = &'a str>) -> String {
+        let ran = self.client(server, args);
+        assert_eq!(ran.code, Some(0), "stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    /// Sends a request to a server; its answer is JSON or nothing.
+    #[track_caller]
+    pub(crate) fn request(
+        &self,
+        server: MemberId,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let url = format!("{}{path}", self.endpoint(server));
+        let mut request = reqwest::Client::new().request(method, url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("the server answers");
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            let bytes = answer.bytes().await.expect("the answer is whole");
+            let body = match bytes.is_empty() {
+                true => Value::Null,
+                false => serde_json::from_slice(&bytes).expect("the answer is JSON"),
+            };
+            Answer { status, headers, body }
+        })
+    }
+
+    /// The metrics of a server.
+    pub(crate) fn scrape(&self, server: MemberId) -> String {
+        let url = format!("{}/metrics", self.endpoint(server));
+        self.runtime.block_on(async {
+            let answer = reqwest::get(url).await.expect("the server answers");
+            answer.text().await.expect("metrics are text")
+        })
+    }
+
+    /// A run as a server shows it.
+    #[track_caller]
+    pub(crate) fn run(&self, server: MemberId, run: &str) -> Value {
+        let text = self.client_ok(server, ["runs", "get", run, "-o", "json"]);
+        serde_json::from_str(&text).expect("a run is JSON")
+    }
+
+    /// The events of a run as a server shows them.
+    #[track_caller]
+    pub(crate) fn events(&self, server: MemberId, run: &str) -> Vec<Value> {
+        let text = self.client_ok(server, ["runs", "events", run, "-o", "jsonl"]);
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("an event is JSON"))
+            .collect()
+    }
+
+    /// Waits for an event of a run that is not over by then; gives the events so far.
+    #[track_caller]
+    pub(crate) fn wait_for_event(&self, server: MemberId, run: &str, kind: &str) -> Vec<Value> {
+        until(&format!("a `{kind}` event"), || {
+            let events = self.events(server, run);
+            let happened = events.iter().any(|event| event["type"] == kind);
+            let over = events.iter().any(|event| event["type"] == "finished");
+            assert!(!over, "the run was over before it could be disturbed");
+            happened.then_some(events)
+        })
+    }
+
+    /// Puts an object into the test's bucket; gives its URL.
+    pub(crate) fn put(&self, key: &str, text: impl Into<String>) -> String {
+        let put = self.storage.put(key, text.into().into());
+        self.runtime.block_on(put).expect("the object can be written");
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// Objects of the test's bucket below a folder, in order of name, with their text.
+    pub(crate) fn objects(&self, folder: &str) -> Vec<(String, String)> {
+        self.runtime.block_on(async {
+            let prefix = folder.to_owned().into();
+            let found: Vec<_> = self
+                .storage
+                .object_store()
+                .list(Some(&prefix))
+                .try_collect()
+                .await
+                .expect("the bucket can be listed");
+            let mut objects = Vec::new();
+            for object in found {
+                let key = object.location.to_string();
+                let bytes = self.storage.get(&key).await.expect("the object can be read");
+                objects.push((key, String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            objects.sort();
+            objects
+        })
+    }
+
+    /// The data lines of the CSV files of an output, sorted.
+    pub(crate) fn csv_lines(&self, folder: &str) -> Vec<String> {
+        let files = self.objects(folder).into_iter().filter(|(key, _)| key.contains("-of-"));
+        let mut lines: Vec<String> = files
+            .flat_map(|(_, text)| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            // Fails when it has ended, which is what is wanted.
+            let _ = member.child.kill();
+            let _ = member.child.wait();
+        }
+        if std::thread::panicking() {
+            for (name, log) in self.place.files("logs/") {
+                let lines: Vec<_> = log.lines().collect();
+                eprintln!("--- {name}\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The service as it is run: servers and workers as processes of their own over real Postgres, SQS and S3 protocols.
+
+mod dev;
+mod doctor;
+mod faults;
+mod fleet;
+mod http;
+mod runs;
+mod scaling;
+mod traces;
+mod wordcount;
