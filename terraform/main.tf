@@ -132,13 +132,12 @@ module "control_plane" {
   deletion_protection      = var.deletion_protection
   access_log_bucket        = module.storage.logs_bucket
 
-  cluster                = local.cluster
-  image                  = local.image
-  architecture           = var.architecture
-  cpu                    = var.control_plane.cpu
-  memory                 = var.control_plane.memory
-  desired_count          = var.control_plane.count
-  enable_execute_command = var.enable_execute_command
+  cluster       = local.cluster
+  image         = local.image
+  architecture  = var.architecture
+  cpu           = var.control_plane.cpu
+  memory        = var.control_plane.memory
+  desired_count = var.control_plane.count
 
   environment = merge(local.common_environment, var.server_environment, {
     WEIR_DATABASE_URL      = var.database == "external" ? var.external_database.url : one(module.database[*].url)

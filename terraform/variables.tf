@@ -489,12 +489,6 @@ variable "deletion_protection" {
   default     = true
 }
 
-variable "enable_execute_command" {
-  description = "Allow `aws ecs execute-command` into control-plane tasks."
-  type        = bool
-  default     = false
-}
-
 variable "github" {
   description = "A role for a GitHub repository's workflows that pushes images: `repository` (owner/name), the `subjects` that may take it, the account's `provider_arn` if it has one, and further `policy_arns`."
   type = object({

@@ -257,3 +257,20 @@ run "outgoing_ports_to_an_external_database" {
     error_message = "tasks must be let out to the database's range and port"
   }
 }
+
+run "wildcards_only_where_there_is_nothing_to_name" {
+  command = plan
+
+  module {
+    source = "./modules/control_plane"
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for policy in [aws_iam_role_policy.task.policy, aws_iam_role_policy.execution.policy, aws_iam_role_policy.tenant.policy] : [
+        for statement in jsondecode(policy).Statement : !contains(statement.Resource, "*") || statement.Action == ["ecr:GetAuthorizationToken"]
+      ]
+    ]))
+    error_message = "every statement must name its resources; logging in to ECR has none"
+  }
+}

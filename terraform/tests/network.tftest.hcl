@@ -139,3 +139,45 @@ run "flow_logs_on_request" {
     error_message = "flow logs must be kept for as long as asked"
   }
 }
+
+run "network_too_small" {
+  command = plan
+
+  module {
+    source = "./modules/network"
+  }
+
+  variables {
+    cidr = "10.0.0.0/23"
+  }
+
+  expect_failures = [var.cidr]
+}
+
+run "one_zone" {
+  command = plan
+
+  module {
+    source = "./modules/network"
+  }
+
+  variables {
+    availability_zone_count = 1
+  }
+
+  expect_failures = [var.availability_zone_count]
+}
+
+run "unknown_mode" {
+  command = plan
+
+  module {
+    source = "./modules/network"
+  }
+
+  variables {
+    mode = "private"
+  }
+
+  expect_failures = [var.mode]
+}

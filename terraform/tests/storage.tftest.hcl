@@ -142,3 +142,17 @@ run "runs_live_longer_than_a_week" {
 
   expect_failures = [var.run_retention_days]
 }
+
+run "prefix_that_is_no_folder" {
+  command = plan
+
+  module {
+    source = "./modules/storage"
+  }
+
+  variables {
+    prefix = "/weir/"
+  }
+
+  expect_failures = [var.prefix]
+}

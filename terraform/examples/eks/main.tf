@@ -120,7 +120,7 @@ module "database" {
 
 resource "aws_vpc_security_group_ingress_rule" "database" {
   security_group_id            = module.database.security_group_id
-  description                  = "The cluster's nodes; a network policy lets only the control plane out to it"
+  description                  = "Nodes of the cluster; a network policy lets only the control plane out to it"
   referenced_security_group_id = var.node_security_group_id
   ip_protocol                  = "tcp"
   from_port                    = 5432

@@ -103,7 +103,6 @@ resource "aws_ecs_service" "this" {
   desired_count   = var.desired_count
 
   platform_version              = "LATEST"
-  enable_execute_command        = var.enable_execute_command
   propagate_tags                = "SERVICE"
   availability_zone_rebalancing = "ENABLED"
 

@@ -168,9 +168,3 @@ variable "log_retention_days" {
   description = "Days to keep logs."
   type        = number
 }
-
-variable "enable_execute_command" {
-  description = "Allow `aws ecs execute-command` into tasks. The image has no shell; `weir` itself can be run."
-  type        = bool
-  default     = false
-}

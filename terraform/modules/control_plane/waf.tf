@@ -11,7 +11,7 @@ resource "aws_wafv2_web_acl" "this" {
   count = var.waf ? 1 : 0
 
   name        = var.name
-  description = "Weir's API and dashboard"
+  description = "API and dashboard of Weir"
   scope       = "REGIONAL"
 
   default_action {

@@ -2,7 +2,7 @@ resource "aws_rds_cluster_parameter_group" "aurora" {
   count = local.is_aurora ? 1 : 0
 
   name        = "${var.name}-aurora-postgresql${local.major}"
-  description = "Weir's database"
+  description = "Database of Weir"
   family      = "aurora-postgresql${local.major}"
 
   dynamic "parameter" {

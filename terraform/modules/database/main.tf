@@ -25,7 +25,7 @@ locals {
 
 resource "aws_db_subnet_group" "this" {
   name        = var.name
-  description = "Weir's database"
+  description = "Database of Weir"
   subnet_ids  = var.subnet_ids
 }
 

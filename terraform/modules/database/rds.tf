@@ -2,7 +2,7 @@ resource "aws_db_parameter_group" "rds" {
   count = local.is_aurora ? 0 : 1
 
   name        = "${var.name}-postgres${local.major}"
-  description = "Weir's database"
+  description = "Database of Weir"
   family      = "postgres${local.major}"
 
   dynamic "parameter" {
