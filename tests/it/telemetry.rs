@@ -12,14 +12,14 @@ use axum::routing::post;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::Span;
+pub(crate) use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
 use crate::support::Place;
 
 /// A collector that keeps what it is sent.
 #[derive(Clone, Default)]
-struct Collector {
+pub(crate) struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
     metrics: Arc<Mutex<BTreeSet<String>>>,
     services: Arc<Mutex<BTreeSet<String>>>,
@@ -27,7 +27,7 @@ struct Collector {
 
 impl Collector {
     /// Starts a collector on a free port; it lives as long as the test process.
-    fn start() -> (Self, String) {
+    pub(crate) fn start() -> (Self, String) {
         let collector = Self::default();
         let router = Router::new()
             .route("/v1/traces", post(take_traces))
@@ -46,7 +46,7 @@ impl Collector {
         (collector, format!("http://{address}"))
     }
 
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.spans.lock().expect("no test panicked").clone()
     }
 }
@@ -76,7 +76,8 @@ async fn take_metrics(State(collector): State<Collector>, body: Bytes) {
     collector.metrics.lock().expect("no test panicked").extend(names);
 }
 
-fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+/// The spans of a name.
+pub(crate) fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 

@@ -106,6 +106,7 @@ fn span(attempt: &Attempt) -> Span {
 }
 
 async fn run(shared: &Shared, attempt: &Arc<Attempt>) -> End {
+    tracing::debug!("an attempt begins");
     let (runner, of_task) = (shared.runner.clone(), attempt.clone());
     let task = async move { runner.run(&of_task.message, &of_task.context).await }.in_current_span();
     let mut task = AbortOnDrop(shared.runtime.handle().spawn(task));

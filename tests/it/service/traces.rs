@@ -75,9 +75,16 @@ fn a_run_is_one_trace_through_servers_queues_and_workers() {
     // The log of a worker says of which task a line is.
     let logged = until("a line about a task", || {
         let lines = workers.map(|worker| fleet.log(worker)).concat();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.into_iter().find(|line| line["span"]["name"] == "task" && line["target"] == "weir_worker::attempt")
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .into_iter()
+            .find(|line| line["span"]["name"] == "task" && line["target"] == "weir_worker::attempt")
     });
     assert_eq!(logged["span"]["run"], run, "{logged}");
-    assert!(logged["span"]["task"].is_string() && logged["span"]["execution"].is_string(), "{logged}");
+    assert!(
+        logged["span"]["task"].is_string() && logged["span"]["execution"].is_string(),
+        "{logged}"
+    );
 }
