@@ -281,6 +281,10 @@ impl RunState {
         let deadline = at.plus_ms(self.settings.attempt_timeout_ms);
         if left.attempt.execution.is_none() {
             self.live.queued(id, deadline);
+            let readable = self.planned(id.stage).and_then(|plan| self.inputs(plan, None));
+            if readable.is_none() {
+                self.live.hold(id.stage);
+            }
         } else {
             self.live.running(id, at, deadline, None);
         }

@@ -2,8 +2,8 @@
 
 use weir_model::machine::{Decision, Effect, Input};
 use weir_model::{
-    Event, Failure, FailureKind, ReportBody, RunSettings, SpeculationSettings, StageId, Submission, TaskMessage,
-    TaskMetrics,
+    Event, Failure, FailureKind, InputRef, PartitionSpan, ReportBody, RunSettings, SpeculationSettings, StageId,
+    Submission, TaskMessage, TaskMetrics,
 };
 
 use super::graphs::{aligned, graph, reading, shuffle, sink, stage, submission};
@@ -313,10 +313,10 @@ fn settings_out_of_all_bounds_do_no_harm() {
     }
 }
 
-#[test]
-fn nothing_is_copied_while_its_input_is_made_again() {
+/// Two tasks that shuffle, and ten that write: all of these have begun and have taken 100 ms so far.
+fn reducing(speculation: SpeculationSettings) -> (Run, Vec<TaskMessage>) {
     let (mut run, maps) = Run::planned_with(
-        settings(speculation()),
+        settings(speculation),
         graph([
             stage(0, 2, shuffle(TASKS)),
             reading(stage(1, TASKS, sink("out")), [aligned(0, 0..TASKS)]),
@@ -326,7 +326,7 @@ fn nothing_is_copied_while_its_input_is_made_again() {
         let mut output = output(message, execution);
         let object = output.shuffle.as_mut().expect("an object");
         object.index = (0..TASKS)
-            .map(|partition| weir_model::PartitionSpan {
+            .map(|partition| PartitionSpan {
                 partition,
                 ..object.index[1]
             })
@@ -339,6 +339,12 @@ fn nothing_is_copied_while_its_input_is_made_again() {
         run.report(message, execution, ReportBody::Started);
     }
     run.now = run.now.plus_ms(100);
+    (run, reduces)
+}
+
+#[test]
+fn nothing_is_copied_while_its_input_is_made_again() {
+    let (mut run, reduces) = reducing(speculation());
     run.succeed_all(&reduces[..8], 100);
     let remake = only(&run.fail(&reduces[8], 108, lost(0, 0, &[key(task(0, 0), 1)])));
     run.succeed(&reduces[8], 109);
@@ -349,11 +355,36 @@ fn nothing_is_copied_while_its_input_is_made_again() {
     assert_eq!(copy.task, reduces[9].task);
     assert_eq!(
         copy.inputs,
-        [weir_model::InputRef {
+        [InputRef {
             stage: StageId(0),
             stage_attempt: 1
         }]
     );
+}
+
+#[test]
+fn a_copy_that_nobody_takes_is_not_missed_while_its_input_is_made_again() {
+    let (mut run, reduces) = reducing(SpeculationSettings {
+        quantile: 0.5,
+        ..speculation()
+    });
+    run.succeed_all(&reduces[2..], 102);
+    let copy = only(&run.tick_after(1_000));
+    assert_eq!(copy.task, reduces[0].task);
+    let remake = only(&run.fail(&reduces[1], 101, lost(0, 0, &[key(task(0, 0), 1)])));
+    run.fail(&reduces[0], 100, platform());
+    run.report(&remake, 200, ReportBody::Started);
+    // Only that one can be missed: the copy could not be sent again.
+    let missed = only(&run.tick_after(10_000));
+    assert_eq!((missed.task, missed.attempt), (remake.task, remake.attempt + 1));
+    run.succeed(&missed, 201);
+    run.manifest_written(0, 1);
+    assert_eq!(run.state.next_wake(run.now), Some(run.now.plus_ms(10_000)));
+    let again: Vec<_> = sent(&run.tick_after(10_000))
+        .iter()
+        .map(|message| message.task)
+        .collect();
+    assert_eq!(again, [reduces[0].task, reduces[1].task]);
 }
 
 #[test]
