@@ -18,9 +18,8 @@ use crate::store::{ForwardedReport, WorkerRow};
 const BATCH: usize = 1_000;
 /// How long a receive waits for the first report.
 const WAIT: Duration = Duration::from_secs(20);
-/// How long reports stay hidden while a driver has them: longer than any append takes, and shorter than attempts may be
-/// silent, since those of a process that was killed are not heard of until then.
-const VISIBILITY: Duration = Duration::from_secs(30);
+/// The shortest and the longest time for which reports stay hidden while a driver has them.
+const VISIBILITY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long a report waits when its driver is behind.
 const BEHIND: Duration = Duration::from_millis(100);
 /// How long a report waits that could not be left for its owner.
@@ -30,8 +29,11 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Routes reports for as long as the control plane lives.
 pub(crate) async fn route(shared: Arc<Shared>) {
+    // Whoever takes the runs of this process over after its death needs the reports that died with it as soon as that.
+    // Those that come back while their driver still has them cost the work to see that they change nothing.
+    let visibility = shared.options.lease().clamp(VISIBILITY.0, VISIBILITY.1);
     loop {
-        let deliveries = match shared.reports.receive(BATCH, WAIT, VISIBILITY).await {
+        let deliveries = match shared.reports.receive(BATCH, WAIT, visibility).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot receive reports");

@@ -89,7 +89,7 @@ async fn outcome(control_plane: &ControlPlane, run: RunId) -> (RunOutcome, Strin
 
 async fn explains_itself(queues: Queues) {
     let kit = Kit::new().await;
-    let store = Arc::new(kit.store.clone());
+    let store = kit.store.clone();
     let control_plane = kit.control_plane(store, queues.tasks.clone(), queues.reports.clone());
     control_plane.watch_dead_letters(queues.dead_letters.clone());
     let run = control_plane.submit(submission()).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_message_that_kills_workers_is_a_failure_that_explains_itself_on_sqs()
 #[tokio::test]
 async fn a_run_that_kills_every_worker_fails_and_says_why() {
     let (kit, queues) = (Kit::new().await, in_process());
-    let store = Arc::new(kit.store.clone());
+    let store = kit.store.clone();
     let control_plane = kit.control_plane(store, queues.tasks.clone(), queues.reports.clone());
     control_plane.watch_dead_letters(queues.dead_letters.clone());
     let mut submission = submission();
@@ -143,11 +143,7 @@ async fn a_run_that_kills_every_worker_fails_and_says_why() {
 async fn letters_of_nobody_are_deleted() {
     let (kit, queues) = (Kit::new().await, in_process());
     let dead = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
-    let process = kit.process_with(
-        Arc::new(kit.store.clone()),
-        queues.tasks.clone(),
-        queues.reports.clone(),
-    );
+    let process = kit.process_with(kit.store.clone(), queues.tasks.clone(), queues.reports.clone());
     let run = process.control_plane.submit(submission()).await.unwrap();
     process.finished(run).await;
     let events = kit.events(run).await.len();

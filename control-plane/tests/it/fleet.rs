@@ -4,25 +4,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weir_control_plane::store::{Idempotency, Store};
+use weir_control_plane::store::{Idempotency, PostgresOptions, PostgresStore, Store};
 use weir_control_plane::{ControlPlane, Error, Options, Submitted};
 use weir_model::{Digest, Event, EventRecord, ReportBody, RunId, RunOutcome, RunPhase, TaskReport, WorkerHeartbeat};
 use weir_platform::{Delivery, MemoryQueue, MemoryQueueOptions, Queue, QueueError, Receipt, SendMessage};
+use weir_testkit::Postgres;
 
 use crate::kit::{Kit, eventually};
 use crate::mortal::{Death, Mortal, Renewals};
 use crate::script::{Act, MAPS, REDUCES, submission, task};
 
+/// Where runs are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
 /// The store and the queues, and a worker over them; servers are started as the tests need them.
 struct Fleet {
     kit: Kit,
+    /// Of the database, if it is Postgres: then each server has connections of its own.
+    url: Option<String>,
     tasks: Arc<MemoryQueue>,
     reports: Arc<MemoryQueue>,
 }
 
 impl Fleet {
     async fn new(options: Options) -> Self {
+        Self::over(Database::Sqlite, options).await
+    }
+
+    async fn over(database: Database, options: Options) -> Self {
         let mut kit = Kit::new().await;
+        let url = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(Postgres::shared().await.database().await),
+        };
+        if let Some(url) = &url {
+            let store = PostgresStore::connect(&PostgresOptions::new(url)).await.unwrap();
+            store.migrate().await.unwrap();
+            kit.store = Arc::new(store);
+        }
         kit.options = Options {
             grace_ms: 1_000,
             snapshot_ms: 1,
@@ -31,6 +54,7 @@ impl Fleet {
         let queue = || Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
         let fleet = Self {
             kit,
+            url,
             tasks: queue(),
             reports: queue(),
         };
@@ -39,7 +63,15 @@ impl Fleet {
     }
 
     fn server(&self) -> ControlPlane {
-        self.server_over(Arc::new(self.kit.store.clone()))
+        self.server_over(self.kit.store.clone())
+    }
+
+    /// The store as another process sees it.
+    async fn store(&self) -> Arc<dyn Store> {
+        match &self.url {
+            None => self.kit.store.clone(),
+            Some(url) => Arc::new(PostgresStore::connect(&PostgresOptions::new(url)).await.unwrap()),
+        }
     }
 
     fn server_over(&self, store: Arc<dyn Store>) -> ControlPlane {
@@ -49,8 +81,7 @@ impl Fleet {
     /// A server that receives no reports itself.
     fn deaf_server(&self) -> ControlPlane {
         let deaf = Arc::new(Deaf(self.reports.clone()));
-        self.kit
-            .control_plane(Arc::new(self.kit.store.clone()), self.tasks.clone(), deaf)
+        self.kit.control_plane(self.kit.store.clone(), self.tasks.clone(), deaf)
     }
 
     /// Waits for the end of a run, whoever drives it, and says how it ended.
@@ -81,7 +112,7 @@ fn patient() -> Options {
 
 fn hasty() -> Options {
     Options {
-        lease_ms: 200,
+        lease_ms: 1_000,
         ..Options::service()
     }
 }
@@ -115,8 +146,14 @@ fn owners(events: &[EventRecord]) -> usize {
 
 #[tokio::test]
 async fn reports_reach_the_owner_of_their_run_whoever_receives_them() {
-    let fleet = Fleet::new(patient()).await;
-    let (owner, receiver) = (fleet.deaf_server(), fleet.server());
+    for database in [Database::Sqlite, Database::Postgres] {
+        reports_reach_the_owner(database).await;
+    }
+}
+
+async fn reports_reach_the_owner(database: Database) {
+    let fleet = Fleet::over(database, patient()).await;
+    let (owner, receiver) = (fleet.deaf_server(), fleet.server_over(fleet.store().await));
     let run = owner.submit(submission()).await.unwrap();
     assert_eq!(fleet.outcome(run).await, RunOutcome::Succeeded);
     fleet.kit.check_output();
@@ -161,22 +198,25 @@ async fn reports_of_runs_that_are_over_or_unknown_are_dropped() {
 }
 
 /// Runs the job on a server that dies at the given append, while another stands by; says whether the first one died.
-async fn is_taken_over(death: Death, appends: i64) -> bool {
-    let when = format!("died {death:?} append {appends}");
-    let fleet = Fleet::new(hasty()).await;
-    let mortal = Mortal::new(fleet.kit.store.clone(), death, appends);
+async fn is_taken_over(database: Database, death: Death, appends: i64) -> bool {
+    let when = format!("{database:?}, died {death:?} append {appends}");
+    let fleet = Fleet::over(database, hasty()).await;
+    let mortal = Mortal::new(fleet.store().await, death, appends);
     let first = fleet.server_over(mortal.clone());
     let mut submission = submission();
     // Whoever waits for this to pass does not live to see it.
     submission.settings.attempt_timeout_ms = 3_600_000;
+    submission.settings.speculation.enabled = false;
+    let other = fleet.server_over(fleet.store().await);
     let run = first.submit(submission).await.unwrap();
-    let other = fleet.server();
     let outcome = async {
         let mut dead = mortal.dead.subscribe();
         tokio::select! {
             outcome = fleet.outcome(run) => outcome,
             _ = async { dead.wait_for(|dead| *dead).await.map(drop) } => {
                 drop(first);
+                // As soon as its lease would have run out.
+                fleet.kit.expire(run).await;
                 fleet.outcome(run).await
             }
         }
@@ -195,27 +235,57 @@ async fn is_taken_over(death: Death, appends: i64) -> bool {
     }
     assert_eq!(fleet.kit.objects(run), Vec::<String>::new(), "{when}");
     let died = *mortal.dead.borrow();
-    assert!(!died || owners(&events) <= 1, "{when}: taken over once");
+    let finished = |record: &EventRecord| matches!(record.event, Event::Finished { .. });
+    let at_end = events.last().is_some_and(finished) && owners(&events) == 0;
+    assert!(!died || at_end || owners(&events) > 0, "{when}: taken over");
     drop(other);
     died
 }
 
 #[tokio::test]
-async fn a_server_that_dies_before_any_append_is_followed_by_another() {
+async fn the_runs_of_a_server_that_dies_go_to_others_when_its_leases_run_out() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let fleet = Fleet::over(database, hasty()).await;
+        fleet.kit.runner.script(|id, _| match id.stage.0 {
+            1 => Act::WorkAfter(Duration::from_millis(100)),
+            _ => Act::Work,
+        });
+        let (first, second) = (fleet.server(), fleet.server_over(fleet.store().await));
+        let run = first.submit(submission()).await.unwrap();
+        let mut snapshots = first.watch(run).await.unwrap();
+        let begun = snapshots.wait_for(|snapshot| snapshot.stages.get(1).is_some_and(|stage| stage.running > 0));
+        begun.await.unwrap();
+        drop(first);
+        assert_eq!(fleet.outcome(run).await, RunOutcome::Succeeded, "{database:?}");
+        assert!(owners(&fleet.kit.events(run).await) > 0, "{database:?}");
+        fleet.kit.check_output();
+        drop(second);
+    }
+}
+
+/// At every append of the job.
+async fn are_taken_over(database: Database, death: Death) {
     let mut appends = 0;
-    while is_taken_over(Death::Before, appends).await {
+    while is_taken_over(database, death, appends).await {
         appends += 1;
     }
     assert!(appends > 4, "the job has some steps: {appends}");
 }
 
 #[tokio::test]
+async fn a_server_that_dies_before_any_append_is_followed_by_another() {
+    are_taken_over(Database::Sqlite, Death::Before).await;
+}
+
+#[tokio::test]
 async fn messages_that_a_server_died_before_sending_are_sent_by_the_next_one_at_once() {
-    let mut appends = 0;
-    while is_taken_over(Death::After, appends).await {
-        appends += 1;
-    }
-    assert!(appends > 4, "the job has some steps: {appends}");
+    are_taken_over(Database::Sqlite, Death::After).await;
+}
+
+#[tokio::test]
+async fn on_postgres_too_a_server_that_dies_is_followed_by_another() {
+    are_taken_over(Database::Postgres, Death::Before).await;
+    are_taken_over(Database::Postgres, Death::After).await;
 }
 
 #[tokio::test]
@@ -357,9 +427,15 @@ async fn workers_are_known_by_what_they_say() {
 
 #[tokio::test]
 async fn a_run_is_cancelled_through_any_server() {
-    let fleet = Fleet::new(patient()).await;
+    for database in [Database::Sqlite, Database::Postgres] {
+        is_cancelled_through_another(database).await;
+    }
+}
+
+async fn is_cancelled_through_another(database: Database) {
+    let fleet = Fleet::over(database, patient()).await;
     fleet.kit.runner.script(|_, _| Act::Hang);
-    let (owner, other) = (fleet.server(), fleet.server());
+    let (owner, other) = (fleet.server(), fleet.server_over(fleet.store().await));
     let run = owner.submit(submission()).await.unwrap();
     other.cancel(run, "ada").await.unwrap();
     assert_eq!(fleet.outcome(run).await, RunOutcome::Cancelled);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
-use weir_control_plane::store::{Idempotency, Store, WorkerRow};
+use weir_control_plane::store::{Idempotency, WorkerRow};
 use weir_model::{Digest, RunId, Timestamp, layout};
 use weir_platform::clock;
 

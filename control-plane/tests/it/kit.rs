@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What outlives a control plane and its workers.
 pub(crate) struct Kit {
     pub(crate) dir: tempfile::TempDir,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) storage: Storage,
     pub(crate) runner: Arc<ScriptedRunner>,
     pub(crate) planner: Arc<ScriptedPlanner>,
@@ -47,7 +47,7 @@ impl Kit {
         let dir = tempfile::tempdir().unwrap();
         let to = to(dir.path());
         let database = dir.path().join("runs.db");
-        let store = SqliteStore::open(&database, Durability::Process).await.unwrap();
+        let store = Arc::new(SqliteStore::open(&database, Durability::Process).await.unwrap());
         let storage = Storage::open(dir.path().join("storage").to_str().unwrap()).unwrap();
         Self {
             runner: Arc::new(ScriptedRunner::new(storage.clone(), to.clone())),
@@ -70,7 +70,7 @@ impl Kit {
     }
 
     pub(crate) fn process(&self) -> Process {
-        self.process_over(Arc::new(self.store.clone()))
+        self.process_over(self.store.clone())
     }
 
     pub(crate) fn process_over(&self, store: Arc<dyn Store>) -> Process {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter,
-    RunRow, RunSummary, SqliteStore, Store, WorkerRow,
+    RunRow, RunSummary, Store, WorkerRow,
 };
 use weir_model::{EventRecord, RunId, Submission, Timestamp};
 
@@ -33,7 +33,7 @@ pub(crate) enum Renewals {
 
 /// A store whose process dies at a chosen append. To the control plane that looks like a lost lease, which it stops at.
 pub(crate) struct Mortal {
-    inner: SqliteStore,
+    inner: Arc<dyn Store>,
     death: Death,
     left: AtomicI64,
     pub(crate) dead: watch::Sender<bool>,
@@ -42,7 +42,7 @@ pub(crate) struct Mortal {
 }
 
 impl Mortal {
-    pub(crate) fn new(inner: SqliteStore, death: Death, appends: i64) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn Store>, death: Death, appends: i64) -> Arc<Self> {
         Arc::new(Self {
             inner,
             death,

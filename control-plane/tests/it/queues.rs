@@ -67,11 +67,7 @@ fn repeat(message: SendMessage) -> Vec<SendMessage> {
 async fn lost_task_messages_are_sent_again() {
     let kit = Kit::new().await;
     let tasks = Meddling::new(lose_every_third());
-    let process = kit.process_with(
-        Arc::new(kit.store.clone()),
-        tasks,
-        Meddling::new(|message| vec![message]),
-    );
+    let process = kit.process_with(kit.store.clone(), tasks, Meddling::new(|message| vec![message]));
     let run = process.control_plane.submit(impatient()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
@@ -83,11 +79,7 @@ async fn lost_task_messages_are_sent_again() {
 async fn lost_reports_are_made_up_for() {
     let kit = Kit::new().await;
     let reports = Meddling::new(lose_every_third());
-    let process = kit.process_with(
-        Arc::new(kit.store.clone()),
-        Meddling::new(|message| vec![message]),
-        reports,
-    );
+    let process = kit.process_with(kit.store.clone(), Meddling::new(|message| vec![message]), reports);
     let run = process.control_plane.submit(impatient()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
@@ -97,11 +89,7 @@ async fn lost_reports_are_made_up_for() {
 #[tokio::test]
 async fn repeated_messages_and_reports_change_nothing() {
     let kit = Kit::new().await;
-    let process = kit.process_with(
-        Arc::new(kit.store.clone()),
-        Meddling::new(repeat),
-        Meddling::new(repeat),
-    );
+    let process = kit.process_with(kit.store.clone(), Meddling::new(repeat), Meddling::new(repeat));
     let run = process.control_plane.submit(submission()).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
@@ -125,7 +113,7 @@ async fn a_full_queue_slows_a_run_down_and_no_more() {
     let filler = (0..900).map(|_| SendMessage::new("not a task message", "other"));
     small.send(filler.collect()).await.unwrap();
     let reports = Meddling::new(|message| vec![message]);
-    let process = kit.process_with(Arc::new(kit.store.clone()), small.clone(), reports);
+    let process = kit.process_with(kit.store.clone(), small.clone(), reports);
     let run = process.control_plane.submit(submission()).await.unwrap();
     assert_eq!(process.finished(run).await.outcome, Some(RunOutcome::Succeeded));
     let dropped = async || small.is_empty().then_some(());
@@ -162,7 +150,7 @@ async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
     });
     let tasks: Arc<dyn Queue> = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
     let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
-    let store = Arc::new(kit.store.clone());
+    let store = kit.store.clone();
     let process = kit.process_with(store.clone(), tasks.clone(), reports.clone());
     let run = process.control_plane.submit(impatient()).await.unwrap();
     process

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use weir_control_plane::store::{Acquired, Lease, Store};
+use weir_control_plane::store::{Acquired, Lease};
 use weir_control_plane::{Error as ControlPlaneError, Options};
 use weir_model::RunOutcome;
 

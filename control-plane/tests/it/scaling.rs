@@ -7,7 +7,6 @@ use std::time::Duration;
 use weir_control_plane::provisioner::{
     EcsProvisioner, EcsService, Fleet, ProcessOptions, ProcessProvisioner, Provisioner,
 };
-use weir_control_plane::store::Store;
 use weir_control_plane::{ControlPlane, Options, ScalingOptions, ScalingStatus};
 use weir_model::RunOutcome;
 use weir_platform::{MemoryQueue, MemoryQueueOptions};
@@ -51,7 +50,7 @@ async fn kit(tasks: u32) -> Kit {
 /// A control plane without any workers but those that it starts.
 fn server(kit: &Kit) -> ControlPlane {
     let queue = || Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
-    kit.control_plane(Arc::new(kit.store.clone()), queue(), queue())
+    kit.control_plane(kit.store.clone(), queue(), queue())
 }
 
 fn count(folder: &Path) -> usize {
