@@ -92,6 +92,56 @@ async fn calls_that_fail_for_a_while_are_made_again() {
     assert!(proxy.faults() > 0);
 }
 
+#[tokio::test]
+async fn a_call_that_hangs_does_not_keep_a_heartbeat_from_being_heard() {
+    let aws = Aws::shared().await;
+    let url = aws.queue(&QueueSpec::default()).await;
+    let hang = |call: &weir_testkit::Call| match (call.operation.as_deref(), call.number) {
+        (Some("ChangeMessageVisibilityBatch"), number) if number < 3 => Fault::Delay(Duration::from_secs(60)),
+        _ => Fault::None,
+    };
+    let proxy = Proxy::start(&aws.endpoint(), Arc::new(hang)).await;
+    let config = aws.sdk_config().into_builder().endpoint_url(proxy.endpoint()).build();
+    let queue = SqsQueue::new(&config, url);
+    queue.send(messages(1)).await.unwrap();
+    let got = queue
+        .receive(1, Duration::from_secs(5), Duration::from_secs(60))
+        .await
+        .unwrap();
+    let receipts = vec![got[0].receipt.clone()];
+    let extended = queue.extend(receipts.clone(), Duration::from_secs(90));
+    tokio::time::timeout(Duration::from_secs(20), extended)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(proxy.faults(), 1, "the first call hung");
+    queue.delete(receipts).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_whose_answer_was_lost_is_sent_twice_and_not_lost() {
+    let aws = Aws::shared().await;
+    let url = aws.queue(&QueueSpec::default()).await;
+    let lose = |call: &weir_testkit::Call| match call.number {
+        0 => Fault::LoseAnswer,
+        _ => Fault::None,
+    };
+    let proxy = Proxy::start(&aws.endpoint(), Arc::new(lose)).await;
+    let config = aws.sdk_config().into_builder().endpoint_url(proxy.endpoint()).build();
+    let queue = SqsQueue::new(&config, url);
+    queue.send(messages(1)).await.unwrap();
+    let mut bodies = Vec::new();
+    while bodies.len() < 2 {
+        let got = queue
+            .receive(2, Duration::from_secs(5), Duration::from_secs(60))
+            .await
+            .unwrap();
+        assert!(!got.is_empty(), "only {bodies:?} came");
+        bodies.extend(got.into_iter().map(|delivery| delivery.body));
+    }
+    assert_eq!(bodies, ["m0", "m0"]);
+}
+
 /// A server whose batch calls are answered by a function, which gets the entries.
 async fn scripted(answer: impl Fn(&[Value]) -> (StatusCode, Value) + Send + Sync + 'static) -> SqsQueue {
     let answer = Arc::new(answer);
