@@ -22,8 +22,12 @@ run "dead_letters" {
   }
 
   assert {
-    condition     = alltrue([for queue in aws_sqs_queue.this : jsondecode(queue.redrive_policy).maxReceiveCount == 7])
-    error_message = "both queues must give up after as many receives as asked"
+    condition     = jsondecode(aws_sqs_queue.this["tasks"].redrive_policy).maxReceiveCount == 7
+    error_message = "the queue of tasks must give up after as many receives as asked"
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.this["reports"].redrive_policy).maxReceiveCount == 1000
+    error_message = "reports that control planes give back while they are behind must not get lost"
   }
   assert {
     condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.dead_letters["tasks"].redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-west-1:123456789012:weir-tasks"]

@@ -13,6 +13,8 @@ locals {
   arn_prefix = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}"
   arns       = { for key, name in local.names : key => "${local.arn_prefix}:${name}" }
   dead_arns  = { for key, name in local.names : key => "${local.arn_prefix}:${name}-dead-letters" }
+  # Control planes give reports back while they are behind with a run, and each time counts as a receive.
+  max_receive_counts = { tasks = var.max_receive_count, reports = 1000 }
 }
 
 resource "aws_sqs_queue" "this" {
@@ -27,7 +29,7 @@ resource "aws_sqs_queue" "this" {
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn
-    maxReceiveCount     = var.max_receive_count
+    maxReceiveCount     = local.max_receive_counts[each.key]
   })
 }
 
