@@ -1,6 +1,7 @@
 //! End to end, through the `weir` command, as a user has it.
 
 mod cancel;
+mod chaos;
 mod explain;
 mod recovery;
 mod runs;
