@@ -1,6 +1,6 @@
 //! Taking runs over that nobody drives: their owner died or gave them back, or there was no room for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,10 @@ use crate::{Error, admission, random};
 const PER_SWEEP: usize = 16;
 /// Runs that are taken at once.
 const AT_ONCE: usize = 4;
-/// The shortest time between two sweeps.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The time between two sweeps when the first left something.
+const AGAIN: Duration = Duration::from_millis(50);
+/// The shortest time between two sweeps when there is news of runs, which is often.
+const NEWS: Duration = Duration::from_millis(150);
 /// How long a run is left alone that could not be taken over, so that it does not keep others from it.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 /// Runs that are left alone at most.
@@ -92,11 +94,11 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     let mut again = false;
     loop {
         let wait = match again {
-            true => random::around(PAUSE),
+            true => random::around(AGAIN),
             false => random::around(shared.options.lease() / 5),
         };
         let woken = async {
-            tokio::time::sleep(random::around(PAUSE)).await;
+            tokio::time::sleep(random::around(NEWS)).await;
             shared.sweep.notified().await;
         };
         tokio::select! {
@@ -126,7 +128,8 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         .store
         .runs_expired(u32::try_from(limit).unwrap_or(u32::MAX))
         .await?;
-    let mut queued = rows.iter().filter(|row| admission::is_queued(row)).count();
+    let queued = rows.iter().filter(|row| admission::is_queued(row)).map(|row| row.run);
+    let mut queued: HashSet<RunId> = queued.collect();
     let mut found: Vec<RunId> = rows
         .iter()
         .map(|row| row.run)
@@ -150,9 +153,12 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
     while let Some((run, taken)) = taking.next().await {
         match taken {
             Ok(Acquired::Lease(lease)) => {
-                queued = queued.saturating_sub(1);
-                metrics().lease_takeover();
-                tracing::info!(%run, epoch = lease.epoch, "took a run over");
+                if queued.remove(&run) {
+                    tracing::debug!(%run, "took a run that waited for room");
+                } else {
+                    metrics().lease_takeover();
+                    tracing::info!(%run, epoch = lease.epoch, "took a run over");
+                }
             }
             Ok(Acquired::Held { .. } | Acquired::Nothing) => {}
             Err(error) => {
@@ -162,8 +168,8 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         }
     }
     match rows.len() < limit {
-        true => shared.queued.set(queued),
-        false => shared.queued.set_at_least(queued),
+        true => shared.queued.set(queued.len()),
+        false => shared.queued.set_at_least(queued.len()),
     }
     Ok(more)
 }
