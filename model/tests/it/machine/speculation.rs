@@ -377,6 +377,7 @@ fn a_copy_that_nobody_takes_is_not_missed_while_its_input_is_made_again() {
     // Only that one can be missed: the copy could not be sent again.
     let missed = only(&run.tick_after(10_000));
     assert_eq!((missed.task, missed.attempt), (remake.task, remake.attempt + 1));
+    assert!(run.state.next_wake(run.now) > Some(run.now), "nothing is due any more");
     run.succeed(&missed, 201);
     run.manifest_written(0, 1);
     assert_eq!(run.state.next_wake(run.now), Some(run.now.plus_ms(10_000)));
