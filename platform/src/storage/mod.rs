@@ -210,6 +210,11 @@ impl Storage {
         &self.s3
     }
 
+    /// The bucket that it is in, if it is in one.
+    pub fn bucket(&self) -> Option<&str> {
+        self.bucket.as_ref().map(|(bucket, _)| bucket.bucket())
+    }
+
     /// Finds out whether the storage can be reached and may be read.
     pub async fn check(&self) -> Result<(), StorageError> {
         self.exists(PROBE).await.map(drop)
@@ -337,7 +342,8 @@ impl Storage {
             .await
     }
 
-    /// Deletes every object below `prefix`, a whole path segment; for garbage collection only, since it lists.
+    /// Deletes every object below `prefix`, a whole path segment, and aborts the uploads of objects that would be there;
+    /// for garbage collection only, since it lists.
     pub async fn delete_prefix(&self, prefix: &str) -> Result<(), StorageError> {
         let error = |source| StorageError::new("list", prefix, source);
         let path = Path::parse(prefix).map_err(|e| error(e.into()))?;
@@ -353,6 +359,23 @@ impl Storage {
                 .map(|object| Ok(object?.location.to_string()))
                 .collect::<Result<_, StorageError>>()?;
             self.delete(keys).await?;
+        }
+        self.abort_uploads(prefix).await
+    }
+
+    /// Aborts the uploads below `prefix` that processes have left open which died.
+    async fn abort_uploads(&self, prefix: &str) -> Result<(), StorageError> {
+        let Some((bucket, path)) = self.absolute(prefix)? else {
+            return Ok(());
+        };
+        let error = |source| StorageError::new("abort uploads to", prefix, source);
+        let mut uploads = bucket.uploads(&format!("{path}/"));
+        while let Some(upload) = tokio::time::timeout(CALL_TIMEOUT, uploads.try_next())
+            .await
+            .unwrap_or_else(|elapsed| Err(generic(elapsed)))
+            .map_err(error)?
+        {
+            bucket.upload_abort(&upload.path, &upload.id).await.map_err(error)?;
         }
         Ok(())
     }

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use object_store::Error as StoreError;
 use object_store::path::Path;
 use weir_model::{OutputFile, OutputManifest, RunId, Staged, UploadedPart};
 
-use super::{AfterStep, Error, Journal, Place, Placed, SinkOutput, all, below, parse};
+use super::{AfterStep, Error, Found, Journal, Place, Placed, SinkOutput, all, below, parse};
 use crate::s3::{S3, WriteCondition};
 
-/// Tries to replace an object that somebody else keeps replacing.
-const REPLACE_TRIES: u32 = 4;
+/// Tries to complete an upload.
+const TRIES: u32 = 6;
+/// The wait before the second one; each further one doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 
 /// Puts the files of all sinks in place that are not visible yet, and hides what they replace.
 pub(in crate::output) async fn place(commits: &mut [SinkCommit], after_step: AfterStep<'_>) -> Result<(), Error> {
@@ -141,37 +145,41 @@ impl SinkCommit {
             path: PathBuf::from(format!("{}/{path}", place.store)),
         };
         let mut condition = WriteCondition::IfAbsent;
-        for _ in 0..REPLACE_TRIES {
+        let mut backoff = FIRST_BACKOFF;
+        let mut tried = 1;
+        loop {
             let completing = place
                 .store
                 .upload_complete(path, &upload.id, &upload.parts, &condition)
                 .await;
-            let gone = match completing {
+            let error = match completing {
                 Ok(_) => return Ok(()),
-                // Somebody put an object there, or replaced or deleted the one that was there.
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => false,
-                Err(object_store::Error::NotFound { .. }) => true,
-                Err(error) => return Err(place.error("complete the upload to", path)(error)),
+                Err(error) => error,
             };
             let found = place.find(path).await?;
-            let ours = found
-                .as_ref()
-                .filter(|found| found.token.as_ref() == Some(&upload.token));
-            condition = match (ours, found.as_ref().and_then(|found| found.meta.e_tag.clone())) {
-                (Some(ours), _) if ours.meta.size == upload.bytes => return Ok(()),
-                (Some(_), _) => return Err(lost()),
+            match &found {
+                Some(Found { token, meta }) if token.as_ref() == Some(&upload.token) => {
+                    return if meta.size == upload.bytes { Ok(()) } else { Err(lost()) };
+                }
+                _ => {}
+            }
+            let tag = found.and_then(|found| found.meta.e_tag);
+            match error {
                 // It is the upload that is gone, and not the object that was to be replaced.
-                _ if gone && condition == WriteCondition::IfAbsent => return Err(lost()),
-                (None, Some(tag)) => WriteCondition::IfMatch(tag),
-                (None, None) => WriteCondition::IfAbsent,
-            };
+                StoreError::NotFound { .. } if condition == WriteCondition::IfAbsent => return Err(lost()),
+                StoreError::NotFound { .. }
+                | StoreError::AlreadyExists { .. }
+                | StoreError::Precondition { .. }
+                | StoreError::Generic { .. }
+                    if tried < TRIES => {}
+                error => return Err(place.error("complete the upload to", path)(error)),
+            }
+            // An answer may be lost, and somebody may write there, too.
+            condition = tag.map_or(WriteCondition::IfAbsent, WriteCondition::IfMatch);
+            tokio::time::sleep(backoff).await;
+            backoff *= 2;
+            tried += 1;
         }
-        Err(place.error("complete the upload to", path)(
-            object_store::Error::Generic {
-                store: "S3",
-                source: "somebody else keeps writing there".into(),
-            },
-        ))
     }
 
     /// Deletes the files of earlier outputs that this one does not replace.

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use weir_model::{OutputManifest, RunId, SinkInfo};
 
 use super::{Error, MARKER_SUFFIX, Marker, Place, STAGING_ROOT, abort, parse};
-use crate::s3::S3;
+use crate::s3::{OpenUpload, S3, S3Store};
 
 /// How the name of a staging folder begins; the run and the name of the output follow.
 const STAGING_PREFIX: &str = "staging-";
@@ -20,17 +20,18 @@ const STAGING_PREFIX: &str = "staging-";
 pub struct SweptOrphans {
     /// Staging folders of runs that are not live.
     pub stagings: u64,
-    /// Uploads that no marker named.
+    /// Old uploads that no marker named.
     pub uploads: u64,
 }
 
-/// Removes what runs that are not live have left below `url`, such as `s3://bucket/prefix`: staging folders with the
-/// uploads that they name, and commits that were not finished; and open uploads to files of outputs that nothing names
-/// and that are older than `age`, which must be longer than the time between the start of an upload and its marker.
+/// Aborts uploads to files of outputs below `url`, such as `s3://bucket` or `s3://bucket/prefix`, that nobody will
+/// complete: those that runs have left that are not live, with their staging folders and with what an unfinished commit
+/// had made of them; and those that no marker names and that are older than `age`, which must be longer than the time
+/// between the start of an upload and its marker. Uploads that are not named like files of outputs are left alone.
 ///
-/// It lists, so it is for now and then. A rule of the bucket that aborts incomplete uploads after some days (lifecycle,
-/// `AbortIncompleteMultipartUpload`) is to be there as well, for uploads outside of `url`; its days must be more than
-/// the longest run takes.
+/// It looks for uploads, not for objects, so it costs little however full the bucket is. A rule of the bucket that aborts
+/// incomplete uploads after some days (lifecycle, `AbortIncompleteMultipartUpload`) is good to have as well, for buckets
+/// that nobody sweeps; its days must be more than the longest run takes.
 ///
 /// # Errors
 /// When the storage refuses or does not answer; what was removed until then stays removed.
@@ -43,46 +44,73 @@ pub async fn sweep_orphans(
     let place = parse("", url)?;
     let store = s3.bucket(place.bucket);
     let failed = |source| Error::storage("", "list", url.to_owned(), source);
-    // The uploads first: one that is started after its marker was looked for is too young.
     let prefix = match place.path.as_ref() {
         "" => String::new(),
         path => format!("{path}/"),
     };
-    let mut uploads: Vec<_> = store.uploads(&prefix).try_collect().await.map_err(failed)?;
-    let mut stagings: BTreeMap<Path, Vec<Path>> = BTreeMap::new();
-    let mut objects = store.list(Some(&place.path));
-    while let Some(object) = objects.next().await {
-        let path = object.map_err(failed)?.location;
-        if let Some(staging) = staging_folder(&path) {
-            stagings.entry(staging).or_default().push(path);
+    // First of all the uploads: one that is started after its marker was looked for is not among them.
+    let mut folders: BTreeMap<Path, Vec<OpenUpload>> = BTreeMap::new();
+    let mut uploads = store.uploads(&prefix);
+    while let Some(upload) = uploads.next().await {
+        let upload = upload.map_err(failed)?;
+        if is_output(&upload.path) {
+            folders.entry(parent(&upload.path)).or_default().push(upload);
         }
     }
+    let oldest = chrono::Duration::from_std(age)
+        .ok()
+        .and_then(|age| Utc::now().checked_sub_signed(age));
     let mut swept = SweptOrphans::default();
-    let mut named: HashSet<String> = HashSet::new();
+    for (folder, uploads) in folders {
+        let named = sweep_folder(s3, &store, &folder, &is_live, &mut swept).await?;
+        let old = |upload: &&OpenUpload| oldest.is_some_and(|oldest| upload.started <= oldest);
+        for upload in uploads.iter().filter(old).filter(|upload| !named.contains(&upload.id)) {
+            store.upload_abort(&upload.path, &upload.id).await.map_err(failed)?;
+            swept.uploads += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// Removes what runs that are not live have staged for the outputs in a folder; gives the ids of all uploads that have,
+/// or had, a marker there.
+async fn sweep_folder(
+    s3: &S3,
+    store: &S3Store,
+    folder: &Path,
+    is_live: &impl AsyncFn(RunId) -> bool,
+    swept: &mut SweptOrphans,
+) -> Result<HashSet<String>, Error> {
+    let root = folder.clone().join(STAGING_ROOT);
+    let listed: Result<Vec<_>, _> = store.list(Some(&root)).try_collect().await;
+    let url = format!("{store}/{root}");
+    let mut stagings: BTreeMap<Path, Vec<Path>> = BTreeMap::new();
+    for object in listed.map_err(|source| Error::storage("", "list", url, source))? {
+        if let Some(staging) = staging_folder(&object.location) {
+            stagings.entry(staging).or_default().push(object.location);
+        }
+    }
+    let mut named = HashSet::new();
     for (staging, objects) in stagings {
         let Some((run, sink)) = sink(store.bucket(), &staging) else {
             continue;
         };
         let place = Place::new(s3, &sink)?;
-        if is_live(run).await {
-            for marker in objects.iter().filter(|path| path.as_ref().ends_with(MARKER_SUFFIX)) {
-                named.extend(place.read_json::<Marker>(marker).await?.map(|marker| marker.id));
-            }
-            continue;
+        for marker in objects.iter().filter(|path| path.as_ref().ends_with(MARKER_SUFFIX)) {
+            named.extend(place.read_json::<Marker>(marker).await?.map(|marker| marker.id));
         }
-        remove(s3, &place, run, &sink).await?;
-        swept.stagings += 1;
+        if !is_live(run).await {
+            remove(s3, &place, run, &sink).await?;
+            swept.stagings += 1;
+        }
     }
-    let Ok(age) = chrono::Duration::from_std(age) else {
-        return Ok(swept);
-    };
-    let oldest = Utc::now() - age;
-    uploads.retain(|upload| upload.started <= oldest && is_output(&upload.path) && !named.contains(&upload.id));
-    for upload in uploads {
-        store.upload_abort(&upload.path, &upload.id).await.map_err(failed)?;
-        swept.uploads += 1;
-    }
-    Ok(swept)
+    Ok(named)
+}
+
+fn parent(path: &Path) -> Path {
+    let mut parts: Vec<_> = path.parts().collect();
+    parts.pop();
+    parts.into_iter().collect()
 }
 
 /// Removes the staging folder of a run that is not live. If its output is visible, that is all; if not, its commit was

@@ -405,6 +405,9 @@ async fn a_sweep_removes_what_dead_runs_left() {
         .stage(unfinished, &[("b", &["-00000-of-00002", "-00001-of-00002"])])
         .await;
     assert!(!bucket.commit_until(unfinished, &outputs, 2).await);
+    bucket
+        .stage_file(&outputs[0].sink, "-00000-of-00002", "loser", "")
+        .await;
     let running = bucket.stage(live, &[("c", &["-00000-of-00001"])]).await;
     // An upload whose marker was never written, one of somebody else, and one outside.
     let store = bucket.store();

@@ -1,6 +1,7 @@
 //! S3, against a server that speaks its protocol.
 
 mod cutting;
+mod output;
 mod storage;
 mod store;
 

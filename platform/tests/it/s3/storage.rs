@@ -61,8 +61,14 @@ async fn a_prefix_of_a_bucket_keeps_objects() {
     for key in ["runs/1/a", "runs/1/b/c", "runs/10/a"] {
         one.put(key, Bytes::new()).await.unwrap();
     }
+    for key in ["runs/1/open", "runs/10/open"] {
+        one.object_store().put_multipart(&Path::from(key)).await.unwrap();
+    }
     one.delete_prefix("runs/1").await.unwrap();
     one.delete_prefix("runs/1").await.unwrap();
+    let uploads: Vec<_> = one.s3().bucket(bucket).uploads("").try_collect().await.unwrap();
+    let uploads: Vec<_> = uploads.iter().map(|upload| upload.path.as_ref()).collect();
+    assert_eq!(uploads, ["one/root/runs/10/open"]);
     let left: Vec<_> = one.object_store().list(None).try_collect().await.unwrap();
     let left: Vec<_> = left.iter().map(|object| object.location.as_ref()).collect();
     assert_eq!(left, ["c", "runs/10/a"]);
