@@ -83,6 +83,11 @@ impl Postgres {
     fn start_blocking(settings: &[String]) -> Self {
         let programs = programs();
         let server = Server::start("PostgreSQL", "TERM", |port, scratch| {
+            if is_root() {
+                // To be passed through, not read.
+                fs::set_permissions(scratch, Permissions::from_mode(0o711)).expect("it is ours");
+            }
+            let programs = reachable(&programs, scratch);
             let data = initialised(&programs, scratch);
             let mut arguments: Vec<OsString> = vec!["-c".into(), SUPERVISOR.into(), scratch.join(UP).into()];
             arguments.extend([programs.join("postgres").into(), "-D".into(), data.into()]);
@@ -143,6 +148,24 @@ impl Postgres {
     }
 }
 
+/// The folder of programs that who runs the server can run: the same one, or a copy when that lies where only root can
+/// look, as in root's cache folder.
+fn reachable(programs: &Path, scratch: &Path) -> PathBuf {
+    let version = ["--version".into()];
+    if run_command(&mut as_owner(programs.join("initdb"), version, scratch)).is_ok() {
+        return programs.to_owned();
+    }
+    // A package finds its libraries by where they lie relative to its programs.
+    let is_package = |folder: &&Path| folder.ends_with("site-packages");
+    let installation = programs.ancestors().find(is_package).or(programs.parent());
+    let installation = installation.expect("programs lie in a folder");
+    let copy = scratch.join("programs");
+    let arguments = [OsStr::new("-R"), installation.as_os_str(), copy.as_os_str()];
+    run("cp", arguments).unwrap_or_else(|error| panic!("{error}"));
+    let inside = programs.strip_prefix(installation).expect("it is an ancestor");
+    copy.join(inside)
+}
+
 /// Makes an empty cluster in a server's folder.
 fn initialised(programs: &Path, scratch: &Path) -> PathBuf {
     let data = scratch.join(DATA);
@@ -150,8 +173,6 @@ fn initialised(programs: &Path, scratch: &Path) -> PathBuf {
     if is_root() {
         let (user, group) = owner();
         chown(&data, Some(user), Some(group)).expect("root may give folders away");
-        // To be passed through, not read.
-        fs::set_permissions(scratch, Permissions::from_mode(0o711)).expect("it is ours");
     }
     let arguments = [
         "--auth=trust",
