@@ -9,7 +9,7 @@ use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 use weir_control_plane::http::ProblemBody;
-use weir_control_plane::http::resources::{EventPage, ListedRun, LogPage, Module, Run, RunPage, RunRequest};
+use weir_control_plane::http::resources::{EventPage, ListedRun, LogPage, Module, Run, RunPage, RunRequest, Upload};
 use weir_model::{Digest, RunId};
 use weir_platform::{aws, clock};
 
@@ -21,6 +21,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
 /// Time to upload a module.
 const UPLOAD: Duration = Duration::from_secs(300);
+/// Bytes of a module beyond which it is not sent through the server.
+const LARGE: usize = 8 << 20;
 /// Seconds that a server holds an answer back when a run is followed.
 const HOLD_S: u64 = 30;
 /// How long a server that does not answer is waited for.
@@ -89,12 +91,42 @@ impl Client {
         if found.status() == StatusCode::OK {
             return Ok(());
         }
+        if bytes.len() > LARGE && self.upload_past(&path, &bytes).await? {
+            return Ok(());
+        }
         let upload = self
             .request(Method::PUT, &path)?
             .timeout(UPLOAD)
             .header(header::CONTENT_TYPE, "application/wasm")
             .body(bytes);
         self.json::<Module>(upload).await.map(drop)
+    }
+
+    /// Puts a module straight into the server's storage, if that can be reached so; says whether it could.
+    async fn upload_past(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
+        let asked = self
+            .send(self.request(Method::POST, &format!("{path}/upload"))?)
+            .await?;
+        if asked.status() == StatusCode::CONFLICT {
+            return Ok(false);
+        }
+        let upload: Upload = read(asked).await?;
+        // Without the server's key: the URL is all that is needed.
+        let mut request = self.http.put(&upload.url).timeout(UPLOAD).body(bytes.to_vec());
+        for (name, value) in &upload.headers {
+            request = request.header(name, value);
+        }
+        match request.send().await.map(Response::error_for_status) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) | Err(error) => {
+                // The network may let nobody but the server through to it.
+                tracing::debug!(error = %error.without_url(), "cannot upload past the server");
+                return Ok(false);
+            }
+        }
+        self.json::<Module>(self.request(Method::POST, &format!("{path}/complete"))?)
+            .await
+            .map(|_| true)
     }
 
     /// A run as it is now.

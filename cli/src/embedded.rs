@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_control_plane::store::{Durability, SqliteStore, Store};
 use weir_control_plane::{self as control_plane, ControlPlane};
 use weir_engine::Engine;
-use weir_platform::{MemoryQueue, Queue, Storage};
+use weir_platform::{MemoryQueue, Queue, Storage, StorageOptions};
 use weir_sandbox::{CacheOptions, Sandbox};
 use weir_worker::{self as worker, Worker, WorkerOptions};
 
@@ -19,6 +19,9 @@ use crate::submission;
 
 /// How often running attempts show what they have done, in milliseconds: a person watches, and nothing is paid for it.
 const HEARTBEAT_MS: u64 = 200;
+
+/// Says whether the bucket is part of the path of S3's URLs; servers have a flag for it.
+const PATH_STYLE: &str = "WEIR_S3_PATH_STYLE";
 
 /// Compiled components that are kept on disk.
 const CACHE_BYTES: u64 = 1 << 30;
@@ -68,7 +71,12 @@ impl DataFolder {
     /// Plans, modules and shuffle objects.
     pub(crate) fn storage(&self) -> Result<Storage, Error> {
         let folder = self.root.join("storage");
-        Storage::open(&folder.to_string_lossy()).map_err(Error::platform("open the storage folder"))
+        // For jobs whose files are in buckets.
+        let options = StorageOptions {
+            path_style: std::env::var(PATH_STYLE).is_ok_and(|value| ["1", "on", "true", "yes"].contains(&&*value)),
+            aws: None,
+        };
+        Storage::open_with(&folder.to_string_lossy(), options).map_err(Error::platform("open the storage folder"))
     }
 
     /// Compiled Wasm components.

@@ -15,6 +15,11 @@ pub fn module_key(digest: &Digest) -> String {
     format!("modules/{digest}.wasm")
 }
 
+/// A Wasm component that was uploaded past the server and is not checked yet.
+pub fn upload_key(digest: &Digest) -> String {
+    format!("uploads/{digest}.wasm")
+}
+
 /// Everything that a run owns and that is deleted with it.
 pub fn run_prefix(run: RunId) -> String {
     format!("runs/{run}")

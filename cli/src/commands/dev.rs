@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use weir_control_plane::Options;
 use weir_control_plane::http::{self, Api};
 use weir_platform::telemetry;
@@ -15,6 +16,10 @@ use crate::service::signals;
 use crate::submission;
 
 pub(super) async fn execute(args: DevArgs) -> Result<(), Error> {
+    signals::serve(|stop| run(args, stop)).await
+}
+
+async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
     if !args.listen.ip().is_loopback() {
         return Err(Error::Usage(
             "`weir dev` lets everybody who reaches it read this machine's files, so it listens on loopback only; \
@@ -22,7 +27,6 @@ pub(super) async fn execute(args: DevArgs) -> Result<(), Error> {
                 .to_owned(),
         ));
     }
-    let stop = signals::stop_token()?;
     let listener = listen(args.listen).await?;
     let options = Options {
         takes_over: true,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use weir_control_plane::housekeeping::HousekeepingOptions;
 use weir_control_plane::http::{self, Api};
 use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
@@ -20,7 +21,10 @@ use crate::service::parts::{self, Database, Queues};
 use crate::service::signals;
 
 pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
-    let stop = signals::stop_token()?;
+    signals::serve(|stop| run(args, stop)).await
+}
+
+async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let store = Database::open(&args.database).await?.store(args.migrate).await?;
     let queues = Queues::open(&args.queues).await?;
     let storage = parts::storage(&args.storage).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use weir_worker::{Environment, Worker, WorkerOptions};
 
 use crate::args::WorkerArgs;
@@ -12,7 +13,10 @@ use crate::service::parts::{self, Queues};
 use crate::service::{health, signals};
 
 pub(super) async fn execute(args: WorkerArgs) -> Result<(), Error> {
-    let stop = signals::stop_token()?;
+    signals::serve(|stop| run(args, stop)).await
+}
+
+async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(), Error> {
     let queues = Queues::open(&args.queues).await?;
     let storage = parts::storage(&args.storage).await?;
     let folder = DataFolder::open(&args.machine.data)?;

@@ -4,27 +4,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 
-/// A token that is cancelled by SIGTERM, by Ctrl-C, and, for a worker that was started by a server, when that server
-/// is gone. A second Ctrl-C ends the process at once.
-pub(crate) fn stop_token() -> Result<CancellationToken, Error> {
+/// Does what a process of the service is for. The token that `work` gets is cancelled by SIGTERM, by Ctrl-C, and, for a
+/// worker that was started by a server, when that server is gone; a second Ctrl-C ends the work at once.
+pub(crate) async fn serve<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
     let stop = CancellationToken::new();
+    if std::env::var("WEIR_EXIT_ON_STDIN_CLOSE").is_ok_and(|value| value == "true") {
+        exit_with_parent(stop.clone())?;
+    }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(Error::io("listen for SIGTERM"))?;
-    let token = stop.clone();
-    tokio::spawn(async move {
+    let abandoned = async {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is under way"),
             _ = tokio::signal::ctrl_c() => tracing::info!("Ctrl-C: finishing what is under way; again to stop at once"),
         }
-        token.cancel();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
+        stop.cancel();
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Err(Error::Interrupted),
+            Err(error) => Err(Error::io("listen for Ctrl-C")(error)),
         }
-    });
-    if std::env::var("WEIR_EXIT_ON_STDIN_CLOSE").is_ok_and(|value| value == "true") {
-        exit_with_parent(stop.clone())?;
+    };
+    tokio::select! {
+        done = work(stop.clone()) => done,
+        abandoned = abandoned => abandoned,
     }
-    Ok(stop)
 }
 
 /// Cancels `stop` when standard input, a pipe that a parent holds, ends.

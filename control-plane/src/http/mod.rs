@@ -251,6 +251,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(history::events))
         .routes(routes!(history::logs))
         .routes(routes!(modules::head, modules::get, modules::put))
+        .routes(routes!(modules::upload))
+        .routes(routes!(modules::complete))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

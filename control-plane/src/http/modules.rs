@@ -1,5 +1,7 @@
 //! `/api/v1/modules`: Wasm components by content.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -7,10 +9,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use tokio::sync::SemaphorePermit;
 use weir_model::{Digest, layout};
 
 use super::extract::{ModulePath, too_large_problem};
-use super::resources::{Module, ModuleFunction};
+use super::resources::{Module, ModuleFunction, Upload};
 use super::{Api, Problem};
 
 /// Looks into Wasm components, which needs the sandbox.
@@ -39,6 +42,21 @@ pub enum InspectError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// How long an upload past the server may take.
+const UPLOAD_TTL: Duration = Duration::from_secs(900);
+
+/// Room for one more module, each of which is held in memory while it is checked.
+fn room(api: &Api) -> Result<SemaphorePermit<'_>, Problem> {
+    api.uploads().try_acquire().map_err(|_| {
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_uploads",
+            "this server takes other modules at the moment; try again",
+        )
+        .retry_after(1)
+    })
 }
 
 async fn inspect(api: &Api, digest: Digest, bytes: Bytes) -> Result<Module, Problem> {
@@ -118,16 +136,13 @@ pub(super) async fn put(
     ModulePath(digest): ModulePath,
     body: Body,
 ) -> Result<Response, Problem> {
-    // Each upload is held in memory while it is checked.
-    let Ok(_room) = api.uploads().try_acquire() else {
-        return Err(Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_uploads",
-            "this server takes other modules at the moment; try again",
-        )
-        .retry_after(1));
-    };
+    let _room = room(&api)?;
     let bytes = read(body, api.options().max_module_bytes).await?;
+    keep(&api, digest, bytes).await
+}
+
+/// Keeps a module that is what it is said to be.
+async fn keep(api: &Api, digest: Digest, bytes: Bytes) -> Result<Response, Problem> {
     let found = Digest::of(&bytes);
     if found != digest {
         return Err(Problem::new(
@@ -136,13 +151,71 @@ pub(super) async fn put(
             format!("the bytes have the digest {found}, not that of the path"),
         ));
     }
-    let module = inspect(&api, digest, bytes.clone()).await?;
+    let module = inspect(api, digest, bytes.clone()).await?;
     let created = api.storage().put_if_absent(&layout::module_key(&digest), bytes).await?;
     let status = match created {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
     Ok((status, Json(module)).into_response())
+}
+
+/// Asks for a URL to upload a module to, past this server; `/complete` comes after the upload.
+#[utoipa::path(
+    post, path = "/api/v1/modules/{digest}/upload", tag = "modules", operation_id = "modules_upload",
+    params(("digest" = String, Path, description = "The SHA-256 of its bytes, in hexadecimal")),
+    responses(
+        (status = 200, body = Upload),
+        (status = 409, body = Problem, description = "The storage has no such URLs: `PUT` the module instead"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn upload(State(api): State<Api>, ModulePath(digest): ModulePath) -> Result<Json<Upload>, Problem> {
+    let url = api
+        .storage()
+        .presign_put(&layout::upload_key(&digest), UPLOAD_TTL)
+        .await?;
+    let url = url.ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "upload_unsupported",
+            format!("this server's storage has no URLs; `PUT /api/v1/modules/{digest}` instead"),
+        )
+    })?;
+    Ok(Json(Upload {
+        method: "PUT".to_owned(),
+        url,
+        headers: Default::default(),
+        expires_in_s: UPLOAD_TTL.as_secs(),
+    }))
+}
+
+/// Takes a module that was uploaded to a URL of `/upload`. It is checked as one that is `PUT`.
+#[utoipa::path(
+    post, path = "/api/v1/modules/{digest}/complete", tag = "modules", operation_id = "modules_complete",
+    params(("digest" = String, Path, description = "The SHA-256 of its bytes, in hexadecimal")),
+    responses(
+        (status = 200, body = Module, description = "It was there already"),
+        (status = 201, body = Module),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn complete(State(api): State<Api>, ModulePath(digest): ModulePath) -> Result<Response, Problem> {
+    let _room = room(&api)?;
+    let (key, limit) = (layout::upload_key(&digest), api.options().max_module_bytes);
+    // One byte more than is allowed tells whether it is too large, without reading all of it.
+    let bytes = match api.storage().get_range(&key, 0..limit as u64 + 1).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Err(not_found(digest)),
+        Err(error) => return Err(error.into()),
+    };
+    let kept = match bytes.len() > limit {
+        true => Err(too_large_problem(limit)),
+        false => keep(&api, digest, bytes).await,
+    };
+    // It is in its place, or no good.
+    api.storage().delete(vec![key]).await?;
+    kept
 }
 
 /// The whole body, without holding more than `limit` bytes at any time.

@@ -31,6 +31,18 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Whether a process runs, that is has not ended, waited for or not.
+pub(crate) fn is_running(process: u32) -> bool {
+    state_and_parent(process).is_some_and(|(state, _)| state != 'Z')
+}
+
+fn state_and_parent(process: u32) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // After the name, which may hold anything.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
 /// A database, queues and a bucket of a test's own, and the processes that work with them.
 pub(crate) struct Fleet {
     pub(crate) place: Place,
@@ -207,8 +219,7 @@ impl Fleet {
 
     #[track_caller]
     fn assert_runs(&self, member: MemberId) {
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", self.pid(member))).unwrap_or_default();
-        let ended = state.rsplit(')').next().is_none_or(|rest| rest.trim().starts_with('Z'));
+        let ended = !is_running(self.pid(member));
         assert!(!ended, "the process ended:\n{}", self.log(member));
     }
 
@@ -218,18 +229,13 @@ impl Fleet {
     }
 
     /// Processes whose parent is this one.
-    pub(crate) fn children(&self, member: MemberId) -> usize {
-        let parent = self.pid(member).to_string();
+    pub(crate) fn children(&self, member: MemberId) -> Vec<u32> {
+        let parent = self.pid(member);
         let processes = std::fs::read_dir("/proc").expect("there is /proc");
         processes
-            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok())
-            .filter(|stat| {
-                // After the name, which may hold anything: state, parent.
-                let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-                let alive = fields.next().is_some_and(|state| state != "Z");
-                alive && fields.next() == Some(&*parent)
-            })
-            .count()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|process| state_and_parent(*process).is_some_and(|(state, of)| state != 'Z' && of == parent))
+            .collect()
     }
 
     /// Sends a signal.
@@ -294,6 +300,13 @@ impl Fleet {
             };
             Answer { status, headers, body }
         })
+    }
+
+    /// Puts bytes to a URL, as any program can; gives the status.
+    pub(crate) fn put_to(&self, url: &str, bytes: Vec<u8>) -> u16 {
+        let put = reqwest::Client::new().put(url).body(bytes).send();
+        let answer = self.runtime.block_on(put);
+        answer.expect("the storage answers").status().as_u16()
     }
 
     /// The metrics of a server.

@@ -230,6 +230,32 @@ fn modules_are_what_they_say_or_refused() {
 }
 
 #[test]
+fn modules_can_be_uploaded_past_the_server() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    let bytes = std::fs::read(repository().join("examples/wordcount/tokenizer.wasm")).expect("the example's component");
+    let path = format!("/api/v1/modules/{}", Digest::of(&bytes));
+    let post = |action: &str| fleet.request(server, Method::POST, &format!("{path}/{action}"), &[], "");
+    let upload = |bytes: Vec<u8>| {
+        let asked = post("upload");
+        assert_eq!(asked.status, 200, "{}", asked.body);
+        let url = asked.body["url"].as_str().expect("a URL").to_owned();
+        fleet.put_to(&url, bytes)
+    };
+    assert_problem(&post("complete"), 404, "module_not_found");
+
+    assert_eq!(upload(b"something else".to_vec()), 200);
+    assert_problem(&post("complete"), 422, "digest_mismatch");
+    assert_eq!(fleet.request(server, Method::HEAD, &path, &[], "").status, 404);
+
+    assert_eq!(upload(bytes), 200);
+    let made = post("complete");
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(fleet.request(server, Method::HEAD, &path, &[], "").status, 200);
+    assert!(fleet.objects("weir/uploads").is_empty());
+}
+
+#[test]
 fn a_key_opens_the_api() {
     let mut fleet = Fleet::new();
     fleet.set("WEIR_BOOTSTRAP_API_KEY", "sesame");

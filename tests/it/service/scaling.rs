@@ -1,6 +1,6 @@
 //! Workers that come when there is work and go when there is none.
 
-use super::fleet::{Fleet, until};
+use super::fleet::{Fleet, is_running, until};
 
 const PIPELINE: &str = r#"
 pipeline:
@@ -16,10 +16,8 @@ pipeline:
       config: {path: "{{ output }}"}
 "#;
 
-#[test]
-fn from_no_worker_to_some_and_back() {
-    let mut fleet = Fleet::new();
-    let server = fleet.server(&[
+fn args(idle_ms: &str) -> [&str; 8] {
+    [
         "--provisioner",
         "process",
         "--workers-max",
@@ -27,33 +25,44 @@ fn from_no_worker_to_some_and_back() {
         "--slots",
         "1",
         "--workers-idle-ms",
-        "1000",
-    ]);
-    assert_eq!(fleet.children(server), 0, "nothing to do, nobody there");
+        idle_ms,
+    ]
+}
+
+#[test]
+fn from_no_worker_to_some_and_back() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&args("1000"));
+    assert!(fleet.children(server).is_empty(), "nothing to do, nobody there");
     fleet.place.write("p.yaml", PIPELINE);
-    let output = format!("output=s3://{}/out/n", fleet.bucket);
-    fleet.client_ok(server, ["submit", "p.yaml", "--param", &output, "--wait"]);
-    assert_eq!(fleet.csv_lines("out").len(), 4);
-    // It could only run on workers that the server started.
-    until("workers without work to go", || {
-        (fleet.children(server) == 0).then_some(())
-    });
+    for turn in ["a", "b"] {
+        let output = format!("output=s3://{}/{turn}/n", fleet.bucket);
+        fleet.client_ok(server, ["submit", "p.yaml", "--param", &output, "--wait"]);
+        // It can only have run on workers that the server started.
+        assert_eq!(fleet.csv_lines(turn).len(), 4);
+        until("workers without work to go", || {
+            fleet.children(server).is_empty().then_some(())
+        });
+    }
     let scraped = fleet.scrape(server);
     assert!(scraped.contains("weir_workers_running"), "{scraped}");
+}
 
-    // And again, from zero.
-    fleet.client_ok(
-        server,
-        [
-            "submit",
-            "p.yaml",
-            "--param",
-            &output.replace("/out/", "/out2/"),
-            "--wait",
-        ],
-    );
-    assert_eq!(fleet.csv_lines("out2").len(), 4);
-    assert!(fleet.children(server) > 0, "it stays for a while when it has worked");
-    fleet.signal(server, "TERM");
-    assert!(fleet.wait(server).success(), "{}", fleet.log(server));
+#[test]
+fn workers_end_with_the_server_that_started_them() {
+    for signal in ["TERM", "KILL"] {
+        let mut fleet = Fleet::new();
+        let server = fleet.server(&args("600000"));
+        fleet.place.write("p.yaml", PIPELINE);
+        let output = format!("output=s3://{}/out/n", fleet.bucket);
+        fleet.client_ok(server, ["submit", "p.yaml", "--param", &output, "--wait"]);
+        let workers = fleet.children(server);
+        assert!(!workers.is_empty(), "they stay when they have worked");
+        fleet.signal(server, signal);
+        assert_eq!(fleet.wait(server).success(), signal == "TERM", "{}", fleet.log(server));
+        until("the workers to end", || {
+            let left = workers.iter().any(|worker| is_running(*worker));
+            (!left).then_some(())
+        });
+    }
 }
