@@ -287,7 +287,8 @@ impl World {
             Some(pending) => pending,
             None => self.decide(plane, &mut driver)?,
         };
-        let (lost, unknown) = (self.strikes(|faults| faults.append), self.rng.permille(500));
+        let lost = !pending.records.is_empty() && self.strikes(|faults| faults.append);
+        let unknown = self.rng.permille(500);
         if lost && !unknown {
             self.saw("an append fails");
             driver.pending = Some(pending);
