@@ -195,10 +195,11 @@ impl World {
             }
             return Ok(Then::NextStep);
         }
-        let (stage, files) = outputs
-            .iter()
-            .nth(step - 1 - effort.files.len())
-            .ok_or("a commit with nothing left to do is not done")?;
+        let Some((stage, files)) = outputs.iter().nth(step - 1 - effort.files.len()) else {
+            // Only who comes late finds that nothing is left of it: an abort was there in between.
+            ensure!(!self.is_owner(effort), "a commit with nothing left to do is not done");
+            return Ok(Then::Done(Some(Input::CommitFailed(storage_down()))));
+        };
         if done(stage, files) {
             return Ok(Then::NextStep);
         }
