@@ -2,14 +2,14 @@
 //!
 //! Nothing here is in a hurry and everything is safe to repeat: one control plane at a time does it, at long intervals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use weir_model::{Digest, Event, RunId, RunPhase, Timestamp, layout};
-use weir_platform::{StorageError, clock};
+use weir_model::{Digest, Event, RunId, RunPhase, StageOutput, Timestamp, layout};
+use weir_platform::{StorageError, clock, output};
 
 use crate::random;
 use crate::shared::Shared;
@@ -23,6 +23,12 @@ const LEASE: Duration = Duration::from_secs(600);
 const PAGE: u32 = 500;
 /// Objects and logs that are looked at or deleted at once.
 const AT_ONCE: usize = 8;
+/// The latest runs, whose outputs are looked at for what attempts have left there.
+const MAX_RUNS_OF_UPLOADS: usize = 2_000;
+/// Events of a run among which its stages are, if they were planned without a takeover too many.
+const FIRST_EVENTS: u32 = 16;
+/// Uploads that are younger may be about to say whose they are.
+const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// Objects that one sweep deletes at most; the rest is for the next one.
 const MAX_SWEPT: usize = 10_000;
 
@@ -107,7 +113,8 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let runs = prune(shared, &options.retention).await?;
     let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
     let modules = sweep_modules(shared, before(options.unused_ms)).await?;
-    tracing::info!(workers, requests, runs, orphans, modules, "kept house");
+    let uploads = sweep_uploads(shared).await?;
+    tracing::info!(workers, requests, runs, orphans, modules, uploads, "kept house");
     Ok(())
 }
 
@@ -175,6 +182,58 @@ async fn sweep_runs(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
     Ok(swept)
 }
 
+/// Aborts uploads to the outputs of the latest runs that nobody will complete: those of attempts that nobody heard of
+/// before their run was over. Says how many outputs and uploads there were.
+async fn sweep_uploads(shared: &Shared) -> Result<u64, Error> {
+    let mut runs = runs_since(shared, None, MAX_RUNS_OF_UPLOADS).await?;
+    runs.truncate(MAX_RUNS_OF_UPLOADS);
+    let mut folders = BTreeSet::new();
+    let mut outputs =
+        futures::stream::iter(runs.into_iter().map(|run| buckets_of(shared, run))).buffer_unordered(AT_ONCE);
+    while let Some(of_run) = outputs.next().await {
+        folders.extend(of_run?);
+    }
+    drop(outputs);
+    let mut swept = 0;
+    for folder in folders {
+        match output::sweep_orphans(shared.storage.s3(), &folder, UPLOAD_AGE, |run| is_live(shared, run)).await {
+            Ok(found) => swept += found.stagings.saturating_add(found.uploads),
+            // The bucket may be gone, or not be ours any more.
+            Err(error) => {
+                tracing::warn!(%folder, error = &error as &dyn std::error::Error, "cannot sweep the uploads of a folder");
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// Whether a run may still commit what its attempts have staged.
+async fn is_live(shared: &Shared, run: RunId) -> bool {
+    match shared.store.run_get(run).await {
+        // One that is not known here may be another deployment's.
+        Ok(row) => row.is_none_or(|row| !row.cleaned),
+        // Whoever cannot tell leaves it alone.
+        Err(_) => true,
+    }
+}
+
+/// The folders in buckets that a run writes to.
+async fn buckets_of(shared: &Shared, run: RunId) -> Result<Vec<String>, store::Error> {
+    let events = shared.store.run_events(run, 0, FIRST_EVENTS).await?;
+    let graph = events.into_iter().find_map(|record| match record.event {
+        Event::Planned { graph } => Some(graph),
+        _ => None,
+    });
+    let stages = graph.map_or_else(Vec::new, |graph| graph.stages);
+    let folder = |output| match output {
+        StageOutput::Sink(sink) if sink.target.starts_with("s3://") => {
+            sink.target.rsplit_once('/').map(|(folder, _)| folder.to_owned())
+        }
+        _ => None,
+    };
+    Ok(stages.into_iter().filter_map(|stage| folder(stage.output)).collect())
+}
+
 /// Deletes modules that no run uses; says how many.
 ///
 /// A submission that uses an old module again, and comes between the look at the runs and the deletion, finds it gone
@@ -188,7 +247,7 @@ async fn sweep_modules(shared: &Shared, before: Timestamp) -> Result<u64, Error>
     let mut newest = None;
     loop {
         // The second time around there are only the runs that came during the first.
-        let runs = runs_since(shared, newest).await?;
+        let runs = runs_since(shared, newest, usize::MAX).await?;
         let fresh: Vec<RunId> = runs.into_iter().filter(|run| seen.insert(*run)).collect();
         let Some(latest) = fresh.iter().max() else { break };
         newest = newest.max(Some(*latest));
@@ -212,8 +271,8 @@ async fn old_modules(shared: &Shared, before: Timestamp) -> Result<HashMap<Diges
     Ok(keys.into_iter().filter_map(|key| Some((digest(&key)?, key))).collect())
 }
 
-/// All runs that are younger than `after`.
-async fn runs_since(shared: &Shared, after: Option<RunId>) -> Result<Vec<RunId>, store::Error> {
+/// Runs that are younger than `after`, the youngest first: all of them, or `enough`.
+async fn runs_since(shared: &Shared, after: Option<RunId>, enough: usize) -> Result<Vec<RunId>, store::Error> {
     let mut runs = Vec::new();
     loop {
         let page = shared
@@ -222,7 +281,7 @@ async fn runs_since(shared: &Shared, after: Option<RunId>) -> Result<Vec<RunId>,
             .await?;
         let of_page = page.len();
         runs.extend(page.iter().map(|row| row.run).take_while(|run| Some(*run) > after));
-        if of_page < PAGE as usize || runs.len() % PAGE as usize != 0 {
+        if of_page < PAGE as usize || runs.len() % PAGE as usize != 0 || runs.len() >= enough {
             return Ok(runs);
         }
     }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::store::{Idempotency, WorkerRow};
 use weir_model::{Digest, RunId, Timestamp, layout};
-use weir_platform::clock;
+use weir_platform::output::UploadWriter;
+use weir_platform::{Storage, StorageOptions, clock};
+use weir_testkit::Aws;
 
 use crate::kit::{Kit, Process, eventually};
-use crate::script::{Plan, To, submission};
+use crate::script::{Act, Plan, To, platform, submission};
 
 async fn kit() -> Kit {
     Kit::with(|_| To::Submitter, |_| Plan::Graph).await
@@ -111,6 +114,55 @@ async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
     assert!(there("modules/of somebody else".into()).await);
     assert!(there("runs/of somebody else/x".into()).await);
     assert!(!kit.objects(run).is_empty(), "the result of a run that is known");
+}
+
+#[tokio::test]
+async fn uploads_of_attempts_that_nobody_heard_of_are_aborted() {
+    let aws = Aws::shared().await;
+    let bucket = aws.bucket().await;
+    let out = format!("s3://{bucket}/out");
+    let mut kit = Kit::with(|_| To::Folder(out.clone().into()), |_| Plan::Graph).await;
+    let options = StorageOptions {
+        path_style: true,
+        aws: Some(aws.sdk_config()),
+    };
+    let folder = kit.dir.path().join("storage");
+    kit.storage = Storage::open_with(folder.to_str().unwrap(), options).unwrap();
+    let process = kit.process();
+    let s3 = kit.storage.s3();
+    let stage = async |run: RunId| {
+        let (target, staging) = (format!("{out}/part"), format!("{out}/_weir/staging-{run}-part"));
+        let file = format!("{target}-00000-of-00001");
+        let mut writer = UploadWriter::create(s3, &file, &staging, &format!("{run}-0"))
+            .await
+            .unwrap();
+        writer.write(b"late").await.unwrap();
+        writer.finish().await.unwrap();
+    };
+    let uploads = async || s3.bucket(bucket.clone()).uploads("").count().await;
+
+    kit.runner.script(|_, _| Act::Fail(platform("scripted")));
+    let mut hopeless = submission();
+    hopeless.settings.retry.max_attempts = 1;
+    let over = process.control_plane.submit(hopeless).await.unwrap();
+    eventually("the run has failed", async || {
+        kit.store.run_get(over).await.unwrap().unwrap().cleaned.then_some(())
+    })
+    .await;
+    kit.runner.script(|_, _| Act::Hang);
+    let live = process.control_plane.submit(submission()).await.unwrap();
+    process.until(live, |snapshot| !snapshot.stages.is_empty()).await;
+    stage(over).await;
+    stage(live).await;
+    assert_eq!(uploads().await, 2);
+    process.control_plane.keep_house_now(&Default::default()).await.unwrap();
+    assert_eq!(uploads().await, 1, "that of the run that goes on");
+    process.control_plane.cancel(live, "me").await.unwrap();
+    eventually("that one is aborted as well", async || {
+        process.control_plane.keep_house_now(&Default::default()).await.unwrap();
+        (uploads().await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

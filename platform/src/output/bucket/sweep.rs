@@ -35,11 +35,11 @@ pub struct SweptOrphans {
 ///
 /// # Errors
 /// When the storage refuses or does not answer; what was removed until then stays removed.
-pub async fn sweep_orphans(
+pub async fn sweep_orphans<L: Future<Output = bool> + Send>(
     s3: &S3,
     url: &str,
     age: Duration,
-    is_live: impl AsyncFn(RunId) -> bool,
+    is_live: impl Fn(RunId) -> L + Send + Sync,
 ) -> Result<SweptOrphans, Error> {
     let place = parse("", url)?;
     let store = s3.bucket(place.bucket);
@@ -74,11 +74,11 @@ pub async fn sweep_orphans(
 
 /// Removes what runs that are not live have staged for the outputs in a folder; gives the ids of all uploads that have,
 /// or had, a marker there.
-async fn sweep_folder(
+async fn sweep_folder<L: Future<Output = bool> + Send>(
     s3: &S3,
     store: &S3Store,
     folder: &Path,
-    is_live: &impl AsyncFn(RunId) -> bool,
+    is_live: &(impl Fn(RunId) -> L + Send + Sync),
     swept: &mut SweptOrphans,
 ) -> Result<HashSet<String>, Error> {
     let root = folder.clone().join(STAGING_ROOT);

@@ -420,7 +420,7 @@ async fn a_sweep_removes_what_dead_runs_left() {
         store.upload_create(&Path::from(path), none.0, none.1).await.unwrap();
     }
 
-    let is_live = async |run| run == live;
+    let is_live = |run| std::future::ready(run == live);
     let swept = output::sweep_orphans(&bucket.s3, &url, Duration::from_secs(3600), is_live)
         .await
         .unwrap();
