@@ -100,8 +100,10 @@ fn span(attempt: &Attempt) -> Span {
         execution = %attempt.context.execution,
         namespace = %message.namespace,
     );
-    let parent = message.traceparent.as_deref().and_then(|parent| parent.parse().ok());
-    trace::set_parent(&span, parent);
+    if trace::is_exported() {
+        let parent = message.traceparent.as_deref().and_then(|parent| parent.parse().ok());
+        trace::set_parent(&span, parent);
+    }
     span
 }
 

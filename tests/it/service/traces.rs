@@ -68,8 +68,10 @@ fn a_run_is_one_trace_through_servers_queues_and_workers() {
     ] {
         assert!(paths.contains(wanted), "no {wanted:?} in {paths:#?}");
     }
-    let in_task = |path: &&Vec<&str>| path[0].starts_with("S3.") && path[1..] == ["task", "stage", "run"];
-    assert!(paths.iter().any(|path| in_task(&path)), "no storage in {paths:#?}");
+    for call in ["S3.GetObject", "S3.PutObject"] {
+        let wanted = [call, "task", "stage", "run"];
+        assert!(paths.contains(&wanted[..]), "no {wanted:?} in {paths:#?}");
+    }
     assert_eq!(named(&spans, "run").len(), 1);
 
     // The log of a worker says of which task a line is.
