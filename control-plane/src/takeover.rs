@@ -21,8 +21,10 @@ use crate::{Error, admission, random};
 const PER_SWEEP: usize = 16;
 /// Runs that are taken at once.
 const AT_ONCE: usize = 4;
-/// The time between two sweeps when the first left something.
-const AGAIN: Duration = Duration::from_millis(50);
+/// The time between two sweeps when the first left more than others can take at once.
+const MANY_LEFT: Duration = Duration::from_millis(50);
+/// The same when it left a few: longer than others take to hear of it.
+const FEW_LEFT: Duration = Duration::from_millis(400);
 /// The shortest time between two sweeps when there is news of runs, which is often.
 const NEWS: Duration = Duration::from_millis(150);
 /// How long a run is left alone that could not be taken over, so that it does not keep others from it.
@@ -86,41 +88,53 @@ async fn drive(
 
 /// Looks for runs that nobody drives, for as long as the control plane takes any.
 ///
-/// Every control plane looks about five times in a lease's time, each at times of its own, takes half of what there
-/// is, and looks again a moment later when it left something: so the runs of one that died go to all the others, and
-/// those that have room for more runs take more.
+/// Every control plane looks about five times in a lease's time, each at times of its own, and takes half of what there
+/// is. Others hear of that and look as well; then it looks again. So the runs of one that died go to all the others,
+/// and those that have room for more runs take more.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     let mut left_alone = LeftAlone::default();
-    let mut again = false;
+    let mut left = Left::Nothing;
     loop {
-        let wait = match again {
-            true => random::around(AGAIN),
-            false => random::around(shared.options.lease() / 5),
-        };
-        let woken = async {
+        let wait = random::around(match left {
+            Left::Nothing => shared.options.lease() / 5,
+            Left::Few => FEW_LEFT,
+            Left::Many => MANY_LEFT,
+        });
+        let news = async {
             tokio::time::sleep(random::around(NEWS)).await;
             shared.sweep.notified().await;
+            // What this control plane has just done is news too.
+            if matches!(left, Left::Few) {
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
-            () = woken => {}
+            () = news => {}
         }
-        again = match sweep_once(&shared, &mut left_alone).await {
+        left = match sweep_once(&shared, &mut left_alone).await {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot look for runs that nobody drives"
                 );
-                false
+                Left::Nothing
             }
         };
     }
 }
 
-/// Takes some of the runs that nobody drives; says whether there may be more for this control plane.
-async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<bool, store::Error> {
+/// What a sweep leaves that this control plane has room for.
+enum Left {
+    Nothing,
+    Few,
+    Many,
+}
+
+/// Takes some of the runs that nobody drives.
+async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<Left, store::Error> {
     let rooms = shared.rooms.available_permits();
     left_alone.forget_old();
     let limit = 2 * PER_SWEEP + left_alone.runs.len();
@@ -136,7 +150,11 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         .filter(|run| !left_alone.runs.contains_key(run) && !shared.runs().contains_key(run))
         .collect();
     let share = found.len().div_ceil(2).min(PER_SWEEP).min(rooms);
-    let more = found.len() > share && rooms > share;
+    let left = match found.len() > share && rooms > share {
+        true if rows.len() == limit => Left::Many,
+        true => Left::Few,
+        false => Left::Nothing,
+    };
     // Control planes that look at the same time shall not all ask for the same runs.
     random::shuffle(&mut found);
     found.truncate(share);
@@ -171,7 +189,7 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         true => shared.queued.set(queued.len()),
         false => shared.queued.set_at_least(queued.len()),
     }
-    Ok(more)
+    Ok(left)
 }
 
 /// Runs that could not be taken over, and since when.

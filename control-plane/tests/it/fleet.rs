@@ -309,6 +309,30 @@ async fn the_runs_of_a_server_that_shuts_down_go_to_others_at_once() {
 }
 
 #[tokio::test]
+async fn the_runs_of_a_server_that_dies_are_shared_among_the_others() {
+    let fleet = Fleet::new(patient()).await;
+    fleet.kit.runner.script(|_, _| Act::Hang);
+    let first = fleet.server();
+    let mut runs = Vec::new();
+    for _ in 0..40 {
+        runs.push(first.submit(submission()).await.unwrap());
+    }
+    let others = [fleet.server(), fleet.server()];
+    drop(first);
+    for run in &runs {
+        fleet.kit.expire(*run).await;
+    }
+    let driven = |server: &ControlPlane| runs.iter().filter(|run| server.watch_driven(**run).is_some()).count();
+    let shares = eventually("all of them are driven", async || {
+        let shares = others.each_ref().map(driven);
+        (shares.iter().sum::<usize>() == runs.len()).then_some(shares)
+    });
+    let shares = shares.await;
+    assert!(shares.iter().all(|share| *share >= 5), "{shares:?}");
+    futures::future::join_all(others.iter().map(ControlPlane::shutdown)).await;
+}
+
+#[tokio::test]
 async fn a_server_that_slept_through_its_lease_does_not_begin_to_commit() {
     let fleet = Fleet::new(patient()).await;
     let sleeper = Mortal::new(fleet.kit.store.clone(), Death::After, i64::MAX);
