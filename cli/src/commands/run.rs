@@ -42,8 +42,7 @@ pub(super) async fn print(
     preview_rows: usize,
 ) -> Result<(), Error> {
     let state = history::state(service.store.as_ref(), run.id).await?;
-    let mut out = io::stdout().lock();
-    summary::print_run(&mut out, run, output).map_err(Error::io("print the summary"))?;
+    let mut previews = Vec::new();
     if output == OutputFormat::Table && preview_rows > 0 {
         let sinks = state
             .graph()
@@ -57,10 +56,16 @@ pub(super) async fn print(
             let Some(written) = run.outputs.iter().find(|written| written.transform == sink.transform) else {
                 continue;
             };
-            writeln!(out, "\nfirst rows of {}*", sink.target).map_err(Error::io("print the summary"))?;
-            preview::print(&mut out, sink, written, preview_rows)
-                .map_err(Error::io(format!("show the first rows of {}", sink.target)))?;
+            let rows = preview::text(service.storage.s3(), sink, written, preview_rows).await;
+            previews.push((&sink.target, rows));
         }
+    }
+    let mut out = io::stdout().lock();
+    summary::print_run(&mut out, run, output).map_err(Error::io("print the summary"))?;
+    for (target, rows) in previews {
+        writeln!(out, "\nfirst rows of {target}*").map_err(Error::io("print the summary"))?;
+        rows.and_then(|rows| out.write_all(&rows))
+            .map_err(Error::io(format!("show the first rows of {target}")))?;
     }
     out.flush().map_err(Error::io("print the summary"))
 }

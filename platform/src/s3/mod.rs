@@ -24,17 +24,19 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::presigning::PresigningConfig;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::OnceCell;
 
 pub use multipart::{MIN_PART_BYTES, OpenUpload, WriteCondition};
 pub use url::{S3Url, S3UrlError};
 
+use crate::StorageError;
 use error::Call;
 
 /// The longest time for which S3 signs a URL.
@@ -90,6 +92,30 @@ impl S3 {
             bucket: name.into(),
             tries: Tries::Many,
         }
+    }
+
+    /// The first bytes of the object at an `s3://` URL, at most `limit`.
+    ///
+    /// # Errors
+    /// When the URL is none, or the object cannot be read.
+    pub async fn read_start(&self, url: &str, limit: u64) -> Result<Bytes, StorageError> {
+        let error = |source| StorageError {
+            action: "read",
+            key: url.to_owned(),
+            source,
+        };
+        let place: S3Url = url
+            .parse()
+            .map_err(|e: S3UrlError| error(object_store::Error::NotSupported { source: e.into() }))?;
+        let start = async {
+            let store = self.bucket(place.bucket);
+            // Nothing can be cut from an object without bytes.
+            match store.head(&place.path, GetOptions::new()).await?.meta.size.min(limit) {
+                0 => Ok(Bytes::new()),
+                size => store.get_range(&place.path, 0..size).await,
+            }
+        };
+        start.await.map_err(error)
     }
 
     async fn client(&self, tries: Tries) -> &Client {

@@ -258,6 +258,21 @@ fn http() -> reqwest::Client {
 }
 
 #[tokio::test]
+async fn objects_are_read_by_their_urls() {
+    let aws = Aws::shared().await;
+    let (s3, bucket) = (S3::new(aws.sdk_config(), true), aws.bucket().await);
+    let url = |path| format!("s3://{bucket}/{path}");
+    for (path, text) in [("a/b c", "0123456789"), ("empty", "")] {
+        s3.bucket(bucket.as_str()).put(&path.into(), text.into()).await.unwrap();
+    }
+    assert_eq!(s3.read_start(&url("a/b c"), 4).await.unwrap(), "0123");
+    assert_eq!(s3.read_start(&url("a/b c"), 40).await.unwrap(), "0123456789");
+    assert_eq!(s3.read_start(&url("empty"), 4).await.unwrap(), "");
+    assert!(s3.read_start(&url("none"), 4).await.unwrap_err().is_not_found());
+    assert!(!s3.read_start("a/b", 4).await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
 async fn what_is_missing_is_told_apart() {
     let store = store().await;
     let path = Path::from("no/such");
