@@ -14,7 +14,7 @@ use crate::provisioner::Provisioner;
 use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Backlog, Idempotency, RunFilter, RunRow, Store, WorkerRow};
+use crate::store::{Backlog, Changes, Idempotency, RunFilter, RunRow, Store, WorkerRow};
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
     reports, scaling, takeover, vitals,
@@ -143,6 +143,11 @@ impl ControlPlane {
         }
         let state = self.replayed(run).await?;
         Ok(watch::channel(Arc::new(state.snapshot())).1)
+    }
+
+    /// What the store tells from now on of runs, whoever drives them.
+    pub fn changes(&self) -> Changes {
+        self.shared.store.changes()
     }
 
     /// Follows a run that this control plane drives; `None` when it does not. The receiver is closed when the run is

@@ -2,7 +2,24 @@
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, Started};
+
+/// Runs until it is cancelled.
+const ENDLESS: &str = r#"
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [1]}
+    - type: Sql
+      config:
+        query: >
+          SELECT a.value % 10 AS k, count(*) AS n
+          FROM PCOLLECTION, generate_series(1, 100000) a, generate_series(1, 100000) b
+          WHERE sin(a.value * b.value) > 2 GROUP BY 1
+    - type: WriteToCsv
+      config: {path: out/never}
+"#;
 
 #[test]
 fn runs_are_listed_and_shown_after_their_process_is_gone() {
@@ -42,4 +59,32 @@ fn a_run_that_is_not_there_is_not_found() {
     assert_eq!(ran.code, Some(4));
     assert!(ran.stderr.contains("weir runs list"), "{}", ran.stderr);
     assert_eq!(place.weir(["runs", "get", "nonsense"]).code, Some(2));
+}
+
+#[test]
+fn a_run_of_another_process_is_followed_and_cancelled() {
+    let place = Place::new();
+    place.write("p.yaml", ENDLESS);
+    let mut run = Started::new(&place, ["run", "p.yaml", "--slots", "1"]);
+    run.wait_for_event(&place, "attempt_started");
+    let patience = place.weir(["runs", "watch", "latest", "--timeout", "1"]);
+    assert_eq!(patience.code, Some(6), "{}", patience.stderr);
+    place.ok(["runs", "cancel", "latest"]);
+    let watched = place.weir(["runs", "watch", "latest"]);
+    assert_eq!(watched.code, Some(130), "{}", watched.stderr);
+    assert_eq!(run.end().code, Some(130));
+    assert_eq!(place.weir(["runs", "cancel", "latest"]).code, Some(5));
+}
+
+#[test]
+fn logs_are_kept_and_a_run_is_tried_again() {
+    let place = Place::new();
+    place.write("p.yaml", "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n");
+    place.ok(["run", "p.yaml"]);
+    let first = place.ok(["runs", "logs", "latest"]);
+    assert_eq!(first.lines().count(), 2, "{first}");
+    let old: Value = serde_json::from_str(&place.ok(["runs", "get", "latest", "-o", "json"])).expect("JSON");
+    let new: Value = serde_json::from_str(&place.ok(["runs", "retry", "latest", "-o", "json"])).expect("JSON");
+    assert_eq!((&new["retry_of"], &new["result"]), (&old["id"], &"succeeded".into()));
+    assert_eq!(place.ok(["runs", "logs", "latest"]), first);
 }

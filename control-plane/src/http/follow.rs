@@ -15,13 +15,14 @@ use weir_model::{Event, RunId, RunPhase, RunSnapshot, Submission};
 
 use super::resources::Run;
 use super::{Api, Problem};
+use crate::store::{Change, Changes};
 
 /// Events read at once.
 const PAGE: u32 = 5_000;
 /// Runs whose folded logs are kept.
 const KEPT: usize = 64;
-/// How often a run that is driven elsewhere is looked at, while somebody waits.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often a run that is driven elsewhere is looked at, while somebody waits and the store tells nothing of it.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Folded logs, the latest looked at last.
 #[derive(Default)]
@@ -73,15 +74,19 @@ pub(super) struct Follower {
     submission: Submission,
     /// While this process drives it.
     live: Option<watch::Receiver<Arc<RunSnapshot>>>,
+    /// What the store tells of runs that others drive. From before the first look, so that nothing is missed.
+    changes: Changes,
 }
 
 impl Follower {
     /// Finds a run.
     pub(super) async fn open(api: &Api, run: RunId) -> Result<Self, Problem> {
+        let changes = api.control_plane().changes();
         Ok(Self {
             run,
             submission: submission(api, run).await?,
             live: api.control_plane().watch_driven(run),
+            changes,
         })
     }
 
@@ -120,25 +125,36 @@ impl Follower {
 
     /// Waits until the run may have changed, at most until `deadline`.
     pub(super) async fn changed(&mut self, api: &Api, deadline: Instant) {
-        let driven_here = match &mut self.live {
-            Some(live) => tokio::select! {
-                changed = live.changed() => changed.is_ok(),
-                () = tokio::time::sleep_until(deadline) => true,
-                () = api.closing() => true,
-            },
+        match &mut self.live {
+            Some(live) => {
+                let driven_here = tokio::select! {
+                    changed = live.changed() => changed.is_ok(),
+                    () = tokio::time::sleep_until(deadline) => true,
+                    () = api.closing() => true,
+                };
+                if !driven_here {
+                    self.live = None;
+                }
+            }
             None => {
-                let look = (Instant::now() + LOOK).min(deadline);
                 tokio::select! {
-                    () = tokio::time::sleep_until(look) => {}
+                    () = told_of(&mut self.changes, self.run) => {}
+                    () = tokio::time::sleep_until((Instant::now() + LOOK).min(deadline)) => {}
                     () = api.closing() => {}
                 }
                 // It may have been taken over by this process.
                 self.live = api.control_plane().watch_driven(self.run);
-                true
             }
-        };
-        if !driven_here {
-            self.live = None;
+        }
+    }
+}
+
+async fn told_of(changes: &mut Changes, run: RunId) {
+    loop {
+        match changes.next().await {
+            Change::Run(of) | Change::Cancel(of) if of != run => {}
+            Change::Reports { .. } => {}
+            Change::Run(_) | Change::Cancel(_) | Change::Anything => return,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, until};
 
 fn findings(fleet: &Fleet, args: &[&str]) -> (Option<i32>, Vec<Value>) {
     let ran = fleet.weir(["doctor", "-o", "json"].into_iter().chain(args.iter().copied()));
@@ -95,6 +95,28 @@ fn health_checks_of_containers_ask_one_url() {
     assert_eq!(ask(format!("{endpoint}/readyz")), Some(0));
     assert_eq!(ask(format!("{endpoint}/api/v1/nothing")), Some(1));
     assert_eq!(ask("http://127.0.0.1:1/healthz".to_owned()), Some(1));
+}
+
+#[test]
+fn a_worker_says_how_it_is() {
+    let mut fleet = Fleet::new();
+    let worker = fleet.worker_with(&["--health-listen", "127.0.0.1:0", "--log", "info"]);
+    let address = until("the address in the log", || {
+        let log = fleet.log(worker);
+        let line = log.lines().find(|line| line.contains("answering health checks"))?;
+        Some(line.rsplit_once("address=")?.1.trim().to_owned())
+    });
+    let ask = |path: &str| {
+        fleet
+            .weir(["doctor", "--url", &format!("http://{address}/{path}")])
+            .code
+    };
+    assert_eq!(
+        (ask("healthz"), ask("readyz"), ask("metrics")),
+        (Some(0), Some(0), Some(0))
+    );
+    fleet.signal(worker, "TERM");
+    assert!(fleet.wait(worker).success(), "{}", fleet.log(worker));
 }
 
 #[test]

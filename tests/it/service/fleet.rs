@@ -193,8 +193,13 @@ impl Fleet {
 
     /// Starts a worker with `slots` slots.
     pub(crate) fn worker(&mut self, slots: u32) -> MemberId {
-        let slots = slots.to_string();
-        self.start("worker", &["--slots", &slots, "--visibility-ms", "4000"])
+        self.worker_with(&["--slots", &slots.to_string()])
+    }
+
+    /// Starts a worker.
+    pub(crate) fn worker_with(&mut self, args: &[&str]) -> MemberId {
+        let args: Vec<&str> = ["--visibility-ms", "4000"].iter().chain(args).copied().collect();
+        self.start("worker", &args)
     }
 
     /// The address of a server.
