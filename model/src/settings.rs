@@ -51,7 +51,7 @@ impl Default for CoalesceSettings {
     fn default() -> Self {
         Self {
             target_bytes: 64 << 20,
-            min_bytes: 1 << 20,
+            min_bytes: 256 << 10,
             parallelism: 4,
         }
     }

@@ -20,7 +20,7 @@ use datafusion::prelude::SessionContext;
 use weir_model::{Digest, Exchange, PlanRef, Stage, StageGraph, StageId, StageInput, StageOutput};
 
 use super::codec::PlanCodec;
-use super::cut::{Stages, cut, gather};
+use super::cut::{Stages, cut, gather, without_last_merge};
 use super::explain;
 use super::flow::{Flow, leaves, scan_bytes};
 use super::plan::{Assignment, BUILD, StagePlan};
@@ -111,8 +111,12 @@ impl StageBuilder {
 
     /// The part whose rows are the result of the job.
     pub async fn result(&mut self, plan: LogicalPlan) -> Result<(), PlanError> {
-        let root = self.plan(&[], "result", plan).await?;
-        self.stages.push(root, Assignment::Result, StageOutput::Result)?;
+        let physical = self.physical(&[], "result", plan).await?;
+        let (physical, order) = without_last_merge(physical);
+        let order = self.stages.codec.encoder().sort_exprs(order.into_iter().flatten())?;
+        let root = cut(physical, &mut self.stages)?;
+        self.stages
+            .push(root, Assignment::Result { order }, StageOutput::Result)?;
         Ok(())
     }
 
@@ -145,6 +149,17 @@ impl StageBuilder {
         title: &str,
         plan: LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
+        let physical = self.physical(transforms, title, plan).await?;
+        Ok(cut(physical, &mut self.stages)?)
+    }
+
+    /// Plans a part physically.
+    async fn physical(
+        &mut self,
+        transforms: &[String],
+        title: &str,
+        plan: LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
         self.stages.transforms = transforms.to_vec();
         let state = self.context.state();
         let optimized = state.optimize(&plan)?;
@@ -158,8 +173,7 @@ impl StageBuilder {
             let _ = writeln!(self.logical, "  {line}");
         }
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
-        let physical = balance(physical, &state).await?;
-        Ok(cut(physical, &mut self.stages)?)
+        Ok(balance(physical, &state).await?)
     }
 
     /// Gives `plan` that many partitions, by an exchange unless it has them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::memory::{DataSourceExec, MemorySourceConfig};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
-use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -27,6 +27,8 @@ use super::flow::file_group_bytes;
 use super::joins::{build_side_emits, collects_left};
 use crate::shuffle::ShuffleReaderExec;
 
+/// Sorted partitions up to which whoever reads the result merges them: a stage for that costs more than it does.
+const MERGED_BY_READER: usize = 16;
 /// Bytes of files up to which reading them in every task is cheaper than a stage that reads them once.
 const REPEATED_SCAN_BYTES: u64 = 1 << 20;
 
@@ -68,6 +70,17 @@ pub(super) fn cut(plan: Arc<dyn ExecutionPlan>, stages: &mut dyn Stages) -> Resu
         return cut_collected_join(plan, stages);
     }
     Ok(plan)
+}
+
+/// Takes off the merge at the root of a result when its reader can do that; gives the order to merge by. A merge with a
+/// limit stays, so that the result has as many rows as its stage says.
+pub(super) fn without_last_merge(plan: Arc<dyn ExecutionPlan>) -> (Arc<dyn ExecutionPlan>, Option<LexOrdering>) {
+    match plan.downcast_ref::<SortPreservingMergeExec>() {
+        Some(merge) if merge.fetch().is_none() && partitions(merge.input()) <= MERGED_BY_READER => {
+            (Arc::clone(merge.input()), Some(merge.expr().clone()))
+        }
+        _ => (plan, None),
+    }
 }
 
 fn refuse_unsupported(plan: &dyn ExecutionPlan) -> Result<()> {

@@ -6,7 +6,7 @@
 //! | exchange in the plan | written as | read by |
 //! |---|---|---|
 //! | `RepartitionExec` (hash) | rows assigned to shuffle partitions by the same hash | partition `p` reads shuffle partition `p` |
-//! | `SortPreservingMergeExec` | one shuffle partition per plan partition | a merge of all of them |
+//! | `SortPreservingMergeExec` | one shuffle partition per plan partition | a merge of all of them: a stage, or whoever reads the result |
 //! | `CoalescePartitionsExec` | one shuffle partition per plan partition | one partition reads all |
 //! | collected side of a join | one shuffle partition per plan partition | every task reads all |
 

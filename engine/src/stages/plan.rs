@@ -30,7 +30,11 @@ pub(crate) enum Assignment {
     /// Shuffle partition `p` is partition `p` of the plan.
     Forward,
     /// As [`Forward`](Self::Forward), for the submitter.
-    Result,
+    Result {
+        /// Sort expressions, encoded: whoever reads the result merges the partitions by them. Empty when the rows of
+        /// one partition follow those of the one before.
+        order: Vec<Vec<u8>>,
+    },
     /// To files.
     Sink(#[serde(with = "as_json")] Box<SinkSpec>),
     /// Nowhere.

@@ -73,7 +73,7 @@ impl Output {
                     metrics,
                 )?)
             }
-            Assignment::Forward | Assignment::Result => {
+            Assignment::Forward | Assignment::Result { .. } => {
                 Self::Forward(ShuffleWriter::forward(Arc::clone(schema), partitions, context, metrics))
             }
             Assignment::Sink(spec) => Self::Files(Box::new(Files {

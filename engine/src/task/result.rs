@@ -7,7 +7,11 @@ use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
+use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -38,7 +42,7 @@ pub(crate) async fn read_result(
         .await
         .map_err(|failure| PlanError::Platform(failure.message.into()))?;
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;
-    let schema = shared.schema(&plan).await?;
+    let (schema, order) = shared.result(&plan).await?;
     let storage = shared.storage.clone();
     let objects = outputs.into_iter().filter_map(|output| output.shuffle);
     let ranges: Vec<_> = objects
@@ -52,10 +56,36 @@ pub(crate) async fn read_result(
         })
         .collect();
     let read_schema = Arc::clone(&schema);
-    let batches = stream::iter(ranges)
-        .map(move |(key, range)| read_span(storage.clone(), &read_schema, key, range))
-        .flatten();
-    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    let spans = ranges
+        .into_iter()
+        .map(move |(key, range)| read_span(storage.clone(), &read_schema, key, range));
+    match order {
+        Some(order) if spans.len() > 1 => merge(shared, schema, spans, &order),
+        _ => {
+            let batches = stream::iter(spans).flatten();
+            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        }
+    }
+}
+
+/// Merges sorted partitions, which are few: see where stages are cut.
+fn merge(
+    shared: &Shared,
+    schema: SchemaRef,
+    spans: impl Iterator<Item = BoxStream<'static, Result<RecordBatch>>>,
+    order: &LexOrdering,
+) -> Result<SendableRecordBatchStream, PlanError> {
+    let spans = spans.map(|span| Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), span)) as _);
+    let reservation = MemoryConsumer::new("ResultMerge").register(&shared.runtime.memory_pool);
+    let merged = StreamingMergeBuilder::new()
+        .with_streams(spans.collect())
+        .with_expressions(order)
+        .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0))
+        .with_batch_size(shared.batch_size())
+        .with_reservation(reservation)
+        .with_schema(schema)
+        .build();
+    Ok(merged?)
 }
 
 /// Decodes one span, read in pieces.

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext as SessionTask;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
@@ -24,7 +25,7 @@ use crate::cache::Cache;
 use crate::session;
 use crate::shuffle::{ManifestCache, ShuffleInputs, ShuffleMetrics};
 use crate::stages::codec::PlanCodec;
-use crate::stages::{StagePlan, restrict};
+use crate::stages::{Assignment, StagePlan, restrict};
 use crate::wasm::{Functions, TaskFunctions, load_modules};
 
 /// Bytes of stage plans that a process keeps.
@@ -70,11 +71,22 @@ impl Shared {
         Ok(plan)
     }
 
-    /// The schema of a stage's rows.
-    pub(super) async fn schema(&self, stage: &StagePlan) -> Result<SchemaRef, PlanError> {
+    /// The schema of a result stage's rows, and the order by which its partitions are to be merged.
+    pub(super) async fn result(&self, stage: &StagePlan) -> Result<(SchemaRef, Option<LexOrdering>), PlanError> {
         let modules = load_modules(&self.sandbox, &self.storage, stage.modules.iter().copied()).await?;
         let codec = PlanCodec::new(Functions::for_planning(modules));
-        Ok(codec.decode(&stage.operators, &self.functions.task_ctx())?.schema())
+        let context = self.functions.task_ctx();
+        let schema = codec.decode(&stage.operators, &context)?.schema();
+        let order = match &stage.assignment {
+            Assignment::Result { order } => codec.decoder(&context).sort_exprs(order, &schema)?,
+            _ => vec![],
+        };
+        Ok((schema, LexOrdering::new(order)))
+    }
+
+    /// Rows of a batch.
+    pub(super) fn batch_size(&self) -> usize {
+        self.functions.state_ref().read().config().batch_size()
     }
 
     /// The session of one attempt: its memory, inputs and log over what the process shares.

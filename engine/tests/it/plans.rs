@@ -61,6 +61,16 @@ async fn an_order_is_merged() {
 }
 
 #[tokio::test]
+async fn the_last_order_is_left_to_the_reader() {
+    let statement = "select o_custkey, count(*) as n from orders group by o_custkey order by n desc, o_custkey";
+    assert_snapshot!(stages(statement).await);
+    let mut submission = query(statement);
+    submission.settings.target_partitions = 17;
+    let many = explain(&submission).await.stages;
+    assert!(many.contains("SortPreservingMergeExec"), "{many}");
+}
+
+#[tokio::test]
 async fn a_small_side_is_broadcast() {
     let statement = "select s_name, ps_availqty from partsupp join supplier on ps_suppkey = s_suppkey";
     assert_snapshot!(stages(statement).await);
