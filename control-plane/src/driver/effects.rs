@@ -251,6 +251,7 @@ impl Driver {
     fn clean_up(&mut self) {
         let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
         let (busy, ended) = (!self.executions.is_empty(), self.executions_end());
+        let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
         let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
         let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
@@ -274,6 +275,10 @@ impl Driver {
                 stop_workers(&shared, run).await;
             }
             ended.await;
+            let unstage = || output::remove_staged(shared.storage.s3(), sinks.clone());
+            if busy && let Err(error) = retry!("delete staged outputs", output::Error::is_transient, unstage()) {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "staged outputs are left behind");
+            }
             let delete = || async {
                 for prefix in &prefixes {
                     shared.storage.delete_prefix(prefix).await?;

@@ -106,6 +106,20 @@ pub async fn discard(s3: &S3, files: Vec<OutputFile>) -> Result<(), Error> {
     blocking(move || files.iter().try_for_each(folder::discard)).await
 }
 
+/// Deletes whatever is still staged for the sinks of a run that is over, and nothing that is visible: attempts that were
+/// overtaken may have staged it after the commit or the abort. Doing it again is a no-op.
+///
+/// # Errors
+/// Why not; [`Error::is_transient`] says whether to try again.
+pub async fn remove_staged(s3: &S3, sinks: Vec<SinkInfo>) -> Result<(), Error> {
+    let (remote, local): (Vec<_>, Vec<_>) = sinks.into_iter().partition(|sink| in_bucket(&sink.target));
+    blocking(move || local.iter().try_for_each(folder::remove_staging)).await?;
+    for sink in &remote {
+        bucket::remove_staging(s3, sink).await?;
+    }
+    Ok(())
+}
+
 /// Whether a target is an object rather than a file.
 fn in_bucket(target: &str) -> bool {
     target.starts_with("s3://")

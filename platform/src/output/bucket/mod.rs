@@ -37,6 +37,7 @@ use crate::s3::{S3, S3Store, S3Url};
 
 pub(super) use abort::abort;
 pub(super) use commit::{SinkCommit, clean, place, publish};
+pub(super) use staging::remove_staging;
 pub use sweep::{SweptOrphans, sweep_orphans};
 pub use writer::UploadWriter;
 

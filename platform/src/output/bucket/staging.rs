@@ -5,8 +5,15 @@ use std::collections::HashSet;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use weir_model::SinkInfo;
 
 use super::{Error, MARKER_SUFFIX, Marker, Place, all};
+use crate::s3::S3;
+
+/// Aborts whatever uploads are staged, and deletes the folder.
+pub(in super::super) async fn remove_staging(s3: &S3, sink: &SinkInfo) -> Result<(), Error> {
+    Place::new(s3, sink)?.remove_staging(&HashSet::new()).await
+}
 
 impl Place {
     /// Aborts the uploads that markers name, but for those with the tokens of `completed`, and deletes the folder.

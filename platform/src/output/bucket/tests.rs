@@ -392,6 +392,23 @@ async fn one_run_writes_to_a_folder_and_a_bucket() {
 }
 
 #[tokio::test]
+async fn what_is_staged_after_the_commit_is_removed_and_the_output_stays() {
+    let bucket = Bucket::new().await;
+    let outputs = bucket.stage(run(1), &[("a", &["-00000-of-00001"])]).await;
+    bucket.commit(run(1), &outputs).await;
+    let committed: HashSet<_> = bucket.tree().await.into_keys().collect();
+    bucket
+        .stage_file(&outputs[0].sink, "-00000-of-00001", "late", "loser")
+        .await;
+    assert_ne!(bucket.tree().await.into_keys().collect::<HashSet<_>>(), committed);
+    for _ in 0..2 {
+        let sinks = outputs.iter().map(|output| output.sink.clone()).collect();
+        output::remove_staged(&bucket.s3, sinks).await.unwrap();
+        assert_eq!(bucket.tree().await.into_keys().collect::<HashSet<_>>(), committed);
+    }
+}
+
+#[tokio::test]
 async fn a_sweep_removes_what_dead_runs_left() {
     let bucket = Bucket::new().await;
     let url = format!("s3://{}/out", bucket.name);

@@ -88,7 +88,7 @@ fn remove_output_file(sink: &SinkInfo, file: &Path, action: &'static str) -> Res
 }
 
 /// Removes the staging folder, and the folders of Weir's own around it that are empty now.
-fn remove_staging(sink: &SinkInfo) -> Result<(), Error> {
+pub(super) fn remove_staging(sink: &SinkInfo) -> Result<(), Error> {
     let staging = Path::new(&sink.staging);
     files::remove_folder(staging).map_err(|e| Error::io(&sink.transform, "remove the staging folder", staging, e))?;
     let own_root = output_folder(sink).join(STAGING_ROOT);
