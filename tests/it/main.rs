@@ -1,5 +1,6 @@
 //! End to end, through the `weir` command, as a user has it.
 
+mod buckets;
 mod cancel;
 mod chaos;
 mod explain;
