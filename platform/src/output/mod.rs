@@ -5,8 +5,9 @@
 //! written before the files of all of them are in place. Every step is safe to repeat, so that a crash between any two of
 //! them is repaired by doing everything again. An abort undoes what a commit has done so far.
 //!
-//! How files are staged and put in place depends on where they go: see [`folder`] and [`bucket`]. One run may write to
-//! both.
+//! How files are staged and put in place depends on where they go; one run may write to both kinds of places. In a folder,
+//! files are staged beside their targets and renamed. In a bucket, they are multipart uploads to their targets that attempts
+//! leave incomplete, see [`UploadWriter`], and that the commit completes. The modules `folder` and `bucket` have the steps.
 //!
 //! Two runs that commit to one target at the same time are not kept apart: the last one wins.
 
