@@ -21,9 +21,14 @@ fn runs_here_read_and_write_buckets() {
     weir(&["sql", &copy]);
 
     let pipeline = format!(
-        "pipeline:\n  type: chain\n  transforms:\n    - {{type: ReadFromCsv, config: {{path: 's3://{bucket}/in/*.csv'}}}}\n    \
-         - {{type: Filter, config: {{keep: id > 98, language: calcite}}}}\n    - {{type: WriteToParquet, config: {{path: \
-         's3://{bucket}/out/last.parquet'}}}}\n"
+        r#"
+pipeline:
+  type: chain
+  transforms:
+    - {{type: ReadFromCsv, config: {{path: "s3://{bucket}/in/*.csv"}}}}
+    - {{type: Filter, config: {{keep: id > 98, language: calcite}}}}
+    - {{type: WriteToParquet, config: {{path: "s3://{bucket}/out/last.parquet"}}}}
+"#
     );
     place.write("last.yaml", pipeline);
     // The second run replaces what the first one wrote.

@@ -1,13 +1,14 @@
 //! Commits of outputs: the files of all sinks of a run become visible together, or not at all.
 //!
 //! Attempts *stage* files: where nobody sees them, under names that no other execution uses. The commit puts them in
-//! place, hides what they replace, and then writes a manifest for each sink; when there are several sinks, no manifest is
-//! written before the files of all of them are in place. Every step is safe to repeat, so that a crash between any two of
-//! them is repaired by doing everything again. An abort undoes what a commit has done so far.
+//! place, hides what they replace, and then writes a manifest for each sink; when there are several sinks, no manifest
+//! is written before the files of all of them are in place. Every step is safe to repeat, so that a crash between any
+//! two of them is repaired by doing everything again. An abort undoes what a commit has done so far.
 //!
-//! How files are staged and put in place depends on where they go; one run may write to both kinds of places. In a folder,
-//! files are staged beside their targets and renamed. In a bucket, they are multipart uploads to their targets that attempts
-//! leave incomplete, see [`UploadWriter`], and that the commit completes. The modules `folder` and `bucket` have the steps.
+//! How files are staged and put in place depends on where they go; one run may write to both kinds of places. In a
+//! folder, files are staged beside their targets and renamed. In a bucket, they are multipart uploads to their targets
+//! that attempts leave incomplete, see [`UploadWriter`], and that the commit completes. The modules `folder` and
+//! `bucket` have the steps.
 //!
 //! Two runs that commit to one target at the same time are not kept apart: the last one wins.
 
@@ -107,8 +108,8 @@ pub async fn discard(s3: &S3, files: Vec<OutputFile>) -> Result<(), Error> {
     blocking(move || files.iter().try_for_each(folder::discard)).await
 }
 
-/// Deletes whatever is still staged for the sinks of a run that is over, and nothing that is visible: attempts that were
-/// overtaken may have staged it after the commit or the abort. Doing it again is a no-op.
+/// Deletes whatever is still staged for the sinks of a run that is over, and nothing that is visible: attempts that
+/// were overtaken may have staged it after the commit or the abort. Doing it again is a no-op.
 ///
 /// # Errors
 /// Why not; [`Error::is_transient`] says whether to try again.

@@ -171,7 +171,8 @@ impl Body {
                 if self.resumes == 0 || self.meta.e_tag.is_none() {
                     return Err(call.failed(reason));
                 }
-                tracing::debug!(path = %self.meta.location, at = self.left.start, reason, "reading on a body that broke off");
+                let (path, at) = (&self.meta.location, self.left.start);
+                tracing::debug!(%path, at, reason, "reading on a body that broke off");
                 self.resumes -= 1;
                 tokio::time::sleep(self.backoff).await;
                 self.backoff *= 2;

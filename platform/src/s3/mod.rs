@@ -1,9 +1,9 @@
 //! Amazon S3, and what speaks its protocol, as an [`ObjectStore`].
 //!
 //! On aws-sdk-s3, so that it shares credentials, endpoints, connections, limits and traces with the other AWS clients.
-//! Reads and unconditional writes are tried again by the SDK; a body that breaks off is read on from where it broke off,
-//! of the same version of the object. A *conditional* write is only tried again when the answer says that it was not
-//! done: otherwise the second try could meet what the first one wrote, and look like somebody else's.
+//! Reads and unconditional writes are tried again by the SDK; a body that breaks off is read on from where it broke
+//! off, of the same version of the object. A *conditional* write is only tried again when the answer says that it was
+//! not done: otherwise the second try could meet what the first one wrote, and look like somebody else's.
 
 mod attributes;
 mod delete;
@@ -127,8 +127,8 @@ impl S3 {
             let config = self.shared.config.get_or_init(crate::aws::config).await;
             let mut builder = Builder::from(config)
                 .force_path_style(self.shared.path_style)
-                // Bodies are covered by the signature on their way up and by TLS both ways; checksums on top would have to
-                // be carried through multipart uploads, and some S3-compatible servers refuse them.
+                // Bodies are covered by the signature on their way up and by TLS both ways; checksums on top would have
+                // to be carried through multipart uploads, and some S3-compatible servers refuse them.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
             if tries == Tries::One {

@@ -102,9 +102,8 @@ impl S3Store {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] and [`Error::Precondition`] when the condition does not hold: the upload is open then.
-    /// [`Error::NotFound`] when the upload was completed or aborted before, or when the object whose tag is the condition
-    /// is gone. [`Error::NotSupported`] when a part before the
-    /// last has less than [`MIN_PART_BYTES`].
+    /// [`Error::NotFound`] when the upload was completed or aborted before, or when the object whose tag is the
+    /// condition is gone. [`Error::NotSupported`] when a part before the last has less than [`MIN_PART_BYTES`].
     pub async fn upload_complete(
         &self,
         path: &Path,

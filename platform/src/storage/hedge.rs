@@ -1,8 +1,9 @@
 //! Reads that are sent a second time when the first answer is late.
 //!
-//! A few of many reads from S3 take ten times as long as the others, and a stage ends with the slowest of them. A second
-//! request nearly always overtakes such a one. It is sent when the first has taken longer than nineteen of twenty reads
-//! of about that size did lately, and only within a budget: when everything is slow, sending more helps nobody.
+//! A few of many reads from S3 take ten times as long as the others, and a stage ends with the slowest of them. A
+//! second request nearly always overtakes such a one. It is sent when the first has taken longer than nineteen of
+//! twenty reads of about that size did lately, and only within a budget: when everything is slow, sending more helps
+//! nobody.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

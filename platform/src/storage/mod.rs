@@ -50,8 +50,8 @@ const REMOTE: Retries = Retries {
 
 /// Where runs keep their objects: a bucket with a prefix, or a folder. Keys are relative to it.
 ///
-/// Calls are tried again a few times after errors that may pass, and every try has a time limit. Reads from S3 that take
-/// much longer than most are sent a second time, within a budget, and the first answer counts.
+/// Calls are tried again a few times after errors that may pass, and every try has a time limit. Reads from S3 that
+/// take much longer than most are sent a second time, within a budget, and the first answer counts.
 #[derive(Clone)]
 pub struct Storage {
     /// What calls go through; it does not try again by itself.
@@ -199,8 +199,8 @@ impl Storage {
         Self::of(store, StorageOptions::default().s3())
     }
 
-    /// The store, with keys relative to the root, for streams and uploads. What it tries again, and for how long, is up to
-    /// it: S3 has limits, a folder needs none.
+    /// The store, with keys relative to the root, for streams and uploads. What it tries again, and for how long, is up
+    /// to it: S3 has limits, a folder needs none.
     pub fn object_store(&self) -> &Arc<dyn ObjectStore> {
         &self.streaming
     }
@@ -215,7 +215,9 @@ impl Storage {
         self.bucket.as_ref().map(|(bucket, _)| bucket.bucket())
     }
 
-    /// Finds out whether the storage can be reached and may be read.
+    /// Finds out whether the storage can be reached and may be read. In a bucket that takes the right to list it as
+    /// well: without that, S3 says of an object that is not there that it is forbidden, and lost objects are not known
+    /// as such.
     pub async fn check(&self) -> Result<(), StorageError> {
         self.exists(PROBE).await.map(drop)
     }
@@ -342,8 +344,8 @@ impl Storage {
             .await
     }
 
-    /// Deletes every object below `prefix`, a whole path segment, and aborts the uploads of objects that would be there;
-    /// for garbage collection only, since it lists.
+    /// Deletes every object below `prefix`, a whole path segment, and aborts the uploads of objects that would be
+    /// there; for garbage collection only, since it lists.
     pub async fn delete_prefix(&self, prefix: &str) -> Result<(), StorageError> {
         let error = |source| StorageError::new("list", prefix, source);
         let path = Path::parse(prefix).map_err(|e| error(e.into()))?;

@@ -10,8 +10,8 @@
 //! 2. The manifest of an earlier output of the same target is copied into the staging folder, then deleted: readers no
 //!    longer see it.
 //! 3. The uploads are completed, each on the condition that there is no object. When there is one it is either ours,
-//!    completed before a crash; or it is what is to be replaced, and the condition becomes that it is still that one. An
-//!    upload that is gone while its target has the token was completed before a crash.
+//!    completed before a crash; or it is what is to be replaced, and the condition becomes that it is still that one.
+//!    An upload that is gone while its target has the token was completed before a crash.
 //! 4. Files that the earlier manifest names and that were not replaced are deleted.
 //! 5. The new manifest is put.
 //! 6. Uploads of other attempts that a marker names are aborted, and the staging folder is deleted. From step 5 on the

@@ -29,9 +29,9 @@ pub struct SweptOrphans {
 /// had made of them; and those that no marker names and that are older than `age`, which must be longer than the time
 /// between the start of an upload and its marker. Uploads that are not named like files of outputs are left alone.
 ///
-/// It looks for uploads, not for objects, so it costs little however full the bucket is. A rule of the bucket that aborts
-/// incomplete uploads after some days (lifecycle, `AbortIncompleteMultipartUpload`) is good to have as well, for buckets
-/// that nobody sweeps; its days must be more than the longest run takes.
+/// It looks for uploads, not for objects, so it costs little however full the bucket is. A rule of the bucket that
+/// aborts incomplete uploads after some days (lifecycle, `AbortIncompleteMultipartUpload`) is good to have as well, for
+/// buckets that nobody sweeps; its days must be more than the longest run takes.
 ///
 /// # Errors
 /// When the storage refuses or does not answer; what was removed until then stays removed.

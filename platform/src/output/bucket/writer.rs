@@ -65,8 +65,8 @@ impl Drop for Upload {
 }
 
 impl UploadWriter {
-    /// Starts the upload of a file to the URL `target`, with a marker in the folder `staging`, also a URL. `token` is of
-    /// this execution and this file only.
+    /// Starts the upload of a file to the URL `target`, with a marker in the folder `staging`, also a URL. `token` is
+    /// of this execution and this file only.
     ///
     /// # Errors
     /// When a URL is none, or the storage refuses.
@@ -135,7 +135,8 @@ impl UploadWriter {
         self.buffer.capacity() + self.sending_bytes
     }
 
-    /// Sends what is left. The file is whole in the storage when this returns, but for its completion. Gives its size, too.
+    /// Sends what is left. The file is whole in the storage when this returns, but for its completion. Gives its size,
+    /// too.
     ///
     /// # Errors
     /// When a part cannot be sent.
