@@ -5,57 +5,58 @@
 //! so that a look costs the events since the last one.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_model::machine::{RunState, apply};
-use weir_model::{Event, RunId, RunPhase, RunSnapshot, Submission};
+use weir_model::{Event, RunId, RunSnapshot, Submission};
 
 use super::resources::Run;
 use super::{Api, Problem};
 use crate::store::{Change, Changes};
 
-/// Events read at once.
-const PAGE: u32 = 5_000;
+/// Events read at once. One of a task in a wide shuffle takes a megabyte.
+const PAGE: u32 = 500;
 /// Runs whose folded logs are kept.
 const KEPT: usize = 64;
+/// Tasks of all of them; their outputs are most of what a fold holds.
+const KEPT_TASKS: u64 = 200_000;
 /// How often a run that is driven elsewhere is looked at, while somebody waits and the store tells nothing of it.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Folded logs, the latest looked at last.
 #[derive(Default)]
-pub(super) struct Folds(Mutex<VecDeque<(RunId, Arc<tokio::sync::Mutex<Fold>>)>>);
+pub(super) struct Folds(Mutex<VecDeque<Arc<Fold>>>);
 
 struct Fold {
-    state: RunState,
-    seq: u64,
+    run: RunId,
+    /// Tasks in the state, as of the last look.
+    tasks: AtomicU64,
+    state: tokio::sync::Mutex<RunState>,
 }
 
 impl Folds {
-    fn of(&self, run: RunId) -> Arc<tokio::sync::Mutex<Fold>> {
+    fn of(&self, run: RunId) -> Arc<Fold> {
         // A panic cannot leave the list between two states.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.iter().position(|(known, _)| *known == run);
-        let entry = known.and_then(|at| kept.remove(at)).unwrap_or_else(|| {
-            let fold = Fold {
-                state: RunState::new(run),
-                seq: 0,
-            };
-            (run, Arc::new(tokio::sync::Mutex::new(fold)))
+        let known = kept.iter().position(|fold| fold.run == run);
+        let fold = known.and_then(|at| kept.remove(at)).unwrap_or_else(|| {
+            Arc::new(Fold {
+                run,
+                tasks: AtomicU64::new(0),
+                state: tokio::sync::Mutex::new(RunState::new(run)),
+            })
         });
-        let fold = Arc::clone(&entry.1);
-        kept.push_back(entry);
-        if kept.len() > KEPT {
-            kept.pop_front();
+        let tasks = |fold: &Arc<Fold>| fold.tasks.load(Ordering::Relaxed);
+        let mut all = tasks(&fold) + kept.iter().map(tasks).sum::<u64>();
+        while kept.len() >= KEPT || (all > KEPT_TASKS && !kept.is_empty()) {
+            all -= kept.pop_front().as_ref().map_or(0, tasks);
         }
+        kept.push_back(Arc::clone(&fold));
         fold
-    }
-
-    fn forget(&self, run: RunId) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(known, _)| *known != run);
     }
 }
 
@@ -103,23 +104,18 @@ impl Follower {
 
     async fn folded(&self, api: &Api) -> Result<RunSnapshot, Problem> {
         let fold = api.folds().of(self.run);
-        let mut fold = fold.lock().await;
+        let mut state = fold.state.lock().await;
         loop {
-            let page = api.control_plane().run_events(self.run, fold.seq, PAGE).await?;
-            for record in &page {
-                apply(&mut fold.state, record);
-                fold.seq = record.seq;
-            }
+            let after = state.next_seq().saturating_sub(1);
+            let page = api.control_plane().run_events(self.run, after, PAGE).await?;
+            page.iter().for_each(|record| apply(&mut state, record));
             if page.len() < PAGE as usize {
                 break;
             }
         }
-        let snapshot = fold.state.snapshot();
-        if snapshot.phase == RunPhase::Finished && snapshot.stages.iter().map(|stage| stage.tasks).sum::<u32>() > 10_000
-        {
-            // Its state is large, and who looks at a run that is over seldom looks twice.
-            api.folds().forget(self.run);
-        }
+        let snapshot = state.snapshot();
+        let tasks = snapshot.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
+        fold.tasks.store(tasks, Ordering::Relaxed);
         Ok(snapshot)
     }
 

@@ -10,8 +10,12 @@ use super::extract::{Params, RunPath, limit};
 use super::resources::{Event, EventPage, LogEntry, LogPage};
 use super::{Api, Problem};
 
+/// Events read at once for an answer. One of a task in a wide shuffle takes a megabyte.
+const READ_AT_ONCE: usize = 50;
+/// Bytes of events after which an answer has enough of them.
+const PAGE_BYTES: usize = 4 << 20;
 /// Events read at once in search of log lines.
-const SCANNED_AT_ONCE: u32 = 500;
+const SCANNED_AT_ONCE: u32 = 100;
 /// Events searched for one answer.
 const SCANNED: usize = 10_000;
 
@@ -22,7 +26,7 @@ const SCANNED: usize = 10_000;
 pub(super) struct PageParams {
     /// The `next_cursor` of the page before.
     after: Option<String>,
-    /// At most this many, from 1 to 1000; 100 when it is left out.
+    /// At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
@@ -61,15 +65,53 @@ pub(super) async fn events(
         .map_err(|_| bad_cursor())?;
     // Databases keep places as signed numbers.
     let after = after.min(i64::MAX as u64);
-    let records = api.control_plane().run_events(run, after, limit).await?;
-    if records.is_empty() {
+    let page = page(&api, run, after, limit as usize).await?;
+    if page.items.is_empty() {
         check_exists(&api, run).await?;
     }
-    Ok(Json(EventPage {
-        next_cursor: records.last().map_or(after, |record| record.seq).to_string(),
-        complete: records.len() < limit as usize,
-        items: records.iter().map(Event::from).collect(),
-    }))
+    Ok(Json(page))
+}
+
+/// Events after a place: `limit` of them, or fewer when they are large.
+async fn page(api: &Api, run: RunId, mut after: u64, limit: usize) -> Result<EventPage, Problem> {
+    let mut items = Vec::new();
+    let mut bytes = 0;
+    let complete = loop {
+        let asked = (limit - items.len()).min(READ_AT_ONCE);
+        let records = api.control_plane().run_events(run, after, asked as u32).await?;
+        for record in &records {
+            let event = Event::from(record);
+            bytes += size(&event);
+            after = event.seq;
+            items.push(event);
+        }
+        if records.len() < asked || items.len() >= limit || bytes >= PAGE_BYTES {
+            break records.len() < asked;
+        }
+    };
+    Ok(EventPage {
+        next_cursor: after.to_string(),
+        complete,
+        items,
+    })
+}
+
+/// Bytes of an event as JSON.
+fn size(event: &Event) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, event);
+    count.0
 }
 
 /// Lines that the user functions and logging transforms of a run wrote. An attempt's lines are there when it is over.

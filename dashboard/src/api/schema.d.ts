@@ -1366,7 +1366,7 @@ export interface operations {
             query?: {
                 /** @description The `next_cursor` of the page before. */
                 after?: string;
-                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };
             header?: never;
@@ -1409,7 +1409,7 @@ export interface operations {
             query?: {
                 /** @description The `next_cursor` of the page before. */
                 after?: string;
-                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };
             header?: never;
