@@ -188,6 +188,8 @@ async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
         .expect("it stops driving");
     assert_eq!(watch.borrow().outcome, None);
 
+    // What it still runs belongs to nobody, and what it staged after the end of the run would be left.
+    first.kill_worker().await;
     second.control_plane.resume(run).await.unwrap();
     let snapshot = second.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
