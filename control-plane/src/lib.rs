@@ -28,6 +28,7 @@ mod driver;
 mod error;
 pub mod housekeeping;
 pub mod http;
+pub mod identity;
 mod inbox;
 mod leases;
 mod listen;

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use weir_model::{Digest, RunId};
 
+use super::caller::Caller;
 use super::{Api, Problem};
 
 /// A JSON body, and the digest of its bytes.
@@ -82,7 +83,7 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
     }
 }
 
-/// The run that the path names.
+/// The run that the path names; it is one of the caller's namespace.
 pub(super) struct RunPath(pub(super) RunId);
 
 impl FromRequestParts<Api> for RunPath {
@@ -91,6 +92,8 @@ impl FromRequestParts<Api> for RunPath {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let text = segment(parts, api).await?;
         let run = RunId::from_str(&text).map_err(|_| Problem::run_not_found(&text))?;
+        let caller = Caller::from_request_parts(parts, api).await?;
+        api.namespaces().check(api, &caller, run).await?;
         Ok(Self(run))
     }
 }

@@ -11,7 +11,9 @@ use weir_model::Digest;
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
+use super::caller::{Caller, NAMESPACE_HEADER};
 use super::{Api, Problem};
+use crate::identity::Identity;
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -27,7 +29,7 @@ pub(super) fn request_id() -> Option<String> {
 }
 
 /// Frames the answer to one request.
-pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = chosen_id(&request).unwrap_or_else(clock::new_request_id);
     let route = request
         .extensions()
@@ -37,7 +39,7 @@ pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) 
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
     let started = Instant::now();
     let answer = REQUEST_ID.scope(id.clone(), async {
-        match api.admit(&request) {
+        match api.admit(&mut request) {
             Ok(_room) => match tokio::time::timeout(api.options().request_timeout(), next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => Problem::new(
@@ -73,23 +75,33 @@ fn chosen_id(request: &Request) -> Option<String> {
     ((1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
-/// Refuses a request without the key, when one is needed.
-pub(super) fn authorize(key: &Digest, request: &Request) -> Result<(), Problem> {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .map(|given| Digest::of(given.trim().as_bytes()));
-    // Digests are compared, so that the time says nothing of the key.
-    match given {
-        Some(given) if given == *key => Ok(()),
-        _ => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "send the API key as `Authorization: Bearer KEY` (`WEIR_API_KEY` for the command line)",
-        )),
+/// Who sends a request. Refuses one without the key, when one is needed.
+pub(super) fn identify(key: Option<&Digest>, request: &Request) -> Result<Caller, Problem> {
+    let mut identity = Identity::anonymous();
+    if let Some(key) = key {
+        let given = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(|given| Digest::of(given.trim().as_bytes()));
+        // Digests are compared, so that the time says nothing of the key.
+        if given.as_ref() != Some(key) {
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "send the API key as `Authorization: Bearer KEY` (`WEIR_API_KEY` for the command line)",
+            ));
+        }
+        identity.principal = "bootstrap key".to_owned();
     }
+    if let Some(named) = request.headers().get(NAMESPACE_HEADER) {
+        let named = named.to_str().ok().and_then(|text| text.parse().ok());
+        identity.namespace = named.ok_or_else(|| {
+            Problem::malformed("`Weir-Namespace` must be 1 to 63 lower-case letters, digits and hyphens")
+        })?;
+    }
+    Ok(Caller(identity))
 }
 
 /// The answer when a handler panicked. The panic itself is in the log.

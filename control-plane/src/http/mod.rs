@@ -8,6 +8,7 @@
 //! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
 
 mod attempts;
+mod caller;
 mod dashboard;
 mod extract;
 mod follow;
@@ -114,6 +115,7 @@ struct Inner {
     uploads: Semaphore,
     folds: follow::Folds,
     tables: attempts::Tables,
+    namespaces: caller::Namespaces,
     closing: CancellationToken,
 }
 
@@ -147,6 +149,7 @@ impl Api {
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
             folds: Default::default(),
             tables: Default::default(),
+            namespaces: Default::default(),
             closing: CancellationToken::new(),
             options,
             environment,
@@ -189,6 +192,10 @@ impl Api {
         &self.0.tables
     }
 
+    fn namespaces(&self) -> &caller::Namespaces {
+        &self.0.namespaces
+    }
+
     /// Ends when the server begins to shut down, so that nobody is kept waiting.
     async fn closing(&self) {
         self.0.closing.cancelled().await;
@@ -199,13 +206,12 @@ impl Api {
     }
 
     /// Lets a request in: it has the key, and there is room. Health checks need neither.
-    fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+    fn admit(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
         if !request.uri().path().starts_with("/api/") {
             return Ok(None);
         }
-        if let Some(key) = &self.0.options.api_key {
-            layer::authorize(key, request)?;
-        }
+        let caller = layer::identify(self.0.options.api_key.as_ref(), request)?;
+        request.extensions_mut().insert(caller);
         let room = self.0.requests.try_acquire().map_err(|_| {
             let detail = "this server answers as many requests as it can; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)

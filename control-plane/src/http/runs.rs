@@ -8,13 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::Instant;
-use weir_model::{Namespace, RunId, RunOutcome, RunPhase};
+use weir_model::{RunId, RunOutcome, RunPhase};
 
+use super::caller::Caller;
 use super::extract::{JsonBody, Params, RunPath, limit};
 use super::follow::Follower;
 use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState};
 use super::{Api, Problem, submit};
 use crate::Submitted;
+use crate::identity::Role;
 use crate::store::RunFilter;
 
 /// The longest that an answer is held back, in seconds.
@@ -25,9 +27,6 @@ const MAX_WAIT_S: u64 = 60;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
-    /// Only those of this tenant.
-    #[param(value_type = Option<String>)]
-    namespace: Option<Namespace>,
     /// Only those of the job of this name.
     name: Option<String>,
     /// Only those that are here.
@@ -47,7 +46,11 @@ pub(super) struct ListParams {
     params(ListParams),
     responses((status = 200, body = RunPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListParams>) -> Result<Json<RunPage>, Problem> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(params): Params<ListParams>,
+) -> Result<Json<RunPage>, Problem> {
     let limit = limit(params.limit, 50, 1000)?;
     let before = params.cursor.map(|cursor| cursor.parse::<RunId>()).transpose();
     let before = before.map_err(|_| {
@@ -58,7 +61,7 @@ pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListPara
         )
     })?;
     let filter = RunFilter {
-        namespace: params.namespace,
+        namespace: Some(caller.namespace().clone()),
         name: params.name,
         phase: params.state.map(RunPhase::from),
         outcome: params.result.map(RunOutcome::from),
@@ -92,11 +95,13 @@ pub(super) async fn list(State(api): State<Api>, Params(params): Params<ListPara
 )]
 pub(super) async fn submit(
     State(api): State<Api>,
+    caller: Caller,
     headers: HeaderMap,
     body: JsonBody<RunRequest>,
 ) -> Result<Response, Problem> {
+    caller.require(Role::Submitter)?;
     let idempotency = submit::idempotency(&headers, body.digest)?;
-    let submission = submit::submission(&api, &headers, body.value).await?;
+    let submission = submit::submission(&api, &caller, &headers, body.value).await?;
     let submitted = api
         .control_plane()
         .submit_once(submission, idempotency.as_ref())
@@ -216,8 +221,9 @@ fn matches_tag(list: &str, tag: &str) -> bool {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn cancel(State(api): State<Api>, RunPath(run): RunPath) -> Result<Response, Problem> {
-    api.control_plane().cancel(run, "a request to the API").await?;
+pub(super) async fn cancel(State(api): State<Api>, caller: Caller, RunPath(run): RunPath) -> Result<Response, Problem> {
+    caller.require(Role::Submitter)?;
+    api.control_plane().cancel(run, caller.principal()).await?;
     let present = Follower::open(&api, run).await?.present(&api).await?;
     Ok((StatusCode::ACCEPTED, tagged(&present)).into_response())
 }
@@ -236,12 +242,17 @@ pub(super) async fn cancel(State(api): State<Api>, RunPath(run): RunPath) -> Res
 )]
 pub(super) async fn retry(
     State(api): State<Api>,
+    caller: Caller,
     RunPath(run): RunPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    caller.require(Role::Submitter)?;
     let request = weir_model::Digest::of(format!("retry {run}").as_bytes());
     let idempotency = submit::idempotency(&headers, request)?;
-    let submitted = api.control_plane().retry(run, None, idempotency.as_ref()).await?;
+    let submitted = api
+        .control_plane()
+        .retry(run, Some(caller.principal().to_owned()), idempotency.as_ref())
+        .await?;
     created(&api, submitted).await
 }
 

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use weir_model::{Digest, Job, Metadata, RunSettings, Submission, TableRef, TraceParent, layout, spec};
 
+use super::caller::Caller;
 use super::problem::ProblemDetail;
 use super::resources::{RunRequest, SqlJob};
 use super::{Api, Problem};
@@ -43,7 +44,12 @@ pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A request as a submission: everything is checked that can be without its files.
-pub(super) async fn submission(api: &Api, headers: &HeaderMap, request: RunRequest) -> Result<Submission, Problem> {
+pub(super) async fn submission(
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    request: RunRequest,
+) -> Result<Submission, Problem> {
     check_labels(&request.labels)?;
     if request.modules.len() > MAX_MODULES {
         return Err(Problem::invalid(format!("a run has at most {MAX_MODULES} modules")));
@@ -61,7 +67,7 @@ pub(super) async fn submission(api: &Api, headers: &HeaderMap, request: RunReque
     };
     check_modules(api, &needed, &request.modules).await?;
     Ok(Submission {
-        namespace: Default::default(),
+        namespace: caller.namespace().clone(),
         name: request.name.unwrap_or_else(|| kind.to_owned()),
         job,
         modules: request.modules,
@@ -69,7 +75,7 @@ pub(super) async fn submission(api: &Api, headers: &HeaderMap, request: RunReque
         settings,
         metadata: Metadata {
             labels: request.labels,
-            submitted_by: None,
+            submitted_by: Some(caller.principal().to_owned()),
             retry_of: None,
             traceparent: traceparent(headers),
         },
