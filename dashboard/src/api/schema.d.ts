@@ -1122,8 +1122,6 @@ export interface operations {
     runs_list: {
         parameters: {
             query?: {
-                /** @description Only those of this tenant. */
-                namespace?: string;
                 /** @description Only those of the job of this name. */
                 name?: string;
                 /** @description Only those that are here. */
