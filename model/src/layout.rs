@@ -30,9 +30,14 @@ pub fn cancel_key(run: RunId) -> String {
     format!("runs/{run}/cancelled")
 }
 
+/// Every shuffle object of a run, as a prefix: for garbage collection.
+pub fn shuffles_prefix(run: RunId) -> String {
+    format!("runs/{run}/shuffle")
+}
+
 /// Every shuffle object of a stage, as a prefix: for garbage collection.
 pub fn shuffle_prefix(run: RunId, stage: StageId) -> String {
-    format!("runs/{run}/shuffle/{stage}")
+    format!("{}/{stage}", shuffles_prefix(run))
 }
 
 /// The shuffle object of one execution of a task.

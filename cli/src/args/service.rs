@@ -127,6 +127,25 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "WEIR_ECS_SERVICE", value_name = "NAMES")]
     pub(crate) ecs_service: Option<String>,
 
+    /// How often runs that are not to be kept are forgotten, and objects that nothing reaches are deleted, in milliseconds
+    #[arg(long, env = "WEIR_HOUSEKEEPING_MS", default_value_t = 3_600_000, value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) housekeeping_ms: u64,
+
+    /// Forget runs that ended so many days ago, with their results and history [default: none]
+    #[arg(long, env = "WEIR_KEEP_RUNS_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_runs_days: Option<u32>,
+
+    /// With --keep-runs-days: never forget the youngest runs, so many
+    #[arg(
+        long,
+        env = "WEIR_KEEP_RUNS_LAST",
+        default_value_t = 0,
+        value_name = "N",
+        requires = "keep_runs_days"
+    )]
+    pub(crate) keep_runs_last: u32,
+
     /// The key that requests to the API must have
     #[arg(long, env = "WEIR_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) bootstrap_api_key: Option<String>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use weir_control_plane::housekeeping::HousekeepingOptions;
+use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::http::{self, Api};
 use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
 use weir_control_plane::{ControlPlane, Environment, Options, ScalingOptions};
@@ -49,7 +49,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     if let Some(dead_letters) = queues.dead_letters {
         control_plane.watch_dead_letters(dead_letters);
     }
-    control_plane.keep_house(HousekeepingOptions::default());
+    control_plane.keep_house(housekeeping(&args));
     if let Some(provisioner) = provisioner {
         control_plane.scale(scaling(&args), provisioner);
     }
@@ -111,6 +111,18 @@ fn scaling(args: &ServerArgs) -> ScalingOptions {
         max_workers: args.workers_max,
         slots_per_worker: slots(args),
         idle_ms: args.workers_idle_ms,
+        ..Default::default()
+    }
+}
+
+fn housekeeping(args: &ServerArgs) -> HousekeepingOptions {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    HousekeepingOptions {
+        interval_ms: args.housekeeping_ms,
+        retention: Retention {
+            keep_ms: args.keep_runs_days.map(|days| u64::from(days) * DAY_MS),
+            keep_last: args.keep_runs_last,
+        },
         ..Default::default()
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::store::{Idempotency, WorkerRow};
-use weir_model::{Digest, RunId, Timestamp, layout};
+use weir_model::{Digest, RunId, StageId, TaskId, Timestamp, layout};
 use weir_platform::output::UploadWriter;
 use weir_platform::{Storage, StorageOptions, clock};
 use weir_testkit::Aws;
@@ -114,6 +114,43 @@ async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
     assert!(there("modules/of somebody else".into()).await);
     assert!(there("runs/of somebody else/x".into()).await);
     assert!(!kit.objects(run).is_empty(), "the result of a run that is known");
+}
+
+#[tokio::test]
+async fn what_attempts_write_after_the_end_of_their_run_is_deleted() {
+    let kit = kit().await;
+    let process = kit.process();
+    let done = finished(&kit, &process, &[]).await;
+    let kept = kit.objects(done);
+    assert!(!kept.is_empty(), "the result");
+    kit.runner.script(|_, _| Act::Fail(platform("scripted")));
+    let mut hopeless = submission();
+    hopeless.settings.retry.max_attempts = 1;
+    let failed = process.control_plane.submit(hopeless).await.unwrap();
+    eventually("the run has failed", async || {
+        kit.store.run_get(failed).await.unwrap().unwrap().cleaned.then_some(())
+    })
+    .await;
+    kit.runner.script(|_, _| Act::Hang);
+    let live = process.control_plane.submit(submission()).await.unwrap();
+    process.until(live, |snapshot| !snapshot.stages.is_empty()).await;
+
+    let (task, execution) = (
+        TaskId {
+            stage: StageId(0),
+            index: 7,
+        },
+        clock::new_execution_id(),
+    );
+    for run in [done, failed, live] {
+        let key = layout::shuffle_key(run, task, execution);
+        kit.storage.put(&key, Bytes::from_static(b"late")).await.unwrap();
+    }
+    process.control_plane.keep_house_now(&Default::default()).await.unwrap();
+    assert_eq!(kit.objects(done), kept);
+    assert_eq!(kit.objects(failed), [""; 0]);
+    let of_live = layout::shuffle_key(live, task, execution);
+    assert!(kit.storage.exists(&of_live).await.unwrap(), "its run is not over");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is in a hurry and everything is safe to repeat: one control plane at a time does it, at long intervals.
 
+mod leftovers;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use crate::store::{self, RunFilter};
 
 /// What the leader leads.
 const LEADERSHIP: &str = "housekeeping";
-/// How long the leader leads without renewing it: longer than a sweep should take.
-const LEASE: Duration = Duration::from_secs(600);
+/// How long the leader leads without renewing it.
+const LEASE: Duration = Duration::from_secs(30);
 /// Runs in one page of a list.
 const PAGE: u32 = 500;
 /// Objects and logs that are looked at or deleted at once.
@@ -29,6 +31,8 @@ const MAX_RUNS_OF_UPLOADS: usize = 2_000;
 const FIRST_EVENTS: u32 = 16;
 /// Uploads that are younger may be about to say whose they are.
 const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3_600);
+/// How long after a run's end its attempts may still write something: longer than any message lives, or attempt runs on.
+const LATE: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// Objects that one sweep deletes at most; the rest is for the next one.
 const MAX_SWEPT: usize = 10_000;
 
@@ -94,14 +98,29 @@ pub(crate) async fn run(shared: Arc<Shared>, options: HousekeepingOptions) {
         }
         match shared.store.leader_acquire(LEADERSHIP, &shared.owner, LEASE).await {
             Ok(true) => {
-                if let Some(Err(error)) = shared.stop.run_until_cancelled(sweep(&shared, &options)).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "housekeeping was cut short");
+                tokio::select! {
+                    () = shared.stop.cancelled() => {}
+                    swept = sweep(&shared, &options) => if let Err(error) = swept {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "housekeeping was cut short");
+                    },
+                    () = lead(&shared) => tracing::warn!("housekeeping was cut short: another server does it"),
                 }
             }
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot lead the housekeeping");
             }
+        }
+    }
+}
+
+/// Stays the leader; ends when another one is.
+async fn lead(shared: &Shared) {
+    loop {
+        tokio::time::sleep(LEASE / 3).await;
+        // An error says nothing of who leads, and all that is done is safe to be done twice.
+        if let Ok(false) = shared.store.leader_acquire(LEADERSHIP, &shared.owner, LEASE).await {
+            return;
         }
     }
 }
@@ -114,7 +133,17 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
     let modules = sweep_modules(shared, before(options.unused_ms)).await?;
     let uploads = sweep_uploads(shared).await?;
-    tracing::info!(workers, requests, runs, orphans, modules, uploads, "kept house");
+    let leftovers = sweep_leftovers(shared).await?;
+    tracing::info!(
+        workers,
+        requests,
+        runs,
+        orphans,
+        leftovers,
+        modules,
+        uploads,
+        "kept house"
+    );
     Ok(())
 }
 
@@ -180,6 +209,14 @@ async fn sweep_runs(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
         }
     }
     Ok(swept)
+}
+
+/// Deletes what attempts wrote after their run was over; says of how many runs.
+async fn sweep_leftovers(shared: &Shared) -> Result<u64, Error> {
+    let names = shared.storage.list_folders("runs").await?;
+    let runs = names.into_iter().filter_map(|name| name.parse().ok()).collect();
+    let late = u64::try_from(LATE.as_millis()).unwrap_or(u64::MAX);
+    leftovers::sweep(shared, runs, Timestamp(clock::now().0.saturating_sub(late))).await
 }
 
 /// Aborts uploads to the outputs of the latest runs that nobody will complete: those of attempts that nobody heard of
