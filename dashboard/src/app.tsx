@@ -1,48 +1,52 @@
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 
-import { Empty } from "./components/feedback";
-import { applyTheme, storedTheme, type Theme } from "./lib/theme";
-import { RunsPage } from "./pages/runs";
+import { Empty, LoadingPage } from "./components/feedback";
+import { ThemeButton } from "./components/theme";
+import { isIn, sections } from "./sections";
 
 const RunPage = lazy(() => import("./pages/run"));
 
-const next: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
-const marks: Record<Theme, string> = { system: "◐", light: "☀", dark: "☾" };
-
-function ThemeButton() {
-  const [theme, setTheme] = useState(storedTheme);
-  const change = () => {
-    applyTheme(next[theme]);
-    setTheme(next[theme]);
-  };
-  return (
-    <button className="icon" onClick={change} aria-label={`Theme: ${theme}. Change to ${next[theme]}`} title={theme}>
-      <span aria-hidden="true">{marks[theme]}</span>
-    </button>
-  );
-}
-
 function Top() {
   const [location] = useLocation();
-  const isRuns = location === "/" || location.startsWith("/runs");
   return (
     <header className="top">
       <Link className="brand" href="/">
-        <img src="/favicon.svg" width="24" height="24" alt="" />
+        <img src="/favicon.svg" width="22" height="22" alt="" />
         Weir
       </Link>
       <nav aria-label="Main">
-        <Link href="/" aria-current={isRuns ? "page" : undefined}>
-          Runs
-        </Link>
+        {sections.map((section) => (
+          <Link
+            key={section.path}
+            href={section === sections[0] ? "/" : section.path}
+            aria-current={isIn(section, location) ? "page" : undefined}
+          >
+            {section.title}
+          </Link>
+        ))}
       </nav>
       <ThemeButton />
     </header>
   );
 }
 
+/** After a change of page the reading begins at its top, for the eye and for screen readers. */
+function useFreshStart() {
+  const [location] = useLocation();
+  const page = location.split("/").slice(0, 3).join("/");
+  const seen = useRef(page);
+  useEffect(() => {
+    if (seen.current === page) return;
+    seen.current = page;
+    window.scrollTo(0, 0);
+    document.getElementById("content")?.focus({ preventScroll: true });
+  }, [page]);
+}
+
 export function App() {
+  useFreshStart();
+  const [home] = sections;
   return (
     <div className="frame">
       <a className="skip" href="#content">
@@ -50,13 +54,16 @@ export function App() {
       </a>
       <Top />
       <main id="content" tabIndex={-1}>
-        <Suspense fallback={<p className="muted">Loading…</p>}>
+        <Suspense fallback={<LoadingPage />}>
           <Switch>
-            <Route path="/" component={RunsPage} />
-            <Route path="/runs" component={RunsPage} />
-            <Route path="/runs/:id/:view?">
-              {({ id, view }) => <RunPage key={id} id={id} view={view ?? "stages"} />}
+            {home && <Route path="/" component={home.page} />}
+            {home && <Route path={home.path} component={home.page} />}
+            <Route<{ id: string; view?: string; item?: string }> path="/runs/:id/:view?/:item?">
+              {({ id, view, item }) => <RunPage key={id} id={id} view={view ?? "overview"} item={item} />}
             </Route>
+            {sections.slice(1).map(({ path, page }) => (
+              <Route key={path} path={`${path}/*?`} component={page} />
+            ))}
             <Route>
               <div className="card">
                 <Empty page icon="search" title="There is no such page">

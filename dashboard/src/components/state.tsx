@@ -2,7 +2,7 @@
 
 import type { Attempt, ListedRun, Stage } from "../api/types";
 
-type Tone = "good" | "bad" | "warn" | "busy" | "idle";
+export type Tone = "good" | "bad" | "warn" | "busy" | "idle";
 
 const shapes: Record<Tone, React.ReactNode> = {
   good: <path d="M3 7.2 5.8 10 11 4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />,
@@ -12,7 +12,8 @@ const shapes: Record<Tone, React.ReactNode> = {
   idle: <circle cx="7" cy="7" r="3" fill="none" stroke="currentColor" strokeWidth="2" />,
 };
 
-function State({ tone, children }: { tone: Tone; children: React.ReactNode }) {
+/** A state: its shape and colour by how good it is, and its word. */
+export function State({ tone, children }: { tone: Tone; children: React.ReactNode }) {
   return (
     <span className={`state ${tone}`}>
       <svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">

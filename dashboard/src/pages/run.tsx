@@ -1,3 +1,5 @@
+import "../run/run.css";
+
 import { Link, useLocation, useSearchParams } from "wouter";
 
 import { useAttempts, useCancel, usePlan, useRetry, useRun } from "../api/queries";
@@ -20,14 +22,14 @@ import { Stages } from "../run/stages";
 import { Spread, Tasks } from "../run/tasks";
 
 const views: [string, string][] = [
-  ["stages", "Stages"],
+  ["overview", "Overview"],
   ["tasks", "Tasks"],
   ["logs", "Logs"],
   ["configuration", "Configuration"],
   ["events", "Events"],
 ];
 
-export default function RunPage({ id, view }: { id: string; view: string }) {
+export default function RunPage({ id, view }: { id: string; view: string; item: string | undefined }) {
   const run = useRun(id);
   if (run.isPending) return <p className="muted">Loading…</p>;
   if (run.error && !run.data) {
@@ -72,7 +74,7 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
           </Link>
         ))}
       </nav>
-      {view === "stages" && (
+      {view === "overview" && (
         <>
           {run.stages.length > 0 && <StageGraph stages={run.stages} nodes={plannedStages(plan.data)} now={now} />}
           <Stages run={run} now={now} />

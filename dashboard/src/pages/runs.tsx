@@ -1,4 +1,3 @@
-import { useEffect, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 
 import { useRuns, type RunFilter } from "../api/queries";
@@ -8,6 +7,7 @@ import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
 import { count } from "../lib/format";
+import { useSettled } from "../lib/settle";
 
 const shows: Record<string, RunFilter> = {
   all: {},
@@ -17,17 +17,7 @@ const shows: Record<string, RunFilter> = {
   cancelled: { result: "cancelled" },
 };
 
-/** Text that settles before it is used, so that typing does not ask for every letter. */
-function useSettled(text: string): string {
-  const [settled, setSettled] = useState(text);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(text), 250);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return settled;
-}
-
-export function RunsPage() {
+export default function RunsPage() {
   const [search, setSearch] = useSearchParams();
   const show = search.get("show") ?? "all";
   const name = search.get("name") ?? "";
