@@ -14,6 +14,7 @@ export interface Section {
 
 export const sections: Section[] = [
   { title: "Runs", path: "/runs", also: ["/compare"], page: lazy(() => import("./pages/runs")) },
+  { title: "SQL", path: "/sql", page: lazy(() => import("./pages/sql")) },
 ];
 
 /** Whether an address is in a section; the first section has the root, too. */

@@ -11,7 +11,6 @@ mod digest;
 mod event;
 mod failure;
 mod graph;
-pub mod history;
 mod ids;
 pub mod layout;
 pub mod machine;
@@ -23,7 +22,6 @@ mod settings;
 mod snapshot;
 pub mod spec;
 mod submission;
-mod tasks;
 mod trace;
 
 pub use attempts::{AttemptRow, AttemptState, AttemptTable};
@@ -39,5 +37,4 @@ pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Stage
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, Submission, TableRef};
-pub use tasks::{TaskMetric, TaskRow};
 pub use trace::{InvalidTraceParent, TraceParent};

@@ -2,7 +2,10 @@
 
 import createClient from "openapi-fetch";
 
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
+
+/** One of several things that are wrong with what was sent. */
+export type ProblemDetail = components["schemas"]["ProblemDetail"];
 
 /** An answer that says no, as RFC 9457 has it. */
 export class Problem extends Error {
@@ -10,6 +13,7 @@ export class Problem extends Error {
   readonly code: string;
   readonly title: string;
   readonly detail: string;
+  readonly errors: ProblemDetail[];
 
   constructor(status: number, body: unknown) {
     const text = (key: string): string | undefined => {
@@ -23,6 +27,8 @@ export class Problem extends Error {
     this.code = text("code") ?? "unknown";
     this.title = title;
     this.detail = text("detail") ?? "";
+    const errors: unknown = body && typeof body === "object" ? (body as Record<string, unknown>)["errors"] : undefined;
+    this.errors = Array.isArray(errors) ? (errors as ProblemDetail[]) : [];
   }
 }
 
