@@ -4,6 +4,9 @@ const address = process.env["WEIR_E2E_ADDRESS"] ?? "127.0.0.1:18080";
 const binary = process.env["WEIR_BIN"] ?? "../target/debug/weir";
 const browser = process.env["WEIR_CHROMIUM"] ?? "/usr/bin/chromium";
 
+// A server that runs already; its data folder is to be empty.
+const url = process.env["WEIR_E2E_URL"];
+
 /** The pages in a real browser, over a real server whose data folder is new. */
 export default defineConfig({
   testDir: "e2e",
@@ -12,7 +15,7 @@ export default defineConfig({
   forbidOnly: true,
   reporter: [["list"]],
   use: {
-    baseURL: `http://${address}`,
+    baseURL: url ?? `http://${address}`,
     trace: "retain-on-failure",
     viewport: { width: 1280, height: 860 },
     launchOptions: {
@@ -27,10 +30,14 @@ export default defineConfig({
       ],
     },
   },
-  webServer: {
-    command: `folder=$(mktemp -d) && exec ${binary} dev --listen ${address} --data-dir "$folder"`,
-    url: `http://${address}/healthz`,
-    timeout: 60_000,
-    reuseExistingServer: false,
-  },
+  ...(url
+    ? {}
+    : {
+        webServer: {
+          command: `folder=$(mktemp -d) && exec ${binary} dev --listen ${address} --data-dir "$folder"`,
+          url: `http://${address}/healthz`,
+          timeout: 60_000,
+          reuseExistingServer: false,
+        },
+      }),
 });

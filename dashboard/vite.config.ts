@@ -8,6 +8,10 @@ import { defineConfig } from "vitest/config";
 const api = process.env["WEIR_ENDPOINT"] ?? "http://127.0.0.1:8080";
 const proxy = { "/api": { target: api, changeOrigin: true } };
 
+/** The server's own policy, so that a preview shows what it forbids. */
+const policy =
+  "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
 /** What a page may cost before it is there: gzipped bytes of all that its first load fetches. */
 const FIRST_LOAD_LIMIT = 250 * 1024;
 
@@ -50,6 +54,6 @@ export default defineConfig({
   plugins: [react(), firstLoad()],
   build: { target: "es2022", reportCompressedSize: true },
   server: { host: "127.0.0.1", proxy },
-  preview: { host: "127.0.0.1", proxy },
+  preview: { host: "127.0.0.1", proxy, headers: { "Content-Security-Policy": policy } },
   test: { include: ["src/**/*.test.ts"] },
 });

@@ -42,19 +42,35 @@ export function useRun(id: string) {
   });
 }
 
-/** All attempts of a run, in the order in which they were dispatched. */
-export function useAttempts(id: string, live: boolean) {
+export interface Attempts {
+  items: Attempt[];
+  /** How many there are, those that are on the way included. */
+  total: number;
+}
+
+/**
+ * All attempts of a run, in the order in which they were dispatched. Pages are shown as they come; later looks ask only
+ * from the first attempt on that was under way, since those before it stay as they are.
+ */
+export function useAttempts(id: string, live: boolean, enabled = true) {
+  const client = useQueryClient();
+  const queryKey = ["attempts", id];
   return useQuery({
-    queryKey: ["attempts", id],
-    queryFn: async ({ signal }) => {
-      const attempts: Attempt[] = [];
+    queryKey,
+    enabled,
+    queryFn: async ({ signal }): Promise<Attempts> => {
+      const known = client.getQueryData<Attempts>(queryKey)?.items ?? [];
+      const open = known.findIndex((attempt) => attempt.state === "queued" || attempt.state === "running");
+      const items = known.slice(0, open < 0 ? known.length : open);
       for (;;) {
-        const params = { path: { run: id }, query: { limit: ATTEMPTS, after: String(attempts.length) } };
+        const params = { path: { run: id }, query: { limit: ATTEMPTS, after: String(items.length) } };
         const page = data(await api.GET("/api/v1/runs/{run}/attempts", { params, signal }));
-        attempts.push(...page.items);
-        if (page.complete) return attempts;
+        items.push(...page.items);
+        if (page.complete) return { items, total: page.total };
+        if (items.length >= known.length) client.setQueryData(queryKey, { items: [...items], total: page.total });
       }
     },
+    structuralSharing: false,
     refetchInterval: live ? LIST : false,
   });
 }

@@ -52,6 +52,16 @@ const stageStates: Record<Stage["state"], [Tone, string]> = {
   completed: ["good", "Completed"],
 };
 
+/** Where a stage is, as a mark where there is no room for the word; the word is there for those who do not see it. */
+export function StageMark({ stage }: { stage: Pick<Stage, "state"> }) {
+  const [tone, word] = stageStates[stage.state];
+  return (
+    <svg className={`tone ${tone}`} width="14" height="14" viewBox="0 0 14 14" role="img" aria-label={word}>
+      {shapes[tone]}
+    </svg>
+  );
+}
+
 /** Where a stage is. */
 export function StageStateBadge({ stage }: { stage: Pick<Stage, "state"> }) {
   const [tone, word] = stageStates[stage.state];

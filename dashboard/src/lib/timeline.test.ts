@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Attempt } from "../api/types";
-import { percentiles, ticks, timeline } from "./timeline";
+import { byLane, percentiles, spanAt, timeline } from "./timeline";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 
@@ -58,11 +58,19 @@ describe("the timeline", () => {
   });
 });
 
-describe("ticks", () => {
-  it("are at round times", () => {
-    expect(ticks(1000, 5)).toEqual([0, 200, 400, 600, 800, 1000]);
-    expect(ticks(7, 4)).toEqual([0, 2, 4, 6]);
-    expect(ticks(0, 4)).toEqual([0]);
+describe("what is at a moment", () => {
+  const spans = [0, 100, 104].map((start, index) => ({ index, lane: 0, start, end: start + (index === 0 ? 50 : 2) }));
+  it("is the span that covers it, or one close by", () => {
+    expect(spanAt(spans, 25, 0)?.index).toBe(0);
+    expect(spanAt(spans, 75, 1)).toBeUndefined();
+    expect(spanAt(spans, 99, 2)?.index).toBe(1);
+    expect(spanAt(spans, 105, 0)?.index).toBe(2);
+    expect(spanAt([], 5, 5)).toBeUndefined();
+  });
+  it("is found by lane", () => {
+    expect(byLane(timeline([attempt("a", 0, 9), attempt("a", 3, 5)], START, START)).map((row) => row.length)).toEqual([
+      1, 1,
+    ]);
   });
 });
 

@@ -58,13 +58,23 @@ export function timeline(attempts: Attempt[], from: number, now: number): Timeli
   return { lanes, spans: placed, total };
 }
 
-/** Ticks at round times: about `wanted` of them between 0 and `total` milliseconds. */
-export function ticks(total: number, wanted: number): number[] {
-  if (total <= 0 || wanted < 1) return [0];
-  const rough = total / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= rough) ?? rough;
-  return Array.from({ length: Math.floor(total / step) + 1 }, (_, tick) => tick * step);
+/** The span of a lane at a moment, or one that is at most `slack` milliseconds away; spans of a lane are in order. */
+export function spanAt(spans: Span[], ms: number, slack: number): Span | undefined {
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((spans[middle]?.start ?? 0) <= ms + slack) low = middle + 1;
+    else high = middle;
+  }
+  const span = spans[low - 1];
+  return span && ms <= span.end + slack ? span : undefined;
+}
+
+/** Spans by their lane, in the order of time. */
+export function byLane({ lanes, spans }: Timeline): Span[][] {
+  const rows: Span[][] = lanes.map(() => []);
+  for (const span of spans) rows[span.lane]?.push(span);
+  return rows;
 }
 
 /** The values at some shares of a list, by the nearest rank; zeros when it is empty. */

@@ -1,0 +1,175 @@
+// What a run is, how far it is, and what can be done with it.
+
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+
+import { useCancel, useRetry } from "../api/queries";
+import type { Run } from "../api/types";
+import { Facts } from "../components/card";
+import { Copy } from "../components/copy";
+import { Confirm } from "../components/dialog";
+import { Failure } from "../components/feedback";
+import { TaskBar } from "../components/progress";
+import { RunStateBadge } from "../components/state";
+import { Ago, Elapsed } from "../components/time";
+import { bytes, count, duration } from "../lib/format";
+
+export function Header({ run, now }: { run: Run; now: number }) {
+  const labels = Object.entries(run.labels);
+  return (
+    <div className="row spread run-header">
+      <div className="run-title">
+        <div className="row">
+          <h1>{run.name}</h1>
+          <RunStateBadge run={run} />
+          {labels.map(([name, value]) => (
+            <span className="label" key={name}>
+              {name}
+              <b>{value}</b>
+            </span>
+          ))}
+        </div>
+        <div className="row muted">
+          <span className="mono">{run.id}</span>
+          <Copy text={run.id} label="Copy the id" />
+          <span>{run.namespace}</span>
+          <span aria-hidden="true">·</span>
+          <span>{run.job === "sql" ? "SQL" : "pipeline"}</span>
+          <span aria-hidden="true">·</span>
+          <span>
+            submitted <Ago at={run.created_at} now={now} />
+            {run.submitted_by && ` by ${run.submitted_by}`}
+          </span>
+          {run.retry_of && (
+            <>
+              <span aria-hidden="true">·</span>
+              <Link href={`/runs/${run.retry_of}`}>tries another run again</Link>
+            </>
+          )}
+        </div>
+      </div>
+      <Actions run={run} />
+    </div>
+  );
+}
+
+function Actions({ run }: { run: Run }) {
+  const [asked, setAsked] = useState<"cancel" | "retry">();
+  const cancel = useCancel(run.id);
+  const retry = useRetry(run.id);
+  const [, navigate] = useLocation();
+  const over = run.state === "finished";
+  const cancelling = run.requested_state === "cancelled";
+  return (
+    <div className="row">
+      <Link className="button" href={`/compare?a=${run.retry_of ?? ""}&b=${run.id}`}>
+        Compare
+      </Link>
+      {over ? (
+        <button onClick={() => setAsked("retry")}>Run again</button>
+      ) : (
+        <button className="danger" disabled={cancelling} onClick={() => setAsked("cancel")}>
+          {cancelling ? "Cancelling…" : "Cancel"}
+        </button>
+      )}
+      {asked === "cancel" && !over && (
+        <Confirm
+          title="Cancel this run?"
+          action="Cancel the run"
+          danger
+          pending={cancel.isPending}
+          error={cancel.error}
+          onConfirm={() => cancel.mutate(undefined, { onSuccess: () => setAsked(undefined) })}
+          onClose={() => setAsked(undefined)}
+        >
+          <strong>{run.name}</strong> stops, and what it has written stays invisible. That can not be taken back, but
+          the run can be run again.
+        </Confirm>
+      )}
+      {asked === "retry" && (
+        <Confirm
+          title="Run this again?"
+          action="Run again"
+          pending={retry.isPending}
+          error={retry.error}
+          onConfirm={() => retry.mutate(undefined, { onSuccess: (made) => navigate(`/runs/${made.id}`) })}
+          onClose={() => setAsked(undefined)}
+        >
+          A new run of <strong>{run.name}</strong>, with the same job, modules and settings.
+        </Confirm>
+      )}
+    </div>
+  );
+}
+
+/** Why a run ended as it did, when that was not well. */
+export function Reason({ run }: { run: Run }) {
+  if (!run.reason) return null;
+  const cancelled = run.result === "cancelled";
+  return (
+    <div className={`notice ${cancelled ? "warn" : "bad"}`} role="status">
+      <span aria-hidden="true">{cancelled ? "!" : "✕"}</span>
+      <div>
+        <strong className="mono">{run.reason.code}</strong>
+        {run.reason.retryable && <span className="muted"> · the same run may succeed when it is run again</span>}
+        <pre>{run.reason.message}</pre>
+      </div>
+    </div>
+  );
+}
+
+/** How far it is, and its totals. */
+export function Progress({ run, now, stale }: { run: Run; now: number; stale: Error | null }) {
+  const { progress } = run;
+  return (
+    <section className="card progress" aria-label="Progress">
+      {stale && <Failure error={stale} />}
+      <TaskBar done={progress.tasks_done} running={progress.tasks_running} total={progress.tasks} />
+      <Facts
+        facts={[
+          ["Took", <Elapsed key="took" from={run.created_at} to={run.finished_at} now={now} />],
+          ["Stages", <Of key="stages" done={progress.stages_completed} all={progress.stages} />],
+          ["Tasks", <Of key="tasks" done={progress.tasks_done} all={progress.tasks} />],
+          ["Rows in", count(progress.rows_in)],
+          ["Read", bytes(progress.bytes_in)],
+          ["Written", bytes(progress.bytes_out)],
+          ["Spilled", bytes(progress.spilled_bytes)],
+          ["Failed attempts", count(progress.attempts_failed)],
+        ]}
+      />
+      <Phases run={run} />
+    </section>
+  );
+}
+
+function Of({ done, all }: { done: number; all: number }) {
+  return (
+    <>
+      {count(done)} <small>of {count(all)}</small>
+    </>
+  );
+}
+
+/** How the time was spent, phase by phase. */
+function Phases({ run }: { run: Run }) {
+  const { durations } = run;
+  const phases = (
+    [
+      ["planning", durations.planning_ms],
+      ["running", durations.running_ms],
+      ["committing", durations.committing_ms],
+    ] as const
+  ).flatMap(([name, ms]) => (ms == null ? [] : [{ name, ms }]));
+  const total = phases.reduce((sum, phase) => sum + phase.ms, 0);
+  return (
+    <ul className="phases" aria-label="Phases">
+      {phases.map(({ name, ms }) => (
+        <li key={name} style={{ flexGrow: total === 0 ? 1 : ms / total }}>
+          <i className={name} />
+          <span className="muted">{name}</span> {duration(ms)}
+        </li>
+      ))}
+      {phases.length === 0 && <li className="muted">{run.state}</li>}
+    </ul>
+  );
+}
