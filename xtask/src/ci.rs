@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, on_path, root, run as run_command, target_dir};
 use crate::error::{Error, Result};
-use crate::{dashboard, guests, terraform, test};
+use crate::{api, dashboard, guests, terraform, test};
 
 /// Runs all steps, also after one failed, and says at the end how each went.
 pub(crate) fn run() -> Result<()> {
@@ -18,6 +18,7 @@ pub(crate) fn run() -> Result<()> {
     }
     report.step("lints", lints);
     report.step("tests", || test::run(&[]));
+    report.step("api", api::check);
     report.step("documentation", documentation);
     report.step("terraform", || terraform::run(terraform::Mode::Check));
     if on_path("cargo-deny") {

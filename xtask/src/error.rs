@@ -28,6 +28,8 @@ pub(crate) enum Error {
     #[error("{0}")]
     Packages(String),
     #[error("{0}")]
+    Python(String),
+    #[error("{0}")]
     Terraform(String),
     #[error("failed: {}", .0.join(", "))]
     Steps(Vec<String>),

@@ -2,12 +2,14 @@
 //!
 //! **Boundary.** Starts programs and looks at files; nothing that ships depends on it.
 
+mod api;
 mod ci;
 mod command;
 mod dashboard;
 mod debian;
 mod error;
 mod guests;
+mod python;
 mod terraform;
 mod test;
 mod toolchain;
@@ -26,6 +28,8 @@ Commands:
       workspace that they choose: cargo xtask test -p weir-model -- digest
   ci
       Everything that must hold before a change goes in: format, lints, tests, documentation, dependencies, dashboard.
+  api
+      Call a server in every way that openapi.json allows, and some that it does not, and compare the answers with it.
   dashboard
       Build the dashboard; the next build of the binary takes it in. Needs Node.
   terraform [--write|--apply-local]
@@ -59,6 +63,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     match args.as_slice() {
         ["test", args @ ..] => test::run(args.strip_prefix(&["--"]).unwrap_or(args)),
         ["ci"] => ci::run(),
+        ["api"] => api::check(),
         ["dashboard"] => dashboard::build(),
         ["terraform"] => terraform::run(terraform::Mode::Check),
         ["terraform", "--write"] => terraform::run(terraform::Mode::Write),

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::command::run as run_command;
 use crate::error::{Error, Result};
+use crate::python;
 use crate::terraform::provider::Provider;
-use crate::terraform::{Scratch, python, suite};
+use crate::terraform::{Scratch, suite};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 

