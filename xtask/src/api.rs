@@ -3,13 +3,15 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::command::{cargo, root, run, target_dir};
+use serde_json::Value;
+
+use crate::command::{cargo, read, root, run, target_dir};
 use crate::error::{Error, Result};
 use crate::python;
 
@@ -38,12 +40,15 @@ pub(crate) fn check() -> Result<()> {
     run(cargo(root()).args(["build", "--locked", "--workspace", "--bin", "weir"]))?;
     let folder = tempfile::tempdir().map_err(Error::io("create", "a temporary folder"))?;
     let server = Server::start(&target_dir()?.join("debug").join("weir"), folder.path())?;
+    let known = server.populate()?;
+    configure(folder.path(), &known)?;
     let seed = env::var("WEIR_API_SEED").unwrap_or_else(|_| SEED.to_owned());
     let mut command = Command::new(tester);
     command
         .current_dir(folder.path())
         .env("SCHEMATHESIS_HOOKS", root().join("tests/api/hooks.py"))
-        .args(["run", &format!("{}/api/v1/openapi.json", server.url)])
+        .args(["--config-file", "schemathesis.toml", "run"])
+        .arg(format!("{}/api/v1/openapi.json", server.url))
         .args(["--checks", CHECKS, "--max-examples", EXAMPLES, "--seed", &seed])
         .args(["--request-timeout", "30", "--workers", "2", "--no-color"]);
     for operation in ENDLESS {
@@ -58,8 +63,26 @@ pub(crate) fn check() -> Result<()> {
     tested
 }
 
+/// Tells the tester of things that exist, by the names of the parameters that are them: most requests are about those.
+fn configure(folder: &Path, known: &[(&str, String)]) -> Result<()> {
+    let mut text = String::new();
+    for (parameter, value) in known {
+        text.push_str(&format!("[dictionaries.{parameter}]\nvalues = [{value:?}]\n\n"));
+    }
+    text.push_str("[parameters]\n");
+    for (parameter, _) in known {
+        text.push_str(&format!(
+            "\"path.{parameter}\" = {{ dictionary = \"{parameter}\", probability = 0.8 }}\n"
+        ));
+    }
+    let file = folder.join("schemathesis.toml");
+    fs::write(&file, text).map_err(Error::io("write", file))
+}
+
 /// A server of this machine's; ends when it is dropped.
 struct Server {
+    binary: PathBuf,
+    folder: PathBuf,
     process: Child,
     url: String,
 }
@@ -80,6 +103,8 @@ impl Server {
                 source,
             })?;
         let mut server = Self {
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
             process,
             url: String::new(),
         };
@@ -102,6 +127,37 @@ impl Server {
         })?;
         Ok(server)
     }
+
+    /// Makes one of everything, as people do; says the values of the parameters that name them.
+    fn populate(&self) -> Result<Vec<(&'static str, String)>> {
+        let pipeline = root().join("tests/api/pipeline.yaml");
+        let pipeline = pipeline.to_string_lossy();
+        let run = self.client(&["submit", &pipeline, "--wait", "-o", "json"])?;
+        Ok(vec![("run", text(&run, "id")?)])
+    }
+
+    /// What a command of the client prints, as JSON.
+    fn client(&self, args: &[&str]) -> Result<Value> {
+        let mut command = Command::new(&self.binary);
+        command
+            .current_dir(&self.folder)
+            .env("WEIR_ENDPOINT", &self.url)
+            .args(args);
+        let printed = read(&mut command)?;
+        serde_json::from_str(&printed).map_err(|error| Error::Output {
+            command: format!("weir {}", args.join(" ")),
+            problem: error.to_string(),
+        })
+    }
+}
+
+/// A field of what a command printed.
+fn text(printed: &Value, field: &str) -> Result<String> {
+    let found = printed[field].as_str().map(str::to_owned);
+    found.ok_or_else(|| Error::Output {
+        command: "weir".to_owned(),
+        problem: format!("no `{field}` in {printed}"),
+    })
 }
 
 impl Drop for Server {
