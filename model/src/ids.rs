@@ -104,7 +104,7 @@ impl Timestamp {
 }
 
 /// The position of a stage in its [`StageGraph`](crate::StageGraph).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StageId(pub u32);
 

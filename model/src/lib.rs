@@ -7,9 +7,11 @@
 //! **Boundary.** Everything else depends on this crate; it depends on nothing of Weir.
 
 mod attempts;
+mod cost;
 mod digest;
 mod event;
 mod failure;
+pub mod findings;
 mod graph;
 mod ids;
 pub mod layout;
@@ -18,6 +20,7 @@ mod manifest;
 mod message;
 mod metrics;
 mod output;
+mod profile;
 mod settings;
 mod snapshot;
 pub mod spec;
@@ -25,6 +28,7 @@ mod submission;
 mod trace;
 
 pub use attempts::{AttemptRow, AttemptState, AttemptTable};
+pub use cost::{CostEstimate, CostItem, CostLine, CostUnit, InvalidPriceTable, PriceTable, Usage};
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord};
 pub use failure::{Failure, FailureKind, LostShuffle, Reason};
@@ -32,8 +36,15 @@ pub use graph::{Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, Stag
 pub use ids::{ExecutionId, InvalidId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
 pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};
-pub use metrics::{LogLevel, LogLine, MetricValue, OperatorMetrics, TaskMetrics};
+pub use metrics::{
+    Allowance, FunctionMetrics, LogLevel, LogLine, MetricValue, OperatorMetrics, RowEffect, StorageRequests,
+    TaskMetrics,
+};
 pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput, UploadedPart};
+pub use profile::{
+    AttemptCounts, Conservation, FunctionProfile, InputProfile, OperatorProfile, PhaseDurations, Profiler, Quantiles,
+    RunProfile, SinkProfile, SlotUse, StageProfile, StageQuantiles, Verdict, WorkerMemory,
+};
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, Submission, TableRef};

@@ -24,6 +24,46 @@ pub struct TaskMetrics {
     pub elapsed_us: u64,
     /// Wall time inside Wasm calls, in microseconds.
     pub wasm_us: u64,
+    /// CPU time of the thread that drives the attempt, in microseconds: what operators hand to other threads is not
+    /// in it. Zero where it cannot be measured.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cpu_us: u64,
+    /// Of `rows_in`, those from shuffle objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shuffle_rows_in: u64,
+    /// Of `bytes_in`, those from shuffle objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shuffle_bytes_in: u64,
+    /// Of `bytes_out`, those to shuffle objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shuffle_bytes_out: u64,
+    /// Rows of opened shuffle partitions that nobody asked for any more: behind a limit, for example.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread_rows: u64,
+    /// Shuffle partitions that nobody asked for a row of.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unopened_inputs: u64,
+    /// Rows that user functions refused, which went to the output for errors where there is one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused_rows: u64,
+    /// What the attempt was allowed.
+    #[serde(skip_serializing_if = "Allowance::is_unknown")]
+    pub allowance: Allowance,
+    /// The most memory that all attempts of the worker together held while this one took more, in bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub worker_peak_memory_bytes: u64,
+    /// Requests to the storage: shuffle objects, plans, modules, tables and outputs.
+    #[serde(skip_serializing_if = "StorageRequests::is_empty")]
+    pub storage: StorageRequests,
+    /// Messages that the attempt has put into the report queue, the one that carries this included.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reports: u64,
+    /// Wasm modules that had to be compiled, since no cache had them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub modules_compiled: u64,
+    /// What user functions took; the costliest first, bounded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionMetrics>,
     /// One entry per operator of the plan, root first.
     pub operators: Vec<OperatorMetrics>,
     /// What user functions counted, by `function.metric`.
@@ -38,18 +78,115 @@ pub struct TaskMetrics {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OperatorMetrics {
+    /// Its place in the whole plan of the stage, counted from the root with each operator before its inputs. Tasks run
+    /// parts of that plan, so their lists may have gaps.
+    pub id: u32,
     /// The operator, such as `HashJoinExec`.
     pub name: String,
-    /// Its depth in the plan; the root is at zero.
+    /// Its depth in the whole plan; the root is at zero.
     pub depth: u32,
+    /// What it does to the number of its rows.
+    pub effect: RowEffect,
     /// Rows that it gave out.
     pub rows: u64,
     /// Bytes of the batches that it gave out, when it counts them.
     pub bytes: u64,
     /// CPU time, in microseconds.
     pub cpu_us: u64,
+    /// Wall time inside Wasm calls, in microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub wasm_us: u64,
     /// Bytes that it spilled.
     pub spilled_bytes: u64,
+    /// The most memory that it said to hold at once, in bytes, summed over its partitions; few operators say it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub peak_memory_bytes: u64,
+    /// User functions that it calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
+}
+
+/// What an operator does to the number of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowEffect {
+    /// It gives out as many as it takes: a projection, a sort. Leaves and unions belong here.
+    Keeps,
+    /// It drops some, as declared: a filter.
+    Filters,
+    /// It drops some, and may leave others unread: a limit.
+    Limits,
+    /// It makes others of them: a join, an aggregation, a flat map.
+    #[default]
+    Changes,
+}
+
+/// What one user function took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FunctionMetrics {
+    /// Its name.
+    pub name: String,
+    /// Calls: of a batch each, as a rule.
+    pub calls: u64,
+    /// Wall time inside it, in microseconds.
+    pub wasm_us: u64,
+}
+
+/// What an attempt was allowed of its worker. A worker's slots share its processors and its memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Allowance {
+    /// Tasks that the worker runs at once; zero when it is not known.
+    pub worker_slots: u32,
+    /// Thousandths of processors that the worker has.
+    pub worker_millicpus: u32,
+    /// Bytes that all attempts of the worker together may hold; zero for no limit.
+    pub worker_memory_bytes: u64,
+}
+
+impl Allowance {
+    /// Whether the attempt did not say.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Requests to an object storage, by what they are billed as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StorageRequests {
+    /// Writes: of objects, of parts of uploads, copies, and the begin and end of uploads.
+    pub put: u64,
+    /// Reads of objects or of ranges.
+    pub get: u64,
+    /// Looks at what an object is, without its bytes.
+    pub head: u64,
+    /// Pages of lists.
+    pub list: u64,
+    /// Deletions.
+    pub delete: u64,
+}
+
+impl StorageRequests {
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds those of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.put = self.put.saturating_add(other.put);
+        self.get = self.get.saturating_add(other.get);
+        self.head = self.head.saturating_add(other.head);
+        self.list = self.list.saturating_add(other.list);
+        self.delete = self.delete.saturating_add(other.delete);
+    }
+}
+
+/// Numbers that are nearly always zero are left out of reports: there is one for every task.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A metric of a user function. Two values of one metric merge into one.

@@ -48,12 +48,14 @@ impl Meter {
 fn add_operators(plan: &Arc<dyn ExecutionPlan>, depth: u32, metrics: &mut TaskMetrics) {
     let measured = plan.metrics().unwrap_or_default();
     let operator = OperatorMetrics {
+        id: metrics.operators.len() as u32,
         name: plan.name().to_owned(),
         depth,
         rows: measured.output_rows().unwrap_or(0) as u64,
         bytes: sum(&measured, "output_bytes"),
         cpu_us: measured.elapsed_compute().unwrap_or(0) as u64 / 1000,
         spilled_bytes: measured.spilled_bytes().unwrap_or(0) as u64,
+        ..OperatorMetrics::default()
     };
     metrics.spilled_bytes += operator.spilled_bytes;
     let children = plan.children();
