@@ -26,6 +26,7 @@ mod control_plane;
 mod dead_letters;
 mod driver;
 mod error;
+pub mod history;
 pub mod housekeeping;
 pub mod http;
 pub mod identity;

@@ -19,6 +19,7 @@ use weir_platform::{MAX_DELAY, QueueError, SendMessage, StorageError, clock};
 use super::Driver;
 use super::outbox::Sending;
 use super::retry::{Backoff, retry};
+use crate::history::{self, Ended};
 use crate::leases;
 use crate::shared::Shared;
 use crate::traces::span;
@@ -247,7 +248,17 @@ impl Driver {
         });
     }
 
-    /// Deletes the objects of the run by prefix, since executions that crashed told nobody what they wrote.
+    /// What the history of the finished run begins with.
+    fn ended(&self) -> Option<Ended> {
+        Some(Ended {
+            snapshot: self.state.snapshot(),
+            submission: self.state.submission()?.clone(),
+            graph: self.state.graph().cloned(),
+        })
+    }
+
+    /// Writes the run's history, and then deletes its objects, by prefix since executions that crashed told nobody what
+    /// they wrote.
     fn clean_up(&mut self) {
         let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
         let (busy, ended) = (!self.executions.is_empty(), self.executions_end());
@@ -269,7 +280,11 @@ impl Driver {
                 .map_or(0..0, |latest| 0..latest.saturating_add(1));
             keys.extend(attempts.map(|attempt| layout::manifest_key(run, stage.id, attempt)));
         }
+        let over = self.ended();
         self.start(|_| Outcome::Done, async move {
+            if let Some(ended) = over {
+                write_history(&shared, ended).await;
+            }
             if busy {
                 // What they run was done by others meanwhile, or was given up: slow attempts that were overtaken.
                 stop_workers(&shared, run).await;
@@ -294,6 +309,27 @@ impl Driver {
             }
             Outcome::Cleaned
         });
+    }
+}
+
+/// Writes the history of a run, however long that takes: until it is there, the run is not cleaned up, and the log tells
+/// of it. When this process ends before, another one does it.
+async fn write_history(shared: &Shared, ended: Ended) {
+    let run = ended.snapshot.run;
+    let mut backoff = Backoff::new();
+    loop {
+        let written = {
+            // The semaphore is never closed.
+            let _permit = shared.effects.acquire().await;
+            history::write(&*shared.store, &shared.storage, ended.clone()).await
+        };
+        match written {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(%run, error = &error as &dyn std::error::Error, "cannot write the history of a run; trying again");
+                backoff.wait().await;
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use weir_model::{Digest, Event, RunId, RunPhase, StageOutput, Timestamp, layout};
 use weir_platform::{StorageError, clock, output};
 
+use crate::history;
 use crate::random;
 use crate::shared::Shared;
 use crate::store::{self, RunFilter};
@@ -161,6 +162,9 @@ pub(crate) async fn prune(shared: &Shared, retention: &Retention) -> Result<u64,
         let goners: Vec<RunId> = runs.into_iter().filter(|run| *run < oldest_kept).collect();
         let last = of_page < PAGE as usize || goners.len() < of_page;
         let mut deletions = futures::stream::iter(goners.into_iter().map(|run| async move {
+            if let Some(row) = shared.store.run_get(run).await? {
+                history::delete(&shared.storage, &row.namespace, run).await?;
+            }
             shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
             Ok::<_, Error>(shared.store.run_delete(run).await?)
         }))

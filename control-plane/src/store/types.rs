@@ -1,5 +1,6 @@
 //! What goes into stores and comes out of them.
 
+use serde::{Deserialize, Serialize};
 use weir_model::{
     Digest, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot, Timestamp, WorkerId,
 };
@@ -59,8 +60,8 @@ pub struct Renewal {
     pub cancel_requested_by: Option<String>,
 }
 
-/// The part of a run's row that follows from its state.
-#[derive(Clone, Debug, PartialEq)]
+/// The part of a run's row that follows from its state. It is part of [`RunRow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     /// Where the run is.
     pub phase: RunPhase,
@@ -110,8 +111,9 @@ impl RunSummary {
     }
 }
 
-/// The row of a run.
-#[derive(Clone, Debug, PartialEq)]
+/// The row of a run. It is kept in the [history](crate::history) of runs too, which later builds must be able to read: a
+/// new field has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
     /// The run.
     pub run: RunId,
@@ -148,6 +150,22 @@ pub struct RunFilter {
     pub phase: Option<RunPhase>,
     /// Only those that ended so.
     pub outcome: Option<RunOutcome>,
+}
+
+impl RunFilter {
+    /// Whether a run is one of them.
+    pub fn matches(&self, row: &RunRow) -> bool {
+        let Self {
+            namespace,
+            name,
+            phase,
+            outcome,
+        } = self;
+        namespace.as_ref().is_none_or(|wanted| *wanted == row.namespace)
+            && name.as_ref().is_none_or(|wanted| *wanted == row.name)
+            && phase.is_none_or(|wanted| wanted == row.summary.phase)
+            && outcome.is_none_or(|wanted| Some(wanted) == row.summary.outcome)
+    }
 }
 
 /// The tasks of all runs that are not over.

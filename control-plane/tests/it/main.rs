@@ -4,6 +4,7 @@ mod cancellation;
 mod dead_letters;
 mod failures;
 mod fleet;
+mod history;
 mod housekeeping;
 mod kit;
 mod mortal;

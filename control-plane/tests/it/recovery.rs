@@ -7,6 +7,7 @@ use weir_control_plane::store::{Acquired, Lease};
 use weir_control_plane::{Error as ControlPlaneError, Options};
 use weir_model::RunOutcome;
 
+use crate::history::check_history;
 use crate::kit::{Kit, eventually};
 use crate::mortal::{Death, Mortal, Renewals};
 use crate::script::{Act, MAPS, REDUCES, submission, task};
@@ -79,6 +80,7 @@ async fn survives(death: Death, appends: i64) -> bool {
     })
     .await;
     assert_eq!(kit.objects(run), Vec::<String>::new(), "{when}");
+    check_history(&*kit.store, &kit.storage, run).await;
     died
 }
 

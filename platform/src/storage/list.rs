@@ -1,4 +1,6 @@
-//! Listing, for garbage collection: nobody lists to find results.
+//! Listing, for garbage collection and for the history of runs: nobody lists to find results.
+
+use std::collections::BinaryHeap;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -43,6 +45,44 @@ impl Storage {
         }
         Ok(keys)
     }
+
+    /// The names of objects directly below `prefix` that come after a name, in order: at most `limit`.
+    ///
+    /// A bucket gives them in order and is asked for those alone; a folder is read as a whole, with no more than `limit`
+    /// names in memory.
+    pub async fn list_names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        let error = |source| StorageError::new("list", prefix, source);
+        let path = Path::parse(prefix).map_err(|e| error(e.into()))?;
+        let mut listing = match after {
+            Some(name) => self.store.list_with_offset(Some(&path), &path.clone().join(name)),
+            None => self.store.list(Some(&path)),
+        };
+        let in_order = self.bucket.is_some();
+        let mut names = BinaryHeap::new();
+        while !in_order || names.len() < limit {
+            let next = tokio::time::timeout(CALL_TIMEOUT, listing.try_next()).await;
+            let object = match next.unwrap_or_else(|elapsed| Err(generic(elapsed))) {
+                Ok(None) => break,
+                Ok(Some(object)) => object,
+                // A folder that vanishes while it is listed has been deleted by somebody else.
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(source) => return Err(error(source)),
+            };
+            let mut parts = object.location.prefix_match(&path).into_iter().flatten();
+            if let (Some(name), None) = (parts.next(), parts.next()) {
+                names.push(name.as_ref().to_owned());
+                if names.len() > limit {
+                    names.pop();
+                }
+            }
+        }
+        Ok(names.into_sorted_vec())
+    }
 }
 
 #[cfg(test)]
@@ -77,5 +117,30 @@ mod tests {
             storage.list_older("runs", earlier, 9).await.unwrap(),
             Vec::<String>::new()
         );
+    }
+
+    #[tokio::test]
+    async fn names_come_in_order_after_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Storage::open(dir.path().to_str().unwrap()).unwrap();
+        let names = async |after, limit| storage.list_names("list", after, limit).await.unwrap();
+        assert_eq!(names(None, 9).await, Vec::<String>::new());
+        for key in [
+            "list/c",
+            "list/a",
+            "list/d",
+            "list/b",
+            "list/deeper/a",
+            "lists/a",
+            "other",
+        ] {
+            storage.put(key, Bytes::from_static(b"1")).await.unwrap();
+        }
+        assert_eq!(names(None, 9).await, ["a", "b", "c", "d"]);
+        assert_eq!(names(None, 2).await, ["a", "b"]);
+        assert_eq!(names(Some("b"), 1).await, ["c"]);
+        assert_eq!(names(Some("bb"), 9).await, ["c", "d"]);
+        assert_eq!(names(Some("d"), 9).await, Vec::<String>::new());
+        assert_eq!(names(None, 0).await, Vec::<String>::new());
     }
 }

@@ -1,0 +1,275 @@
+//! Writing the history of a run that is over.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Serialize;
+use weir_model::history::{AttemptPage, AttemptPageIndex};
+use weir_model::{
+    AttemptTable, Event, EventRecord, LogLine, RunSnapshot, StageGraph, Submission, TaskId, Timestamp, layout,
+};
+use weir_platform::Storage;
+
+use super::codec::{Lines, compress, encode};
+use super::{Entry, Error, LinePageIndex, PlacedLine, Summary, VERSION};
+use crate::store::{RunRow, RunSummary, Store};
+
+/// Bytes of events to be read at once, about.
+const READ_BYTES: u64 = 8 << 20;
+/// Events read at once: of tasks in a wide shuffle, each takes a megabyte.
+const READ: std::ops::RangeInclusive<u64> = 16..=2_000;
+/// Objects that are written at once.
+const AT_ONCE: usize = 4;
+
+/// The end of a run, as its driver knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Its state.
+    pub snapshot: RunSnapshot,
+    /// What was to run.
+    pub submission: Submission,
+    /// Its stages, if they were planned.
+    pub graph: Option<StageGraph>,
+}
+
+/// Writes the history of a run that is over, from its log. To be repeated until it succeeds; it may be written by several
+/// at once, who write the same.
+///
+/// Memory: a page of events, one of log lines, and a row per attempt.
+///
+/// # Errors
+/// When the store or the storage fails.
+pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result<(), Error> {
+    let run = ended.snapshot.run;
+    let Some(mut row) = store.run_get(run).await? else {
+        // It was forgotten meanwhile.
+        return Ok(());
+    };
+    let namespace = row.namespace.clone();
+    let page_key = |kind, page| layout::history_page_key(&namespace, run, kind, page);
+    let mut folding = Box::new(Folding::default());
+    let (mut after, mut at_once) = (0, *READ.start());
+    loop {
+        let records = store.run_events(run, after, at_once as u32).await?;
+        let read = records.len() as u64;
+        let complete = read < at_once;
+        after = records.last().map_or(after, |record| record.seq);
+        let before = folding.bytes;
+        folding = blocking(move || {
+            records.iter().for_each(|record| folding.add(record));
+            folding
+        })
+        .await?;
+        put_all(
+            storage,
+            folding
+                .full
+                .drain(..)
+                .map(|page| (page_key(page.kind, page.number), page.bytes)),
+        )
+        .await?;
+        if complete {
+            break;
+        }
+        let average = ((folding.bytes - before) / read.max(1)).max(1);
+        at_once = (READ_BYTES / average).clamp(*READ.start(), *READ.end());
+    }
+    let folded = blocking(move || folding.finish()).await?;
+    let pages = folded.full.into_iter();
+    put_all(
+        storage,
+        pages.map(|page| (page_key(page.kind, page.number), page.bytes)),
+    )
+    .await?;
+    row = cleaned(row, &ended.snapshot);
+    let entry = Entry {
+        version: VERSION,
+        row: row.clone(),
+    };
+    let mut snapshot = ended.snapshot;
+    snapshot.logs = Vec::new();
+    let summary = Summary {
+        version: VERSION,
+        row,
+        snapshot,
+        submission: ended.submission,
+        graph: ended.graph,
+        attempts: folded.attempts,
+        events: folded.events,
+        logs: folded.logs,
+    };
+    let bytes = blocking(move || encode(&summary)).await?;
+    storage
+        .put(&layout::history_summary_key(&namespace, run), bytes.into())
+        .await?;
+    storage
+        .put(&layout::history_index_key(&namespace, run), encode(&entry).into())
+        .await?;
+    Ok(())
+}
+
+/// The row of a run as it is when all is done for it.
+fn cleaned(row: RunRow, snapshot: &RunSnapshot) -> RunRow {
+    RunRow {
+        summary: RunSummary::of(snapshot),
+        cleaned: true,
+        owner: None,
+        owned_until: Timestamp::default(),
+        ..row
+    }
+}
+
+/// Does what takes a while away from what must go on.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::Panicked)
+}
+
+async fn put_all(storage: &Storage, objects: impl Iterator<Item = (String, Vec<u8>)>) -> Result<(), Error> {
+    futures::stream::iter(objects)
+        .map(|(key, bytes)| async move { Ok(storage.put(&key, Bytes::from(bytes)).await?) })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// A page that is to be written.
+struct Page {
+    kind: &'static str,
+    number: usize,
+    bytes: Vec<u8>,
+}
+
+/// What the log has given so far.
+struct Folding {
+    table: AttemptTable,
+    events: Lines,
+    logs: Lines,
+    full: VecDeque<Page>,
+    event_pages: Vec<LinePageIndex>,
+    log_pages: Vec<LinePageIndex>,
+    /// Bytes of events.
+    bytes: u64,
+}
+
+/// What the whole log gave.
+struct Folded {
+    full: VecDeque<Page>,
+    attempts: Vec<AttemptPageIndex>,
+    events: Vec<LinePageIndex>,
+    logs: Vec<LinePageIndex>,
+}
+
+impl Default for Folding {
+    fn default() -> Self {
+        Self {
+            table: AttemptTable::default(),
+            events: Lines::new(),
+            logs: Lines::new(),
+            full: VecDeque::new(),
+            event_pages: Vec::new(),
+            log_pages: Vec::new(),
+            bytes: 0,
+        }
+    }
+}
+
+/// An event as it is written: the run is known.
+#[derive(Serialize)]
+struct EventLine<'a> {
+    seq: u64,
+    at: Timestamp,
+    event: &'a Event,
+}
+
+impl Folding {
+    fn add(&mut self, record: &EventRecord) {
+        self.table.apply(record);
+        self.bytes += self.events.add(
+            record.seq,
+            &EventLine {
+                seq: record.seq,
+                at: record.at,
+                event: &record.event,
+            },
+        );
+        if self.events.is_full() {
+            self.end_events();
+        }
+        for (place, (task, attempt, line)) in lines(&record.event).enumerate() {
+            let line = PlacedLine {
+                seq: record.seq,
+                place,
+                at: record.at,
+                task,
+                attempt,
+                line: line.clone(),
+            };
+            self.logs.add(record.seq, &line);
+            if self.logs.is_full() {
+                self.end_logs();
+            }
+        }
+    }
+
+    fn end_events(&mut self) {
+        let (index, bytes) = std::mem::replace(&mut self.events, Lines::new()).finish();
+        let number = self.event_pages.len();
+        self.event_pages.push(index);
+        self.full.push_back(Page {
+            kind: "events",
+            number,
+            bytes,
+        });
+    }
+
+    fn end_logs(&mut self) {
+        let (index, bytes) = std::mem::replace(&mut self.logs, Lines::new()).finish();
+        let number = self.log_pages.len();
+        self.log_pages.push(index);
+        self.full.push_back(Page {
+            kind: "logs",
+            number,
+            bytes,
+        });
+    }
+
+    fn finish(mut self: Box<Self>) -> Folded {
+        if !self.events.is_empty() {
+            self.end_events();
+        }
+        if !self.logs.is_empty() {
+            self.end_logs();
+        }
+        let mut attempts = Vec::new();
+        for (number, page) in AttemptPage::all(self.table.rows()).enumerate() {
+            attempts.push(page.index());
+            self.full.push_back(Page {
+                kind: "attempts",
+                number,
+                bytes: compress(&page.to_bytes()),
+            });
+        }
+        Folded {
+            full: self.full,
+            attempts,
+            events: self.event_pages,
+            logs: self.log_pages,
+        }
+    }
+}
+
+/// The log lines that an event carries, with their task and attempt.
+pub(crate) fn lines(event: &Event) -> impl Iterator<Item = (TaskId, u32, &LogLine)> {
+    let carried = match event {
+        Event::TaskAccepted {
+            task, attempt, output, ..
+        } => Some((*task, *attempt, &output.metrics.logs)),
+        Event::AttemptFailed {
+            task, attempt, metrics, ..
+        } => Some((*task, *attempt, &metrics.logs)),
+        _ => None,
+    };
+    let lines = carried.into_iter();
+    lines.flat_map(|(task, attempt, lines)| lines.iter().map(move |line| (task, attempt, line)))
+}
