@@ -1,22 +1,28 @@
 //! Taking submissions in: now, when there is room, or as queued runs that whoever has room takes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 use weir_model::machine::{Input, RunState, decide};
-use weir_model::{Event, RunId, Submission};
+use weir_model::{Event, Namespace, RunId, Submission};
 use weir_platform::clock;
 
 use crate::Error;
 use crate::driver::{self, Start};
+use crate::quotas::Quota;
 use crate::shared::Shared;
-use crate::store::{Created, Idempotency, RunRow};
+use crate::store::{Created, Idempotency, NamespaceLoad, RunRow};
 use crate::traces;
 
 /// How long the number of queued runs is taken to be what it was.
 const FRESH: Duration = Duration::from_secs(1);
+/// When to try again what is refused since too many runs are there.
+const SOON: Duration = Duration::from_secs(5);
+/// When to try again what is refused until somebody tidies up.
+const NOT_SOON: Duration = Duration::from_secs(60);
 
 /// What came of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,36 +33,53 @@ pub struct Submitted {
     pub replayed: bool,
 }
 
-/// The number of queued runs, of all control planes, as it was a moment ago.
+/// The numbers of queued runs of each namespace, of all control planes, as they were a moment ago.
 #[derive(Default)]
 pub(crate) struct Queued {
-    known: Mutex<Option<(Instant, usize)>>,
+    known: Mutex<Option<(Instant, HashMap<Namespace, usize>)>>,
+}
+
+/// Queued runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    of_namespace: usize,
+    of_all: usize,
 }
 
 impl Queued {
     /// Notes how many there are.
-    pub(crate) fn set(&self, runs: usize) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), runs));
+    pub(crate) fn set(&self, runs: HashMap<Namespace, usize>) {
+        *self.lock() = Some((Instant::now(), runs));
     }
 
-    /// Notes how many there are at least.
-    pub(crate) fn set_at_least(&self, runs: usize) {
-        if self.get().is_none_or(|known| known < runs) {
-            self.set(runs);
-        }
-    }
-
-    fn add(&self) {
-        if let Some((_, runs)) = &mut *self.known.lock().unwrap_or_else(PoisonError::into_inner) {
-            *runs += 1;
+    fn add(&self, namespace: &Namespace) {
+        if let Some((_, runs)) = &mut *self.lock() {
+            *runs.entry(namespace.clone()).or_default() += 1;
         }
     }
 
     /// How many there are, if that is known.
-    pub(crate) fn get(&self) -> Option<usize> {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, runs)| runs)
+    fn get(&self, namespace: &Namespace) -> Option<Waiting> {
+        let known = self.lock();
+        let (_, runs) = known.as_ref().filter(|(at, _)| at.elapsed() < FRESH)?;
+        Some(Waiting {
+            of_namespace: runs.get(namespace).copied().unwrap_or(0),
+            of_all: runs.values().sum(),
+        })
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, HashMap<Namespace, usize>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Queued runs by namespace.
+pub(crate) fn queued(loads: &[NamespaceLoad]) -> HashMap<Namespace, usize> {
+    let mut queued = HashMap::new();
+    for load in loads.iter().filter(|load| load.queued > 0) {
+        *queued.entry(load.namespace.clone()).or_default() += usize::try_from(load.queued).unwrap_or(usize::MAX);
+    }
+    queued
 }
 
 /// Keeps a submission, and drives it when there is room for it.
@@ -66,7 +89,23 @@ pub(crate) async fn submit(
     idempotency: Option<&Idempotency>,
 ) -> Result<Submitted, Error> {
     validate(&submission)?;
-    let room = room(shared).await?;
+    let namespace = submission.namespace.clone();
+    let quota = shared.quotas.of(&*shared.store, &namespace).await?;
+    if quota.rate().is_some()
+        && let Some(made) = made_before(shared, &namespace, idempotency).await?
+    {
+        // Asking again is no further submission.
+        return Ok(made);
+    }
+    let admitting = match quota.max_runs {
+        Some(_) => Some(shared.admitting.lock().await),
+        None => None,
+    };
+    let room = match admit(shared, &namespace, &quota).await {
+        Ok(room) => room,
+        // What was taken in is not refused to whoever did not hear of it.
+        Err(refused) => return made_before(shared, &namespace, idempotency).await?.ok_or(refused),
+    };
     let run = clock::new_run_id();
     let asked = Instant::now();
     let (mut state, now) = (RunState::new(run), clock::now());
@@ -79,13 +118,10 @@ pub(crate) async fn submit(
         .store
         .run_create(run, submission, &events, &shared.owner, ttl, idempotency);
     let created = create.instrument(traces::submission(run, submission)).await?;
+    drop(admitting);
     let lease = match created {
         Created::Lease(lease) => lease,
-        Created::Existing {
-            run,
-            same_request: true,
-        } => return Ok(Submitted { run, replayed: true }),
-        Created::Existing { run, .. } => return Err(Error::IdempotencyKeyReused { run }),
+        Created::Existing { run, same_request } => return existing(run, same_request),
     };
     match room {
         Some(room) => driver::spawn(
@@ -101,43 +137,125 @@ pub(crate) async fn submit(
             },
         ),
         None => {
-            shared.queued.add();
+            shared.queued.add(&namespace);
             shared.sweep.notify_one();
         }
     }
     Ok(Submitted { run, replayed: false })
 }
 
-/// Room for one more run; nothing when it is to be queued.
-async fn room(shared: &Shared) -> Result<Option<OwnedSemaphorePermit>, Error> {
+/// What an earlier request with the same key made.
+async fn made_before(
+    shared: &Shared,
+    namespace: &Namespace,
+    idempotency: Option<&Idempotency>,
+) -> Result<Option<Submitted>, Error> {
+    let Some(request) = idempotency else { return Ok(None) };
+    let known = shared.store.request_get(namespace, &request.key).await?;
+    let made = known.map(|(digest, run)| existing(run, digest == request.digest));
+    made.transpose()
+}
+
+fn existing(run: RunId, same_request: bool) -> Result<Submitted, Error> {
+    match same_request {
+        true => Ok(Submitted { run, replayed: true }),
+        false => Err(Error::IdempotencyKeyReused { run }),
+    }
+}
+
+/// Room for one more run of a namespace; nothing when it is to be queued.
+async fn admit(shared: &Shared, namespace: &Namespace, quota: &Quota) -> Result<Option<OwnedSemaphorePermit>, Error> {
     if shared.stop.is_cancelled() {
         return Err(Error::ShuttingDown);
     }
-    let options = &shared.options;
-    // Those who came first go first.
-    let others_wait = options.takes_over && shared.queued.get().is_some_and(|runs| runs > 0);
-    if !others_wait && let Ok(room) = shared.rooms.clone().try_acquire_owned() {
-        return Ok(Some(room));
-    }
-    if !options.takes_over {
-        let limit = options.max_runs;
-        return Err(Error::Busy { limit });
-    }
-    let limit = options.max_queued_runs;
-    let queued = match shared.queued.get() {
-        Some(queued) => queued,
-        None => {
-            let most = u32::try_from(limit).unwrap_or(u32::MAX);
-            let rows = shared.store.runs_expired(most).await?;
-            let queued = rows.iter().filter(|row| is_queued(row)).count();
-            shared.queued.set(queued);
-            queued
-        }
+    let exceeded = |quota, message, retry_after| Error::QuotaExceeded {
+        namespace: namespace.clone(),
+        quota,
+        message,
+        retry_after,
     };
-    match queued >= limit {
-        true => Err(Error::TooManyQueued { limit }),
-        false => Ok(None),
+    if let Some(limit) = quota.max_storage_bytes {
+        let kept = shared.store.kept_bytes(namespace).await?;
+        if kept >= limit {
+            let message = format!("its results take {kept} bytes and may take {limit}; forget some of its runs");
+            return Err(exceeded("max_storage_bytes", message, NOT_SOON));
+        }
     }
+    let room = room(shared, namespace, quota).await?;
+    if room.is_none() {
+        match quota.max_runs {
+            Some(limit) if !shared.options.takes_over => {
+                let message = format!("{limit} of its runs are under way; try again when one of them is over");
+                return Err(exceeded("max_runs", message, SOON));
+            }
+            _ => {}
+        }
+        let waiting = waiting(shared, namespace).await?;
+        if let Some(limit) = quota.max_queued_runs
+            && waiting.of_namespace >= limit as usize
+        {
+            let message = format!("{limit} of its runs wait already; try again when one of them has begun");
+            return Err(exceeded("max_queued_runs", message, SOON));
+        }
+        let limit = shared.options.max_queued_runs;
+        if waiting.of_all >= limit {
+            return Err(Error::TooManyQueued { limit });
+        }
+    }
+    // Last, so that whatever else is refused costs nothing.
+    if let Some(rate) = quota.rate()
+        && let Some(wait) = shared.store.submission_take(namespace, rate).await?
+    {
+        let per_minute = quota.submissions_per_minute.unwrap_or_default();
+        let message = format!(
+            "it may submit {per_minute} runs a minute; the next one in {} s",
+            seconds(wait)
+        );
+        return Err(exceeded("submissions_per_minute", message, wait));
+    }
+    Ok(room)
+}
+
+/// Seconds, rounded up.
+pub(crate) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// Room for a run of a namespace to begin at once.
+async fn room(shared: &Shared, namespace: &Namespace, quota: &Quota) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    let options = &shared.options;
+    // Those of a namespace who came first go first, and so do those of others where there is little room.
+    let scarce = shared.rooms.available_permits() <= (options.max_runs / 4).max(1);
+    let others_wait = |runs: Waiting| runs.of_namespace > 0 || (scarce && runs.of_all > 0);
+    if options.takes_over && shared.queued.get(namespace).is_some_and(others_wait) {
+        return Ok(None);
+    }
+    if let Some(limit) = quota.max_runs {
+        let loads = shared.store.namespace_loads(Some(namespace)).await?;
+        if loads.iter().map(|load| load.active).sum::<u64>() >= u64::from(limit) {
+            return Ok(None);
+        }
+    }
+    if shared.driven_of(namespace) >= options.max_runs_of_namespace() && options.takes_over {
+        return Ok(None);
+    }
+    match shared.rooms.clone().try_acquire_owned() {
+        Ok(room) => Ok(Some(room)),
+        Err(_) if options.takes_over => Ok(None),
+        Err(_) => Err(Error::Busy {
+            limit: options.max_runs,
+        }),
+    }
+}
+
+/// The runs that are queued.
+async fn waiting(shared: &Shared, namespace: &Namespace) -> Result<Waiting, Error> {
+    if let Some(waiting) = shared.queued.get(namespace) {
+        return Ok(waiting);
+    }
+    let loads = shared.store.namespace_loads(None).await?;
+    shared.queued.set(queued(&loads));
+    Ok(shared.queued.get(namespace).unwrap_or_default())
 }
 
 /// Whether a run that nobody drives has not been begun with.

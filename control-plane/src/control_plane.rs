@@ -5,16 +5,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use weir_model::machine::{Input, RunState};
-use weir_model::{EventRecord, RunId, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput};
+use weir_model::{EventRecord, Namespace, RunId, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput};
 use weir_platform::{Queue, Storage, clock};
 
 use crate::admission::Submitted;
 use crate::housekeeping::{self, HousekeepingOptions, Retention};
 use crate::provisioner::Provisioner;
+use crate::quotas::{NamespaceUsage, Quota};
 use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Backlog, Changes, Idempotency, RunFilter, RunRow, Store, WorkerRow};
+use crate::store::{Backlog, Changes, Idempotency, NamespaceLoad, RunFilter, RunRow, Store, WorkerRow};
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
     reports, scaling, takeover, vitals,
@@ -182,6 +183,42 @@ impl ControlPlane {
             return Ok(());
         }
         takeover::resume(&self.shared, run).await
+    }
+
+    /// The quota of a namespace as it is in the store, and whether it is its own.
+    pub async fn quota(&self, namespace: &Namespace) -> Result<(Quota, bool), Error> {
+        self.shared.quotas.read(&*self.shared.store).await?;
+        let own = self.shared.quotas.own().get(namespace).copied();
+        Ok((own.unwrap_or(self.shared.quotas.default()), own.is_some()))
+    }
+
+    /// Gives a namespace a quota of its own, or with `None` that of the service again. Other control planes go by it
+    /// within seconds.
+    pub async fn set_quota(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
+        if let Some(quota) = quota {
+            quota.check().map_err(|message| Error::InvalidQuota { message })?;
+        }
+        self.shared.store.quota_set(namespace, quota).await?;
+        self.shared.quotas.read(&*self.shared.store).await?;
+        // There may be room for runs that wait.
+        self.shared.sweep.notify_one();
+        Ok(())
+    }
+
+    /// What the runs of a namespace take that are not over, as their owners last said.
+    pub async fn namespace_usage(&self, namespace: &Namespace) -> Result<NamespaceUsage, Error> {
+        let (loads, kept_bytes) = tokio::try_join!(
+            self.shared.store.namespace_loads(Some(namespace)),
+            self.shared.store.kept_bytes(namespace)
+        )?;
+        let sum = |count: fn(&NamespaceLoad) -> u64| loads.iter().map(count).fold(0, u64::saturating_add);
+        Ok(NamespaceUsage {
+            runs: sum(|load| load.active),
+            queued_runs: sum(|load| load.queued),
+            tasks_waiting: sum(|load| load.waiting),
+            tasks_running: sum(|load| load.running),
+            kept_bytes,
+        })
     }
 
     /// The tasks of all runs that are not over, whoever drives them.

@@ -1,6 +1,8 @@
 //! Why a request was refused.
 
-use weir_model::{RunId, Timestamp};
+use std::time::Duration;
+
+use weir_model::{Namespace, RunId, Timestamp};
 
 use crate::store;
 
@@ -11,6 +13,12 @@ pub enum Error {
     #[error("the submission is not valid: {message}")]
     Invalid {
         /// What is wrong, and what to do about it.
+        message: String,
+    },
+    /// The quota makes no sense.
+    #[error("the quota is not valid: {message}")]
+    InvalidQuota {
+        /// What is wrong with it.
         message: String,
     },
     /// There are too many runs under way.
@@ -24,6 +32,18 @@ pub enum Error {
     TooManyQueued {
         /// The bound.
         limit: usize,
+    },
+    /// The namespace has used up what it may.
+    #[error("the quota `{quota}` of namespace `{namespace}` is used up: {message}")]
+    QuotaExceeded {
+        /// The namespace.
+        namespace: Namespace,
+        /// The name of the limit in [`Quota`](crate::quotas::Quota).
+        quota: &'static str,
+        /// What is used, and what to do.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
     },
     /// The idempotency key was used for another request before.
     #[error("the idempotency key was used for another request before, which made run {run}; choose a new key")]

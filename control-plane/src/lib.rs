@@ -36,6 +36,7 @@ mod listen;
 mod options;
 mod planner;
 pub mod provisioner;
+pub mod quotas;
 mod random;
 mod receipts;
 mod replay;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quotas::Quota;
+
 /// Options of a control plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,8 @@ pub struct Options {
     pub max_runs: usize,
     /// Runs that wait for a control plane that has room, over all of them; further submissions are refused.
     pub max_queued_runs: usize,
+    /// What namespaces may use that have no quota of their own.
+    pub default_quota: Quota,
     /// Whether runs that nobody drives are taken over: those of others that died, and those that wait for room. Not
     /// where several people share one store, each for runs of their own.
     pub takes_over: bool,
@@ -37,6 +41,7 @@ impl Default for Options {
             lease_ms: 15_000,
             max_runs: 1_000,
             max_queued_runs: 10_000,
+            default_quota: Quota::default(),
             takes_over: false,
             concurrent_effects: 64,
             grace_ms: 5_000,
@@ -54,6 +59,15 @@ impl Options {
             takes_over: true,
             queue_in_process: false,
             ..Self::default()
+        }
+    }
+
+    /// Runs of one namespace that one control plane drives at once, where others may have runs to drive: some room is
+    /// left for them.
+    pub(crate) fn max_runs_of_namespace(&self) -> usize {
+        match self.takes_over {
+            true => self.max_runs - self.max_runs / 4,
+            false => self.max_runs,
         }
     }
 

@@ -9,11 +9,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_model::machine::Input;
-use weir_model::{RunId, RunSnapshot, TaskReport};
+use weir_model::{Namespace, RunId, RunSnapshot, TaskReport};
 use weir_platform::{Queue, Receipt, Storage};
 
 use crate::admission::Queued;
 use crate::inbox::Inbox;
+use crate::quotas::Quotas;
 use crate::receipts::{Origin, Receipts};
 use crate::scaling::ScalingStatus;
 use crate::store::{Lease, Store};
@@ -37,6 +38,9 @@ pub(crate) struct Shared {
     /// Bounds the runs that are driven.
     pub(crate) rooms: Arc<Semaphore>,
     pub(crate) queued: Queued,
+    pub(crate) quotas: Quotas,
+    /// Held while a run is taken in of a namespace that may have only so many.
+    pub(crate) admitting: tokio::sync::Mutex<()>,
     pub(crate) scaling: watch::Sender<ScalingStatus>,
     /// Task messages that are being sent.
     pub(crate) unsent: AtomicU64,
@@ -56,6 +60,7 @@ pub(crate) struct Shared {
 
 /// A run that this process drives.
 pub(crate) struct Driven {
+    pub(crate) namespace: Namespace,
     pub(crate) lease: Lease,
     /// When the lease was known to be ours; it may be another's one lease time after that.
     pub(crate) renewed: Instant,
@@ -96,6 +101,8 @@ impl Shared {
         Self {
             receipts,
             queued: Queued::default(),
+            quotas: Quotas::new(options.default_quota, options.takes_over),
+            admitting: tokio::sync::Mutex::default(),
             rooms: Arc::new(Semaphore::new(options.max_runs.clamp(1, Semaphore::MAX_PERMITS))),
             scaling: watch::Sender::default(),
             unsent: AtomicU64::new(0),
@@ -121,6 +128,12 @@ impl Shared {
     pub(crate) fn runs(&self) -> MutexGuard<'_, Runs> {
         // The map is changed by single insertions and removals.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many runs of a namespace this process drives.
+    pub(crate) fn driven_of(&self, namespace: &Namespace) -> usize {
+        let runs = self.runs();
+        runs.values().filter(|driven| driven.namespace == *namespace).count()
     }
 
     /// As [`spawn`](Self::spawn), for a task that a shutdown waits for: it ends soon after a stop.

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
-use weir_model::RunId;
 use weir_model::machine::{Effect, Input};
+use weir_model::{Namespace, RunId};
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
 use crate::driver::{self, Start};
 use crate::replay::replay;
 use crate::shared::Shared;
-use crate::store::{self, Acquired, Lease};
+use crate::store::{self, Acquired, Lease, NamespaceLoad, RunRow};
 use crate::{Error, admission, random};
 
 /// Runs that one sweep takes at most; the rest is for the next one, or for others.
@@ -138,27 +138,32 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
     let rooms = shared.rooms.available_permits();
     left_alone.forget_old();
     let limit = 2 * PER_SWEEP + left_alone.runs.len();
-    let rows = shared
-        .store
-        .runs_expired(u32::try_from(limit).unwrap_or(u32::MAX))
-        .await?;
-    let queued = rows.iter().filter(|row| admission::is_queued(row)).map(|row| row.run);
-    let mut queued: HashSet<RunId> = queued.collect();
-    let mut found: Vec<RunId> = rows
+    let Found { rows, mut turns } = find(shared, limit).await?;
+    let mut queued: HashSet<RunId> = HashSet::new();
+    let found: Vec<&RunRow> = rows
         .iter()
-        .map(|row| row.run)
-        .filter(|run| !left_alone.runs.contains_key(run) && !shared.runs().contains_key(run))
+        .filter(|row| !left_alone.runs.contains_key(&row.run) && !shared.runs().contains_key(&row.run))
         .collect();
     let share = found.len().div_ceil(2).min(PER_SWEEP).min(rooms);
+    let mut taken = Vec::new();
+    let (waiting, begun): (Vec<&RunRow>, Vec<&RunRow>) = found.iter().partition(|row| admission::is_queued(row));
+    taken.extend(begun.iter().map(|row| row.run));
+    while taken.len() < 2 * share
+        && let Some(run) = turns.next(&waiting, &queued)
+    {
+        queued.insert(run);
+        taken.push(run);
+    }
     let left = match found.len() > share && rooms > share {
         true if rows.len() == limit => Left::Many,
         true => Left::Few,
         false => Left::Nothing,
     };
     // Control planes that look at the same time shall not all ask for the same runs.
-    random::shuffle(&mut found);
-    found.truncate(share);
-    let mut taking = futures::stream::iter(found.into_iter().map(|run| {
+    taken.truncate(2 * share);
+    random::shuffle(&mut taken);
+    taken.truncate(share);
+    let mut taking = futures::stream::iter(taken.into_iter().map(|run| {
         let shared = shared.clone();
         async move {
             match shared.rooms.clone().try_acquire_owned() {
@@ -171,7 +176,7 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
     while let Some((run, taken)) = taking.next().await {
         match taken {
             Ok(Acquired::Lease(lease)) => {
-                if queued.remove(&run) {
+                if queued.contains(&run) {
                     tracing::debug!(%run, "took a run that waited for room");
                 } else {
                     metrics().lease_takeover();
@@ -185,11 +190,97 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
             }
         }
     }
-    match rows.len() < limit {
-        true => shared.queued.set(queued.len()),
-        false => shared.queued.set_at_least(queued.len()),
-    }
     Ok(left)
+}
+
+/// Runs that nobody drives, and who is to have the next one.
+struct Found {
+    rows: Vec<RunRow>,
+    turns: Turns,
+}
+
+async fn find(shared: &Shared, limit: usize) -> Result<Found, store::Error> {
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let rows = shared.store.runs_expired(&[], limit).await?;
+    if !rows.iter().any(admission::is_queued) {
+        shared.queued.set(HashMap::new());
+        let turns = Turns::default();
+        return Ok(Found { rows, turns });
+    }
+    let loads = shared.store.namespace_loads(None).await?;
+    shared.queued.set(admission::queued(&loads));
+    shared.quotas.read(&*shared.store).await?;
+    let turns = Turns::new(shared, &loads);
+    let full = turns.full();
+    // Runs of those that have all they may have must not hide those of others.
+    let rows = match full.is_empty() {
+        true => rows,
+        false => shared.store.runs_expired(&full, limit).await?,
+    };
+    Ok(Found { rows, turns })
+}
+
+/// Namespaces take turns at beginning queued runs: whoever has the fewest under way, by weight, is next.
+#[derive(Default)]
+struct Turns {
+    namespaces: HashMap<Namespace, Turn>,
+}
+
+struct Turn {
+    weight: u64,
+    /// Runs that are under way.
+    active: u64,
+    /// Runs that it may begin here.
+    left: u64,
+}
+
+impl Turns {
+    fn new(shared: &Shared, loads: &[NamespaceLoad]) -> Self {
+        let mut turns = Self::default();
+        for load in loads {
+            let turn = turns.namespaces.entry(load.namespace.clone()).or_insert(Turn {
+                weight: 1,
+                active: 0,
+                left: 0,
+            });
+            turn.active += load.active;
+        }
+        for (namespace, turn) in &mut turns.namespaces {
+            let quota = shared.quotas.known_of(namespace);
+            turn.weight = u64::from(quota.weight.max(1));
+            let here = shared.options.max_runs_of_namespace();
+            let here = here.saturating_sub(shared.driven_of(namespace)) as u64;
+            let limit = quota.max_runs.map_or(u64::MAX, u64::from);
+            turn.left = here.min(limit.saturating_sub(turn.active));
+        }
+        turns
+    }
+
+    /// Namespaces that have all they may have.
+    fn full(&self) -> Vec<Namespace> {
+        let full = self.namespaces.iter().filter(|(_, turn)| turn.left == 0);
+        full.map(|(namespace, _)| namespace.clone()).collect()
+    }
+
+    /// The next one of the runs that wait, of which `taken` are taken already.
+    fn next(&mut self, waiting: &[&RunRow], taken: &HashSet<RunId>) -> Option<RunId> {
+        let mut best: Option<(&RunRow, u64, u64)> = None;
+        for row in waiting.iter().filter(|row| !taken.contains(&row.run)) {
+            let Some(turn) = self.namespaces.get(&row.namespace).filter(|turn| turn.left > 0) else {
+                continue;
+            };
+            // active / weight, compared without division.
+            let fewer = best.is_none_or(|(_, active, weight)| turn.active * weight < active * turn.weight);
+            if fewer {
+                best = Some((row, turn.active, turn.weight));
+            }
+        }
+        let (row, ..) = best?;
+        let turn = self.namespaces.get_mut(&row.namespace)?;
+        turn.active += 1;
+        turn.left -= 1;
+        Some(row.run)
+    }
 }
 
 /// Runs that could not be taken over, and since when.

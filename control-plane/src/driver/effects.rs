@@ -269,6 +269,9 @@ impl Driver {
         let (result, spent): (Vec<_>, Vec<_>) = stages
             .iter()
             .partition(|stage| kept && stage.output == StageOutput::Result);
+        let outputs = result.iter().flat_map(|stage| self.state.accepted_outputs(stage.id));
+        let spans = outputs.flat_map(|(_, output)| output.shuffle.iter().flat_map(|object| &object.index));
+        let kept_bytes = spans.map(|span| span.length).fold(0, u64::saturating_add);
         for stage in spent {
             if result.iter().all(|result| result.plan.digest != stage.plan.digest) {
                 keys.push(layout::plan_key(run, &stage.plan.digest));
@@ -303,7 +306,7 @@ impl Driver {
             if let Err(error) = retry!("delete objects", StorageError::is_transient, delete()) {
                 tracing::error!(%run, error = &error as &dyn std::error::Error, "objects are left behind");
             }
-            if let Err(error) = shared.store.run_cleaned(&lease).await {
+            if let Err(error) = shared.store.run_cleaned(&lease, kept_bytes).await {
                 // The run is over; whoever resumes it will delete what is left, which is nothing.
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot note the clean-up");
             }

@@ -84,9 +84,11 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
     let lost = CancellationToken::new();
     let run = start.state.run();
     let trace = TraceParent::of_run(run, start.state.submission());
+    let namespace = start.state.submission().map(|submission| submission.namespace.clone());
     shared.runs().insert(
         run,
         Driven {
+            namespace: namespace.unwrap_or_default(),
             lease: start.lease.clone(),
             renewed: start.owned_since,
             lost: lost.clone(),

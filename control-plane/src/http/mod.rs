@@ -18,6 +18,7 @@ mod history;
 mod layer;
 mod modules;
 mod problem;
+mod quotas;
 pub mod resources;
 mod runs;
 mod serve;
@@ -243,6 +244,7 @@ fn describe(error: &dyn std::error::Error) -> String {
     tags(
         (name = "runs", description = "Executions of jobs"),
         (name = "modules", description = "Wasm components, by content"),
+        (name = "namespaces", description = "Tenants, what they may use and what they use"),
         (name = "health", description = "For load balancers, orchestrators and monitoring"),
     ),
 )]
@@ -260,6 +262,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(modules::head, modules::get, modules::put))
         .routes(routes!(modules::upload))
         .routes(routes!(modules::complete))
+        .routes(routes!(quotas::get, quotas::put, quotas::delete))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

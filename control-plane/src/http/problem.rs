@@ -174,9 +174,13 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Invalid { .. } => Self::invalid(text),
+            Error::Invalid { .. } | Error::InvalidQuota { .. } => Self::invalid(text),
             Error::Busy { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry_after(5),
             Error::TooManyQueued { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry_after(5),
+            Error::QuotaExceeded { retry_after, .. } => {
+                let seconds = u32::try_from(crate::admission::seconds(retry_after)).unwrap_or(u32::MAX);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text).retry_after(seconds.max(1))
+            }
             Error::IdempotencyKeyReused { .. } => Self::new(StatusCode::CONFLICT, "idempotency_key_reused", text),
             Error::Unfinished { .. } => Self::new(StatusCode::CONFLICT, "run_unfinished", text),
             Error::NotFound { run } => Self::run_not_found(&run.to_string()),

@@ -13,14 +13,16 @@ mod writer;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weir_model::{EventRecord, RunId, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
+
+use crate::quotas::{Quota, Rate};
 
 pub use changes::{Change, Changes};
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
-    Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
-    RunSummary, WorkerRow,
+    Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal, RunFilter,
+    RunRow, RunSummary, WorkerRow,
 };
 
 /// A store call failed.
@@ -128,15 +130,17 @@ pub trait Store: Send + Sync + 'static {
     /// Asks the owner of a run, present or next, to stop it. Says whether there is such a run and it is not over.
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error>;
 
-    /// Notes that the objects of a finished run are deleted, releases its lease and drops what was left for its owner.
-    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error>;
+    /// Notes that the objects of a finished run are deleted but for `kept_bytes` of results, releases its lease and drops
+    /// what was left for its owner.
+    async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error>;
 
     /// Runs that are not over, or whose objects are not deleted yet, the oldest first: at most `limit` that are
     /// younger than `after`.
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
 
-    /// Runs that [`lease_acquire`](Self::lease_acquire) would give out now, the oldest first.
-    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error>;
+    /// Runs that [`lease_acquire`](Self::lease_acquire) would give out now: the oldest of each namespace first, then
+    /// the second of each, and so on. Of the namespaces in `full` only those that somebody has begun with.
+    async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error>;
 
     /// Runs that are over, whose objects are deleted, and that ended before a time, the oldest first: at most `limit`.
     async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error>;
@@ -146,6 +150,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// The tasks of all runs that are not over, as their owners last said.
     async fn backlog(&self) -> Result<Backlog, Error>;
+
+    /// What the runs take that are not over, by namespace and owner: of one namespace, or of all.
+    async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error>;
+
+    /// Bytes of results that the runs of a namespace have left in storage.
+    async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error>;
+
+    /// The quotas of the namespaces that have one of their own.
+    async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error>;
+
+    /// Gives a namespace a quota of its own, or with `None` that of the service again.
+    async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error>;
+
+    /// Takes a token out of a namespace's bucket of submissions; when there is none, says when there will be one. All
+    /// processes over one store share the bucket.
+    async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error>;
+
+    /// The request with an idempotency key, and the run that it made.
+    async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error>;
 
     /// Forgets idempotency keys of requests before a time; says how many.
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error>;

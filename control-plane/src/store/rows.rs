@@ -1,10 +1,11 @@
 //! Reading rows, which have the same columns in every database.
 
 use sqlx::{ColumnIndex, Database, Decode, Row, Type};
-use weir_model::{RunPhase, Timestamp};
+use weir_model::{Namespace, RunPhase, Timestamp};
 
 use super::encoding::{from_word, to_u32, to_u64, unreadable};
-use super::{Error, RunRow, RunSummary, WorkerRow};
+use super::{Error, NamespaceLoad, RunRow, RunSummary, WorkerRow};
+use crate::quotas::Quota;
 
 /// A row of `runs`, with the columns of its lease.
 pub(super) fn run_row<'r, R>(row: &'r R) -> Result<RunRow, Error>
@@ -84,6 +85,62 @@ where
     };
     read().map_err(|source| Error::Database {
         action: "read the row of a worker",
+        source,
+    })
+}
+
+/// What the runs of a namespace and owner take.
+pub(super) fn load_row<'r, R>(row: &'r R) -> Result<NamespaceLoad, Error>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let read = || -> Result<NamespaceLoad, Box<dyn std::error::Error + Send + Sync>> {
+        let number = |column: &'static str| row.try_get::<i64, _>(column).map(to_u64);
+        Ok(NamespaceLoad {
+            namespace: row.try_get::<String, _>("namespace")?.parse()?,
+            owner: row.try_get("owner")?,
+            queued: number("queued")?,
+            active: number("active")?,
+            working: number("working")?,
+            waiting: number("waiting")?,
+            running: number("running")?,
+        })
+    };
+    read().map_err(|source| Error::Database {
+        action: "read what a namespace uses",
+        source,
+    })
+}
+
+/// A row of `namespace_quotas`.
+pub(super) fn quota_row<'r, R>(row: &'r R) -> Result<(Namespace, Quota), Error>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let read = || -> Result<(Namespace, Quota), Box<dyn std::error::Error + Send + Sync>> {
+        let count = |column: &'static str| row.try_get::<i64, _>(column).map(to_u32);
+        let limit = |column: &'static str| row.try_get::<Option<i64>, _>(column);
+        let quota = Quota {
+            weight: count("weight")?,
+            min_share: count("min_share")?,
+            max_runs: limit("max_runs")?.map(to_u32),
+            max_queued_runs: limit("max_queued_runs")?.map(to_u32),
+            max_tasks: limit("max_tasks")?.map(to_u32),
+            max_memory_bytes: limit("max_memory_bytes")?.map(to_u64),
+            max_storage_bytes: limit("max_storage_bytes")?.map(to_u64),
+            submissions_per_minute: limit("submissions_per_minute")?.map(to_u32),
+            submission_burst: count("submission_burst")?,
+        };
+        Ok((row.try_get::<String, _>("namespace")?.parse()?, quota))
+    };
+    read().map_err(|source| Error::Database {
+        action: "read a quota",
         source,
     })
 }

@@ -179,6 +179,25 @@ pub struct Backlog {
     pub running: u64,
 }
 
+/// What the runs of a namespace that are not over take, as their owners last said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceLoad {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Who owns the runs, if anybody does; the leases may have run out.
+    pub owner: Option<String>,
+    /// Runs that nobody has begun with, and nobody owns.
+    pub queued: u64,
+    /// All others.
+    pub active: u64,
+    /// Runs with tasks that wait or are under way.
+    pub working: u64,
+    /// Tasks that no worker has begun with.
+    pub waiting: u64,
+    /// Tasks with an attempt under way.
+    pub running: u64,
+}
+
 /// A report that came to a control plane that does not own the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardedReport {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
-    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter,
-    RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad,
+    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
-use weir_model::{EventRecord, RunId, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
 /// When a [`Mortal`] store dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,8 +117,8 @@ impl Store for Mortal {
         self.inner.run_request_cancel(run, by).await
     }
 
-    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
-        self.write(lease.run, self.inner.run_cleaned(lease)).await
+    async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
+        self.write(lease.run, self.inner.run_cleaned(lease, kept_bytes)).await
     }
 
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
@@ -144,8 +145,8 @@ impl Store for Mortal {
         self.inner.lease_release(lease).await
     }
 
-    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
-        self.inner.runs_expired(limit).await
+    async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_expired(full, limit).await
     }
 
     async fn backlog(&self) -> Result<Backlog, Error> {
@@ -158,6 +159,30 @@ impl Store for Mortal {
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
         self.inner.run_delete(run).await
+    }
+
+    async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error> {
+        self.inner.namespace_loads(namespace).await
+    }
+
+    async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error> {
+        self.inner.kept_bytes(namespace).await
+    }
+
+    async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error> {
+        self.inner.quotas().await
+    }
+
+    async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
+        self.inner.quota_set(namespace, quota).await
+    }
+
+    async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error> {
+        self.inner.submission_take(namespace, rate).await
+    }
+
+    async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error> {
+        self.inner.request_get(namespace, key).await
     }
 
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {

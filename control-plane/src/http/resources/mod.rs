@@ -7,6 +7,7 @@ mod attempt;
 mod event;
 mod log;
 mod module;
+mod quota;
 mod request;
 mod run;
 mod time;
@@ -15,6 +16,7 @@ pub use attempt::{Attempt, AttemptPage, AttemptState};
 pub use event::{Event, EventPage};
 pub use log::{LogEntry, LogPage, LogSeverity};
 pub use module::{Module, ModuleFunction, Upload};
+pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
 pub use run::{
     Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunPage, RunReason, RunResult,

@@ -8,6 +8,7 @@ mod append;
 mod connect;
 mod listen;
 mod options;
+mod quotas;
 mod schema;
 mod shared;
 mod writing;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{QueryBuilder, Row as _};
 use tokio_util::task::AbortOnDropHandle;
-use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, RunPhase, Submission, Timestamp};
 
 use self::append::Append;
 use self::connect::{Connector, Readers, within};
@@ -30,9 +31,10 @@ use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
-    RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
+    RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
+use crate::quotas::{Quota, Rate};
 
 pub use options::{PasswordSource, PostgresOptions};
 pub use schema::SchemaVersion;
@@ -210,8 +212,12 @@ impl Store for PostgresStore {
         shared::request_cancel(self.shared.readers.pool().await?, run, by).await
     }
 
-    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
-        self.write(lease.run, Op::Cleaned(lease.clone())).await.map(drop)
+    async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
+        let cleaned = Op::Cleaned {
+            lease: lease.clone(),
+            kept_bytes,
+        };
+        self.write(lease.run, cleaned).await.map(drop)
     }
 
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
@@ -224,14 +230,20 @@ impl Store for PostgresStore {
         self.rows("list unfinished runs", query).await
     }
 
-    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+    async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error> {
+        let full: Vec<String> = full.iter().map(Namespace::to_string).collect();
         let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(
+            " JOIN (SELECT r.id, row_number() OVER (PARTITION BY r.namespace ORDER BY r.id) AS turn FROM runs AS r \
+             JOIN run_leases AS l ON l.run_id = r.id",
+        );
         query.push(concat!(
             " WHERE NOT r.cleaned AND (l.owner IS NULL OR l.until <= ",
             now_ms!(),
-            ")"
+            ") AND NOT (l.last_seq <= 1 AND r.namespace = ANY("
         ));
-        query.push(" ORDER BY r.id LIMIT ").push_bind(i64::from(limit));
+        query.push_bind(full).push("))) AS e ON e.id = r.id");
+        query.push(" ORDER BY e.turn, r.id LIMIT ").push_bind(i64::from(limit));
         self.rows("list runs without an owner", query).await
     }
 
@@ -245,6 +257,30 @@ impl Store for PostgresStore {
 
     async fn backlog(&self) -> Result<Backlog, Error> {
         shared::backlog(self.shared.readers.pool().await?).await
+    }
+
+    async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error> {
+        quotas::loads(self.shared.readers.pool().await?, namespace).await
+    }
+
+    async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error> {
+        quotas::kept_bytes(self.shared.readers.pool().await?, namespace).await
+    }
+
+    async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error> {
+        quotas::quotas(self.shared.readers.pool().await?).await
+    }
+
+    async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
+        quotas::set_quota(self.shared.readers.pool().await?, namespace, quota).await
+    }
+
+    async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error> {
+        quotas::take_submission(self.shared.readers.pool().await?, namespace, rate).await
+    }
+
+    async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error> {
+        quotas::request(self.shared.readers.pool().await?, namespace, key).await
     }
 
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {

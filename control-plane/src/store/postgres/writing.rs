@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, Error>;
 pub(super) enum Op {
     Create(NewRun),
     Append(Append),
-    Cleaned(Lease),
+    Cleaned { lease: Lease, kept_bytes: u64 },
     Renew { leases: Vec<Lease>, ttl: Duration },
     Release(Lease),
 }
@@ -170,7 +170,7 @@ async fn perform(connection: &mut PgConnection, op: &Op) -> Result<Reply> {
     match op {
         Op::Create(new) => create(connection, new).await.map(Reply::Created),
         Op::Append(_) => unreachable!("appends are performed together"),
-        Op::Cleaned(lease) => cleaned(connection, lease).await.map(|()| Reply::Done),
+        Op::Cleaned { lease, kept_bytes } => cleaned(connection, lease, *kept_bytes).await.map(|()| Reply::Done),
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await.map(Reply::Renewed),
         Op::Release(lease) => release(connection, lease).await.map(|()| Reply::Done),
     }
@@ -274,7 +274,7 @@ async fn claim_request(connection: &mut PgConnection, new: &NewRun) -> Result<Op
     }))
 }
 
-async fn cleaned(connection: &mut PgConnection, lease: &Lease) -> Result<()> {
+async fn cleaned(connection: &mut PgConnection, lease: &Lease, kept_bytes: u64) -> Result<()> {
     let action = "finish a run";
     let (run, epoch) = (lease.run.to_string(), to_i64(lease.epoch));
     let cleaned = sqlx::query(
@@ -284,13 +284,14 @@ async fn cleaned(connection: &mut PgConnection, lease: &Lease) -> Result<()> {
             DELETE FROM reports USING gone WHERE reports.run_id = gone.run_id
         ), done AS (
             UPDATE runs SET cleaned = true, last_seq = gone.last_seq, dispatched_seq = gone.dispatched_seq,
-                lease_epoch = $2
+                lease_epoch = $2, kept_bytes = $3
             FROM gone WHERE id = gone.run_id RETURNING id
         )
         SELECT pg_notify('weir', 'runs ' || id) FROM done",
     )
     .bind(&run)
     .bind(epoch)
+    .bind(to_i64(kept_bytes))
     .fetch_optional(&mut *connection)
     .await
     .map_err(failed(action))?;

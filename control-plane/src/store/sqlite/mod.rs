@@ -1,6 +1,7 @@
 //! Runs in an SQLite file.
 
 mod presence;
+mod quotas;
 mod shared;
 mod writing;
 
@@ -15,7 +16,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
-use weir_model::{EventRecord, RunId, RunPhase, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
 
 use self::presence::Presence;
@@ -25,9 +26,10 @@ use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, Renewal, RunFilter, RunRow,
-    RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
+    RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
+use crate::quotas::{Quota, Rate};
 
 /// How long a call waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -238,9 +240,9 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn run_cleaned(&self, lease: &Lease) -> Result<(), Error> {
+    async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
         let lease = lease.clone();
-        self.writer.submit(Op::Cleaned { lease }).await.map(drop)
+        self.writer.submit(Op::Cleaned { lease, kept_bytes }).await.map(drop)
     }
 
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
@@ -278,7 +280,7 @@ impl Store for SqliteStore {
         self.writer.submit(Op::Release { lease }).await.map(drop)
     }
 
-    async fn runs_expired(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
+    async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error> {
         let action = "list runs without an owner";
         let tokens = "SELECT DISTINCT lease_token FROM runs WHERE cleaned = 0 AND lease_token IS NOT NULL";
         let tokens: Vec<String> = sqlx::query_scalar(tokens)
@@ -286,12 +288,22 @@ impl Store for SqliteStore {
             .await
             .map_err(database(action))?;
         let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE cleaned = 0 AND (lease_owner IS NULL OR lease_until <= ");
+        query.push(
+            " JOIN (SELECT id AS expired, row_number() OVER (PARTITION BY namespace ORDER BY id) AS turn FROM runs \
+             WHERE cleaned = 0 AND (lease_owner IS NULL OR lease_until <= ",
+        );
         query.push_bind(to_i64(clock::now().0));
         for dead in tokens.into_iter().filter(|token| self.presence.is_dead(token)) {
             query.push(" OR lease_token = ").push_bind(dead);
         }
-        query.push(") ORDER BY id LIMIT ").push_bind(i64::from(limit));
+        // As JSON: the number of parameters of a statement is bounded.
+        let full = serde_json::to_string(full).map_err(database(action))?;
+        query
+            .push(") AND NOT (last_seq <= 1 AND namespace IN (SELECT value FROM json_each(")
+            .push_bind(full);
+        query
+            .push(")))) ON expired = id ORDER BY turn, id LIMIT ")
+            .push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.readers).await;
         rows.map_err(database(action))?.iter().map(run_row).collect()
     }
@@ -309,6 +321,35 @@ impl Store for SqliteStore {
 
     async fn backlog(&self) -> Result<Backlog, Error> {
         shared::backlog(&self.readers).await
+    }
+
+    async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error> {
+        quotas::loads(&self.readers, namespace).await
+    }
+
+    async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error> {
+        quotas::kept_bytes(&self.readers, namespace).await
+    }
+
+    async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error> {
+        quotas::quotas(&self.readers).await
+    }
+
+    async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
+        let (namespace, quota) = (namespace.clone(), quota.copied());
+        self.writer.submit(Op::SetQuota { namespace, quota }).await.map(drop)
+    }
+
+    async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error> {
+        let namespace = namespace.clone();
+        match self.writer.submit(Op::TakeSubmission { namespace, rate }).await? {
+            Reply::Wait(wait) => Ok(wait),
+            _ => unreachable!("it is answered by how long to wait"),
+        }
+    }
+
+    async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error> {
+        quotas::request(&self.readers, namespace, key).await
     }
 
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, QueryBuilder, Row as _};
-use weir_model::{RunId, Timestamp};
+use weir_model::{Namespace, RunId, Timestamp};
 use weir_platform::clock;
 
 use super::presence::Presence;
-use super::{database, shared};
+use super::{database, quotas, shared};
+use crate::quotas::{Quota, Rate};
 use crate::store::Error;
 use crate::store::changes::{Announcer, Change};
 use crate::store::encoding::{EncodedEvent, to_i64, to_u64, unreadable, word};
@@ -37,6 +38,7 @@ pub(super) enum Op {
     },
     Cleaned {
         lease: Lease,
+        kept_bytes: u64,
     },
     Acquire {
         run: RunId,
@@ -77,6 +79,14 @@ pub(super) enum Op {
         name: String,
         owner: String,
     },
+    SetQuota {
+        namespace: Namespace,
+        quota: Option<Quota>,
+    },
+    TakeSubmission {
+        namespace: Namespace,
+        rate: Rate,
+    },
 }
 
 /// What a write is answered by.
@@ -86,6 +96,8 @@ pub(super) enum Reply {
     /// Whether there was what was looked for, or what was wished for came true.
     Found(bool),
     Count(u64),
+    /// How long to wait, if at all.
+    Wait(Option<Duration>),
     Acquired(Acquired),
     Renewed(Vec<Option<Renewal>>),
     /// The owners that reports were left for.
@@ -143,7 +155,7 @@ impl Writing {
                     summary: Some(_),
                     ..
                 }
-                | Op::Cleaned { lease }
+                | Op::Cleaned { lease, .. }
                 | Op::Release { lease },
                 _,
             ) => {
@@ -172,7 +184,7 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
             dispatched_seq,
         } => append(connection, lease, events, summary.as_ref(), *dispatched_seq).await,
         Op::RequestCancel { run, by } => request_cancel(connection, *run, by).await,
-        Op::Cleaned { lease } => cleaned(connection, lease).await,
+        Op::Cleaned { lease, kept_bytes } => cleaned(connection, lease, *kept_bytes).await,
         Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
         Op::Release { lease } => release(connection, lease).await,
@@ -184,6 +196,12 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
         Op::ForgetWorkers { before } => shared::forget_workers(connection, *before).await.map(Reply::Count),
         Op::Lead { name, owner, ttl } => shared::lead(connection, name, owner, *ttl).await.map(Reply::Found),
         Op::EndLead { name, owner } => shared::end_lead(connection, name, owner).await.map(|()| Reply::Done),
+        Op::SetQuota { namespace, quota } => quotas::set_quota(connection, namespace, quota.as_ref())
+            .await
+            .map(|()| Reply::Done),
+        Op::TakeSubmission { namespace, rate } => quotas::take_submission(connection, namespace, *rate)
+            .await
+            .map(Reply::Wait),
     }
 }
 
@@ -355,13 +373,16 @@ async fn request_cancel(connection: &mut SqliteConnection, run: RunId, by: &str)
     Ok(Reply::Found(updated.rows_affected() > 0))
 }
 
-async fn cleaned(connection: &mut SqliteConnection, lease: &Lease) -> Result<Reply> {
-    let updated = sqlx::query("UPDATE runs SET cleaned = 1, lease_owner = NULL WHERE id = ?1 AND lease_epoch = ?2")
-        .bind(lease.run.to_string())
-        .bind(to_i64(lease.epoch))
-        .execute(&mut *connection)
-        .await
-        .map_err(database("finish a run"))?;
+async fn cleaned(connection: &mut SqliteConnection, lease: &Lease, kept_bytes: u64) -> Result<Reply> {
+    let updated = sqlx::query(
+        "UPDATE runs SET cleaned = 1, lease_owner = NULL, kept_bytes = ?3 WHERE id = ?1 AND lease_epoch = ?2",
+    )
+    .bind(lease.run.to_string())
+    .bind(to_i64(lease.epoch))
+    .bind(to_i64(kept_bytes))
+    .execute(&mut *connection)
+    .await
+    .map_err(database("finish a run"))?;
     if updated.rows_affected() == 0 {
         return Err(Error::Fenced { run: lease.run });
     }

@@ -3,6 +3,7 @@
 mod interleavings;
 mod postgres;
 mod processes;
+mod quotas;
 mod sqlite;
 
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub(crate) async fn suite(store: impl Store) {
     fences(&store).await;
     lists(&store).await;
     processes::suite(&store).await;
+    quotas::suite(&store).await;
 }
 
 async fn logs(store: &impl Store) {
@@ -201,7 +203,7 @@ async fn leases(store: &impl Store) {
         [None, asked]
     );
 
-    store.run_cleaned(&second).await.unwrap();
+    store.run_cleaned(&second, 0).await.unwrap();
     assert_eq!(store.lease_acquire(run, "c", LONG).await.unwrap(), Acquired::Nothing);
     assert_eq!(
         store.lease_acquire(clock::new_run_id(), "c", LONG).await.unwrap(),
@@ -224,7 +226,7 @@ async fn fences(store: &impl Store) {
         is_fenced(store.run_append(&first, &[note(run, 2)], None, None).await),
         "not even what is there already"
     );
-    assert!(is_fenced(store.run_cleaned(&first).await));
+    assert!(is_fenced(store.run_cleaned(&first, 0).await));
     assert!(
         is_fenced(store.run_append(&second, &[note(run, 4)], None, None).await),
         "a gap"
@@ -251,7 +253,7 @@ async fn lists(store: &impl Store) {
         runs.push(create(store, "a", LONG).await);
     }
     runs.sort_by_key(|lease| lease.run);
-    store.run_cleaned(&runs[1]).await.unwrap();
+    store.run_cleaned(&runs[1], 0).await.unwrap();
     let unfinished = store.runs_unfinished(None, 1_000).await.unwrap();
     assert!(unfinished.is_sorted_by_key(|row| row.run));
     let found = |lease: &Lease| unfinished.iter().any(|row| row.run == lease.run);

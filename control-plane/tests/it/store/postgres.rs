@@ -84,7 +84,7 @@ async fn a_database_that_is_away_is_told_from_one_that_refuses() {
         );
     }
     let empty = connected(&url).await;
-    let error = empty.runs_expired(1).await.unwrap_err();
+    let error = empty.runs_expired(&[], 1).await.unwrap_err();
     assert!(matches!(error, Error::Database { .. }), "it has no tables: {error:?}");
     let wrong = PostgresStore::connect(&PostgresOptions::new("mysql://h/d")).await;
     assert!(matches!(wrong.err(), Some(Error::Database { .. })));

@@ -42,7 +42,7 @@ async fn retention(store: &impl Store) {
     finish(&over).await;
     assert_eq!(over_before(ended.plus_ms(9)).await, [], "its objects are there");
     assert!(!store.run_delete(over.run).await.unwrap());
-    store.run_cleaned(&over).await.unwrap();
+    store.run_cleaned(&over, 0).await.unwrap();
     assert_eq!(over_before(ended).await, []);
     assert_eq!(over_before(ended.plus_ms(1)).await, [over.run]);
     assert!(!store.run_delete(open.run).await.unwrap(), "it is not over");
@@ -51,7 +51,7 @@ async fn retention(store: &impl Store) {
     assert_eq!(store.run_get(over.run).await.unwrap(), None);
     assert_eq!(store.run_events(over.run, 0, 10).await.unwrap(), []);
     finish(&open).await;
-    store.run_cleaned(&open).await.unwrap();
+    store.run_cleaned(&open, 0).await.unwrap();
     assert!(store.run_delete(open.run).await.unwrap());
 }
 
@@ -140,20 +140,20 @@ async fn expiry(store: &impl Store) {
     let released = create(store, "a", LONG).await;
     store.lease_release(&released).await.unwrap();
     let cleaned = create(store, "a", Duration::ZERO).await;
-    store.run_cleaned(&cleaned).await.unwrap();
-    let listed = store.runs_expired(1_000).await.unwrap();
+    store.run_cleaned(&cleaned, 0).await.unwrap();
+    let listed = store.runs_expired(&[], 1_000).await.unwrap();
     assert!(listed.is_sorted_by_key(|row| row.run));
     let found = |run| listed.iter().any(|row| row.run == run);
     assert_eq!(
         [&held, &expired, &released, &cleaned].map(|lease| found(lease.run)),
         [false, true, true, false]
     );
-    assert_eq!(store.runs_expired(1).await.unwrap().len(), 1);
+    assert_eq!(store.runs_expired(&[], 1).await.unwrap().len(), 1);
     for row in listed {
         let acquired = store.lease_acquire(row.run, "sweeper", LONG).await.unwrap();
         assert!(matches!(acquired, Acquired::Lease(_)), "{acquired:?}");
     }
-    assert_eq!(store.runs_expired(1_000).await.unwrap(), []);
+    assert_eq!(store.runs_expired(&[], 1_000).await.unwrap(), []);
 }
 
 async fn inbox(store: &impl Store) {
@@ -198,7 +198,7 @@ async fn inbox(store: &impl Store) {
         ["two ✓"],
         "who takes the run over finds its reports"
     );
-    store.run_cleaned(&taken).await.unwrap();
+    store.run_cleaned(&taken, 0).await.unwrap();
     store.reports_forward(&[report(ours.run, "late")]).await.unwrap();
     assert_eq!(bodies("heirs", &[], 10).await, [""; 0]);
 }

@@ -1,0 +1,93 @@
+//! What namespaces may use.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use weir_model::Namespace;
+
+use super::caller::Caller;
+use super::extract::JsonBody;
+use super::resources::{Quota, QuotaLimits};
+use super::{Api, Problem};
+
+/// The namespace that the path names: the caller's own, or any for whoever may act on all.
+pub(super) struct NamespacePath(Namespace);
+
+impl FromRequestParts<Api> for NamespacePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Caller(identity) = Caller::from_request_parts(parts, api).await?;
+        let Path(name) = Path::<String>::from_request_parts(parts, api)
+            .await
+            .map_err(|error| Problem::malformed(error.body_text()))?;
+        match name.parse::<Namespace>() {
+            Ok(namespace) if identity.whole_service || namespace == identity.namespace => Ok(Self(namespace)),
+            _ => Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                "namespace_not_found",
+                format!("there is no namespace `{name}`"),
+            )),
+        }
+    }
+}
+
+async fn quota(api: &Api, namespace: Namespace) -> Result<Json<Quota>, Problem> {
+    let (quota, is_own) = api.control_plane().quota(&namespace).await?;
+    let usage = api.control_plane().namespace_usage(&namespace).await?;
+    Ok(Json(Quota {
+        namespace: namespace.to_string(),
+        is_default: !is_own,
+        limits: quota.into(),
+        usage: usage.into(),
+    }))
+}
+
+/// What a namespace may use, and what it uses.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/quota", tag = "namespaces", operation_id = "quotas_get",
+    params(("namespace" = String, Path, description = "The namespace's name")),
+    responses((status = 200, body = Quota), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn get(
+    State(api): State<Api>,
+    NamespacePath(namespace): NamespacePath,
+) -> Result<Json<Quota>, Problem> {
+    quota(&api, namespace).await
+}
+
+/// Gives a namespace a quota of its own. All of it is replaced: what is left out is without limit. What is under way is
+/// not stopped by it.
+#[utoipa::path(
+    put, path = "/api/v1/namespaces/{namespace}/quota", tag = "namespaces", operation_id = "quotas_put",
+    params(("namespace" = String, Path, description = "The namespace's name")),
+    request_body = QuotaLimits,
+    responses((status = 200, body = Quota), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn put(
+    State(api): State<Api>,
+    caller: Caller,
+    NamespacePath(namespace): NamespacePath,
+    JsonBody { value: limits, .. }: JsonBody<QuotaLimits>,
+) -> Result<Json<Quota>, Problem> {
+    caller.require_whole_service()?;
+    api.control_plane().set_quota(&namespace, Some(&limits.into())).await?;
+    quota(&api, namespace).await
+}
+
+/// Gives a namespace the quota of the service again, which all have that have none of their own.
+#[utoipa::path(
+    delete, path = "/api/v1/namespaces/{namespace}/quota", tag = "namespaces", operation_id = "quotas_delete",
+    params(("namespace" = String, Path, description = "The namespace's name")),
+    responses((status = 200, body = Quota), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    NamespacePath(namespace): NamespacePath,
+) -> Result<Json<Quota>, Problem> {
+    caller.require_whole_service()?;
+    api.control_plane().set_quota(&namespace, None).await?;
+    quota(&api, namespace).await
+}
