@@ -43,6 +43,8 @@ pub struct AttemptRow {
     pub finished_at: Option<Timestamp>,
     /// The code of the failure, if it failed.
     pub failure: Option<String>,
+    /// The place in the log of the event that tells how it went: its failure, its operators, its log lines.
+    pub outcome_seq: Option<u64>,
     /// Rows read.
     pub rows_in: u64,
     /// Rows written.
@@ -114,6 +116,7 @@ impl AttemptTable {
                 self.end(*task, *attempt, AttemptState::Succeeded, at);
                 self.update(*task, *attempt, |row| {
                     row.worker = Some(*worker);
+                    row.outcome_seq = Some(record.seq);
                     row.measured(&output.metrics);
                 });
                 self.give_up(*task, at);
@@ -128,6 +131,7 @@ impl AttemptTable {
                 self.end(*task, *attempt, AttemptState::Failed, at);
                 self.update(*task, *attempt, |row| {
                     row.failure = Some(failure.code.clone());
+                    row.outcome_seq = Some(record.seq);
                     row.measured(metrics);
                 });
             }
@@ -146,25 +150,7 @@ impl AttemptTable {
             self.give_up(task, at);
         }
         let place = self.rows.len();
-        self.rows.push(AttemptRow {
-            task,
-            attempt,
-            speculative,
-            state: AttemptState::Queued,
-            worker: None,
-            dispatched_at: at,
-            started_at: None,
-            finished_at: None,
-            failure: None,
-            rows_in: 0,
-            rows_out: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            spilled_bytes: 0,
-            peak_memory_bytes: 0,
-            elapsed_us: 0,
-            wasm_us: 0,
-        });
+        self.rows.push(AttemptRow::dispatched(task, attempt, speculative, at));
         self.places.insert((task, attempt), place);
         self.open.entry(task).or_default().push(place);
     }
@@ -197,6 +183,30 @@ impl AttemptTable {
 }
 
 impl AttemptRow {
+    /// An attempt whose message was just decided.
+    pub fn dispatched(task: TaskId, attempt: u32, speculative: bool, at: Timestamp) -> Self {
+        Self {
+            task,
+            attempt,
+            speculative,
+            state: AttemptState::Queued,
+            worker: None,
+            dispatched_at: at,
+            started_at: None,
+            finished_at: None,
+            failure: None,
+            outcome_seq: None,
+            rows_in: 0,
+            rows_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            spilled_bytes: 0,
+            peak_memory_bytes: 0,
+            elapsed_us: 0,
+            wasm_us: 0,
+        }
+    }
+
     /// The stage.
     pub fn stage(&self) -> StageId {
         self.task.stage
@@ -311,6 +321,7 @@ mod tests {
             (Timestamp(1_001), Some(Timestamp(1_002)), Some(Timestamp(1_003)))
         );
         assert_eq!((second.rows_out, second.finished_at), (5, Some(Timestamp(1_006))));
+        assert_eq!((first.outcome_seq, second.outcome_seq), (Some(3), Some(6)));
     }
 
     #[test]

@@ -86,6 +86,23 @@ ulid_id!(
     "worker id"
 );
 
+impl RunId {
+    /// The id as a word whose order is the opposite: of the youngest run comes first.
+    pub fn to_descending(self) -> String {
+        format!("{:032x}", !u128::from(self.0))
+    }
+
+    /// Reads what [`to_descending`](Self::to_descending) wrote.
+    pub fn from_descending(text: &str) -> Option<Self> {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 32 || !text.bytes().all(digit) {
+            return None;
+        }
+        let value = u128::from_str_radix(text, 16).ok()?;
+        Some(Self(Ulid::from(!value)))
+    }
+}
+
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

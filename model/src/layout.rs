@@ -1,9 +1,10 @@
 //! Where objects lie in a run's storage. Keys are relative to the storage root and use `/`.
 //!
 //! Nobody lists storage to find results: every key here is derived from ids that a reader already has, or travels in
-//! a report.
+//! a report. The one list that people look at is that of the runs in the [history](history_index_prefix), whose keys sort
+//! as it is read.
 
-use crate::{Digest, ExecutionId, RunId, StageId, TaskId};
+use crate::{Digest, ExecutionId, Namespace, RunId, StageId, TaskId};
 
 /// A serialised stage plan, by content. It is the run's own, so that it can be deleted with the run.
 pub fn plan_key(run: RunId, digest: &Digest) -> String {
@@ -48,4 +49,33 @@ pub fn shuffle_key(run: RunId, task: TaskId, execution: ExecutionId) -> String {
 /// The [`StageManifest`](crate::StageManifest) of one attempt of a stage.
 pub fn manifest_key(run: RunId, stage: StageId, stage_attempt: u32) -> String {
     format!("runs/{run}/stages/{stage}-{stage_attempt}.manifest")
+}
+
+/// Below it, one folder per namespace with the history of its runs.
+pub const HISTORY: &str = "history";
+
+/// The entries by which the runs of a namespace are listed without a database, the youngest first.
+pub fn history_index_prefix(namespace: &Namespace) -> String {
+    format!("{HISTORY}/{namespace}/index")
+}
+
+/// The entry of a run that is over.
+pub fn history_index_key(namespace: &Namespace, run: RunId) -> String {
+    format!("{}/{}", history_index_prefix(namespace), run.to_descending())
+}
+
+/// Everything that is kept of a run that is over, its entry aside. Apart from [`run_prefix`], since it stays when the
+/// run's objects are deleted.
+pub fn history_prefix(namespace: &Namespace, run: RunId) -> String {
+    format!("{HISTORY}/{namespace}/runs/{run}")
+}
+
+/// What is known of a run that is over, and where the rest is. Whoever finds it finds every page that it names.
+pub fn history_summary_key(namespace: &Namespace, run: RunId) -> String {
+    format!("{}/summary", history_prefix(namespace, run))
+}
+
+/// A page of a run's history: of its `attempts`, `events` or `logs`, counted from zero.
+pub fn history_page_key(namespace: &Namespace, run: RunId, kind: &str, page: usize) -> String {
+    format!("{}/{kind}/{page:06}", history_prefix(namespace, run))
 }

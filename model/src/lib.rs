@@ -13,6 +13,7 @@ mod event;
 mod failure;
 pub mod findings;
 mod graph;
+pub mod history;
 mod ids;
 pub mod layout;
 pub mod machine;
@@ -25,6 +26,7 @@ mod settings;
 mod snapshot;
 pub mod spec;
 mod submission;
+mod tasks;
 mod trace;
 
 pub use attempts::{AttemptRow, AttemptState, AttemptTable};
@@ -48,4 +50,5 @@ pub use profile::{
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, Submission, TableRef};
+pub use tasks::{TaskMetric, TaskRow};
 pub use trace::{InvalidTraceParent, TraceParent};
