@@ -15,7 +15,7 @@ use crate::quotas::{NamespaceUsage, Quota};
 use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Backlog, Changes, Idempotency, NamespaceLoad, RunFilter, RunRow, Store, WorkerRow};
+use crate::store::{Backlog, Changes, Idempotency, IdentityStore, NamespaceLoad, RunFilter, RunRow, Store, WorkerRow};
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
     reports, scaling, takeover, vitals,
@@ -261,6 +261,11 @@ impl ControlPlane {
     /// Events of a run in order: at most `limit` that come after `after_seq`.
     pub async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
         Ok(self.shared.store.run_events(run, after_seq, limit).await?)
+    }
+
+    /// Who may do what, and what they did.
+    pub fn identities(&self) -> &dyn IdentityStore {
+        self.shared.store.identities()
     }
 
     /// Ends the control plane: runs that are under way are given back for others to resume, and the clean-up of

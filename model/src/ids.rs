@@ -85,6 +85,16 @@ ulid_id!(
     WorkerId,
     "worker id"
 );
+ulid_id!(
+    /// One API key. Not the secret that is sent: that is stored nowhere.
+    KeyId,
+    "key id"
+);
+ulid_id!(
+    /// One entry of the audit log.
+    AuditId,
+    "audit id"
+);
 
 impl RunId {
     /// The id as a word whose order is the opposite: of the youngest run comes first.

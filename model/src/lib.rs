@@ -35,7 +35,7 @@ pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord};
 pub use failure::{Failure, FailureKind, LostShuffle, Reason};
 pub use graph::{Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, StageOutput};
-pub use ids::{ExecutionId, InvalidId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
+pub use ids::{AuditId, ExecutionId, InvalidId, KeyId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
 pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};
 pub use metrics::{

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weir_model::{ExecutionId, RunId, Timestamp, WorkerId};
+use weir_model::{AuditId, ExecutionId, KeyId, RunId, Timestamp, WorkerId};
 
 /// The time of day.
 pub fn now() -> Timestamp {
@@ -23,6 +23,16 @@ pub fn new_execution_id() -> ExecutionId {
 /// A worker id that nobody else has.
 pub fn new_worker_id() -> WorkerId {
     WorkerId::from_parts(now(), random())
+}
+
+/// A key id that nobody else has.
+pub fn new_key_id() -> KeyId {
+    KeyId::from_parts(now(), random())
+}
+
+/// An id of an audit entry that nobody else has.
+pub fn new_audit_id() -> AuditId {
+    AuditId::from_parts(now(), random())
 }
 
 /// 32 hexadecimal digits that nobody else has, for a request; they can be a W3C trace id too.

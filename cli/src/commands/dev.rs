@@ -36,6 +36,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
     let options = http::Options {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),
+        open: true,
         ..Default::default()
     };
     let environment = http::Environment {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::http::{self, Api};
 use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
+use weir_control_plane::store::{KeyFilter, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, ScalingOptions};
 use weir_model::{CoalesceSettings, Digest, RunSettings};
 use weir_platform::{aws, telemetry};
@@ -37,6 +38,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         max_runs: args.max_runs as usize,
         ..Options::service()
     };
+    let open = args.bootstrap_api_key.is_none() && !has_keys(&*store).await?;
     let checks = queues.checks();
     let environment = Environment {
         store,
@@ -56,9 +58,10 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let options = http::Options {
         default_settings: default_settings(&args),
         api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
+        open,
         ..Default::default()
     };
-    if options.api_key.is_none() && !args.listen.ip().is_loopback() {
+    if open && !args.listen.ip().is_loopback() {
         tracing::warn!(
             "whoever reaches {} may do everything; set WEIR_BOOTSTRAP_API_KEY",
             args.listen
@@ -76,6 +79,13 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     control_plane.shutdown().await;
     tracing::info!("stopped");
     served.map_err(Error::io("answer requests"))
+}
+
+/// Whether there is a key by which somebody could be let in: then nobody is without one.
+async fn has_keys(store: &dyn Store) -> Result<bool, Error> {
+    let keys = store.identities().key_list(&KeyFilter::default(), None, 1).await;
+    let keys = keys.map_err(Error::platform("look for API keys"))?;
+    Ok(!keys.is_empty())
 }
 
 /// Binds the address of the API, and says where that is.

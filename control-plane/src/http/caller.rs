@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use weir_model::{Namespace, RunId};
 
+use super::authenticate::Authenticated;
 use super::{Api, Problem};
 use crate::identity::{Identity, Role};
 
@@ -16,7 +17,7 @@ pub(super) const NAMESPACE_HEADER: &str = "weir-namespace";
 /// Runs whose namespaces are remembered; they never change.
 const KEPT: usize = 1_024;
 
-/// Who sends the request, as [`layer::frame`](super::layer::frame) found out.
+/// Who sends the request, as [`authenticate`](super::authenticate::authenticate) found out.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(pub(super) Identity);
 
@@ -36,12 +37,9 @@ impl Caller {
         if self.0.role >= role {
             return Ok(());
         }
-        let word = |role: Role| format!("{role:?}").to_lowercase();
         let detail = format!(
             "this takes the role `{}` in the namespace `{}`, and you have `{}`; ask an admin of it",
-            word(role),
-            self.0.namespace,
-            word(self.0.role)
+            role, self.0.namespace, self.0.role
         );
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
@@ -61,6 +59,14 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         // Whoever was not let in has no extension, and no handler to come to.
+        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::internal)
+    }
+}
+
+impl FromRequestParts<Api> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().cloned().ok_or_else(Problem::internal)
     }
 }

@@ -7,13 +7,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
-use weir_model::Digest;
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
-use super::caller::{Caller, NAMESPACE_HEADER};
 use super::{Api, Problem};
-use crate::identity::Identity;
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -29,7 +26,7 @@ pub(super) fn request_id() -> Option<String> {
 }
 
 /// Frames the answer to one request.
-pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = chosen_id(&request).unwrap_or_else(clock::new_request_id);
     let route = request
         .extensions()
@@ -39,8 +36,14 @@ pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
     let started = Instant::now();
     let answer = REQUEST_ID.scope(id.clone(), async {
-        match api.admit(&mut request) {
-            Ok(_room) => match tokio::time::timeout(api.options().request_timeout(), next.run(request)).await {
+        let (mut parts, body) = request.into_parts();
+        match api.admit(&mut parts).await {
+            Ok(_room) => match tokio::time::timeout(
+                api.options().request_timeout(),
+                next.run(Request::from_parts(parts, body)),
+            )
+            .await
+            {
                 Ok(response) => response,
                 Err(_) => Problem::new(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -73,35 +76,6 @@ fn chosen_id(request: &Request) -> Option<String> {
     let id = request.headers().get(&X_REQUEST_ID)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     ((1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
-}
-
-/// Who sends a request. Refuses one without the key, when one is needed.
-pub(super) fn identify(key: Option<&Digest>, request: &Request) -> Result<Caller, Problem> {
-    let mut identity = Identity::anonymous();
-    if let Some(key) = key {
-        let given = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .map(|given| Digest::of(given.trim().as_bytes()));
-        // Digests are compared, so that the time says nothing of the key.
-        if given.as_ref() != Some(key) {
-            return Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "send the API key as `Authorization: Bearer KEY` (`WEIR_API_KEY` for the command line)",
-            ));
-        }
-        identity.principal = "bootstrap key".to_owned();
-    }
-    if let Some(named) = request.headers().get(NAMESPACE_HEADER) {
-        let named = named.to_str().ok().and_then(|text| text.parse().ok());
-        identity.namespace = named.ok_or_else(|| {
-            Problem::malformed("`Weir-Namespace` must be 1 to 63 lower-case letters, digits and hyphens")
-        })?;
-    }
-    Ok(Caller(identity))
 }
 
 /// The answer when a handler panicked. The panic itself is in the log.

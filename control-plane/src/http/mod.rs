@@ -8,6 +8,7 @@
 //! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
 
 mod attempts;
+mod authenticate;
 mod caller;
 mod dashboard;
 mod document;
@@ -15,13 +16,16 @@ mod extract;
 mod follow;
 mod health;
 mod history;
+mod keys;
 mod layer;
 mod modules;
+mod namespaces;
 mod problem;
 mod quotas;
 pub mod resources;
 mod runs;
 mod serve;
+mod session;
 mod submit;
 
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -43,6 +48,7 @@ use weir_model::{Digest, RunSettings};
 use weir_platform::Storage;
 
 use crate::ControlPlane;
+use crate::identity::{Authenticator, SessionTimes};
 
 pub use health::Check;
 pub use modules::{InspectError, ModuleInspector};
@@ -67,8 +73,14 @@ pub struct Options {
     pub base: String,
     /// Settings of runs, over which a request's go.
     pub default_settings: RunSettings,
-    /// The digest of the key that requests must have; without one, whoever reaches the server may do everything.
+    /// The digest of a key that opens everything, for whoever makes the first keys.
     pub api_key: Option<Digest>,
+    /// Lets whoever reaches the server do everything.
+    pub open: bool,
+    /// How long a browser stays logged in, in milliseconds, however much it is used.
+    pub session_ms: u64,
+    /// How long a browser stays logged in that sends nothing, in milliseconds.
+    pub session_idle_ms: u64,
 }
 
 impl Default for Options {
@@ -82,11 +94,21 @@ impl Default for Options {
             base: "/".to_owned(),
             default_settings: RunSettings::default(),
             api_key: None,
+            open: false,
+            session_ms: 12 * 3_600_000,
+            session_idle_ms: 3_600_000,
         }
     }
 }
 
 impl Options {
+    fn session_times(&self) -> SessionTimes {
+        SessionTimes {
+            absolute: Duration::from_millis(self.session_ms),
+            idle: Duration::from_millis(self.session_idle_ms),
+        }
+    }
+
     fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms.max(1))
     }
@@ -118,6 +140,7 @@ struct Inner {
     folds: follow::Folds,
     tables: attempts::Tables,
     namespaces: caller::Namespaces,
+    authenticator: Authenticator,
     closing: CancellationToken,
 }
 
@@ -146,7 +169,13 @@ impl Api {
                 }
             }),
         );
+        let authenticator = Authenticator::new(
+            environment.control_plane.clone(),
+            options.api_key,
+            options.session_times(),
+        );
         Self(Arc::new(Inner {
+            authenticator,
             requests: Semaphore::new(options.concurrent_requests.max(1)),
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
             folds: Default::default(),
@@ -198,6 +227,15 @@ impl Api {
         &self.0.namespaces
     }
 
+    fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    /// Whether the request came by a way that nobody can listen on.
+    fn is_secure(&self, _: &HeaderMap) -> bool {
+        false
+    }
+
     /// Ends when the server begins to shut down, so that nobody is kept waiting.
     async fn closing(&self) {
         self.0.closing.cancelled().await;
@@ -207,13 +245,15 @@ impl Api {
         self.0.closing.is_cancelled()
     }
 
-    /// Lets a request in: it has the key, and there is room. Health checks need neither.
-    fn admit(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
-        if !request.uri().path().starts_with("/api/") {
+    /// Lets a request in: it is known who sends it, and there is room. Health checks need neither.
+    async fn admit(&self, request: &mut Parts) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if !request.uri.path().starts_with("/api/") {
             return Ok(None);
         }
-        let caller = layer::identify(self.0.options.api_key.as_ref(), request)?;
-        request.extensions_mut().insert(caller);
+        if let Some((authenticated, caller)) = authenticate::authenticate(self, request).await? {
+            request.extensions.insert(authenticated);
+            request.extensions.insert(caller);
+        }
         let room = self.0.requests.try_acquire().map_err(|_| {
             let detail = "this server answers as many requests as it can; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
@@ -245,6 +285,7 @@ fn describe(error: &dyn std::error::Error) -> String {
         (name = "runs", description = "Executions of jobs"),
         (name = "modules", description = "Wasm components, by content"),
         (name = "namespaces", description = "Tenants, what they may use and what they use"),
+        (name = "identity", description = "Who may do what: namespaces, keys, sessions"),
         (name = "health", description = "For load balancers, orchestrators and monitoring"),
     ),
 )]
@@ -263,6 +304,11 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(modules::upload))
         .routes(routes!(modules::complete))
         .routes(routes!(quotas::get, quotas::put, quotas::delete))
+        .routes(routes!(session::get, session::create, session::delete))
+        .routes(routes!(namespaces::list, namespaces::create))
+        .routes(routes!(namespaces::get, namespaces::delete))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

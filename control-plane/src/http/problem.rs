@@ -99,6 +99,29 @@ impl Problem {
         )
     }
 
+    /// There is no such namespace, or none that the caller may know of.
+    pub(super) fn namespace_not_found(name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "namespace_not_found",
+            format!(
+                "there is no namespace `{name}` that you may use; `weir namespaces list` shows those that are, and an \
+                 admin of the service makes one by `weir namespaces create`"
+            ),
+        )
+    }
+
+    /// Nobody is known to have sent the request.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// A page was asked for by a cursor that no page gave.
+    pub(super) fn invalid_cursor() -> Self {
+        let detail = "`cursor` is not one that this API gave";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+    }
+
     /// Something that the server needs does not answer.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
@@ -228,12 +251,16 @@ impl IntoResponse for Problem {
         self.0.request_id = layer::request_id();
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after;
+        let unauthorized = status == StatusCode::UNAUTHORIZED;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

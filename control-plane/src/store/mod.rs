@@ -4,7 +4,9 @@
 mod changes;
 mod encoding;
 mod iam;
+mod identity;
 mod postgres;
+mod relational;
 mod rows;
 mod sqlite;
 mod types;
@@ -18,6 +20,9 @@ use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 use crate::quotas::{Quota, Rate};
 
 pub use changes::{Change, Changes};
+pub use identity::{
+    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
+};
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
@@ -208,6 +213,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a leadership; nothing happens when it is another's.
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error>;
+
+    /// Who may do what, and what they did.
+    fn identities(&self) -> &dyn IdentityStore;
 
     /// Hears of changes from now on, by whomever they are made.
     fn changes(&self) -> Changes;

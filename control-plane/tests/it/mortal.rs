@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
-    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad,
-    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
+    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -219,6 +219,10 @@ impl Store for Mortal {
 
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         self.inner.leader_release(name, owner).await
+    }
+
+    fn identities(&self) -> &dyn IdentityStore {
+        self.inner.identities()
     }
 
     fn changes(&self) -> Changes {

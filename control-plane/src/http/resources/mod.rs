@@ -4,24 +4,32 @@
 //! The command line prints them too, so that a script sees the same whether a run was made here or by a server.
 
 mod attempt;
+mod audit;
 mod event;
+mod key;
 mod log;
 mod module;
+mod namespace;
 mod quota;
 mod request;
 mod run;
+mod session;
 mod time;
 
 pub use attempt::{Attempt, AttemptPage, AttemptState};
+pub use audit::{AuditEntry, AuditPage};
 pub use event::{Event, EventPage};
+pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogPage, LogSeverity};
 pub use module::{Module, ModuleFunction, Upload};
+pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
 pub use run::{
     Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunPage, RunReason, RunResult,
     RunState, Stage, StageState,
 };
+pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
 pub use time::Time;
 
 /// What readiness found.

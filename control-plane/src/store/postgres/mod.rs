@@ -9,6 +9,7 @@ mod connect;
 mod listen;
 mod options;
 mod quotas;
+mod relational;
 mod schema;
 mod shared;
 mod writing;
@@ -31,8 +32,8 @@ use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
-    RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, NamespaceLoad,
+    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -351,6 +352,10 @@ impl Store for PostgresStore {
 
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         shared::end_lead(self.shared.readers.pool().await?, name, owner).await
+    }
+
+    fn identities(&self) -> &dyn IdentityStore {
+        self
     }
 
     fn changes(&self) -> Changes {

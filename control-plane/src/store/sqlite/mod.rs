@@ -2,6 +2,7 @@
 
 mod presence;
 mod quotas;
+mod relational;
 mod shared;
 mod writing;
 
@@ -26,8 +27,8 @@ use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
-    RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, NamespaceLoad,
+    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -394,6 +395,10 @@ impl Store for SqliteStore {
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
         self.writer.submit(Op::EndLead { name, owner }).await.map(drop)
+    }
+
+    fn identities(&self) -> &dyn IdentityStore {
+        self
     }
 
     fn changes(&self) -> Changes {

@@ -8,11 +8,12 @@ use weir_model::{Namespace, RunId, Timestamp};
 use weir_platform::clock;
 
 use super::presence::Presence;
-use super::{database, quotas, shared};
+use super::{database, quotas, relational, shared};
 use crate::quotas::{Quota, Rate};
 use crate::store::Error;
 use crate::store::changes::{Announcer, Change};
 use crate::store::encoding::{EncodedEvent, to_i64, to_u64, unreadable, word};
+use crate::store::relational::Statement;
 use crate::store::types::{Acquired, Created, ForwardedReport, Lease, Renewal, RunSummary, WorkerRow};
 use crate::store::writer::{Backend, NewRun};
 
@@ -87,6 +88,10 @@ pub(super) enum Op {
         namespace: Namespace,
         rate: Rate,
     },
+    Execute {
+        action: &'static str,
+        statements: Vec<Statement>,
+    },
 }
 
 /// What a write is answered by.
@@ -98,6 +103,8 @@ pub(super) enum Reply {
     Count(u64),
     /// How long to wait, if at all.
     Wait(Option<Duration>),
+    /// The rows that each statement changed.
+    Changed(Vec<u64>),
     Acquired(Acquired),
     Renewed(Vec<Option<Renewal>>),
     /// The owners that reports were left for.
@@ -202,6 +209,10 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
         Op::TakeSubmission { namespace, rate } => quotas::take_submission(connection, namespace, *rate)
             .await
             .map(Reply::Wait),
+        Op::Execute { action, statements } => {
+            let changed = relational::execute(connection, action, statements).await;
+            changed.map(Reply::Changed)
+        }
     }
 }
 

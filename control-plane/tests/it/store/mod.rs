@@ -1,5 +1,6 @@
 //! What every store does, whatever it is made of.
 
+mod identity;
 mod interleavings;
 mod postgres;
 mod processes;
@@ -79,6 +80,7 @@ pub(crate) async fn suite(store: impl Store) {
     lists(&store).await;
     processes::suite(&store).await;
     quotas::suite(&store).await;
+    identity::suite(&store).await;
 }
 
 async fn logs(store: &impl Store) {

@@ -1,0 +1,168 @@
+//! `/api/v1/namespaces`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use weir_platform::clock;
+
+use super::authenticate::Authenticated;
+use super::caller::Caller;
+use super::extract::{JsonBody, Params, limit};
+use super::resources::{Namespace, NamespacePage, NamespaceRequest};
+use super::{Api, Problem};
+use crate::store::{NamespaceDeletion, NamespaceRow};
+
+/// Characters of a name for people.
+const MAX_DISPLAY_NAME: usize = 100;
+
+/// Which namespaces to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// At most this many, from 1 to 1000; 100 when it is left out.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The namespaces that the caller may use, in order of name.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces", tag = "identity", operation_id = "namespaces_list",
+    params(ListParams),
+    responses((status = 200, body = NamespacePage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    authenticated: Authenticated,
+    Params(params): Params<ListParams>,
+) -> Result<Json<NamespacePage>, Problem> {
+    let limit = limit(params.limit, 100, 1000)?;
+    let after = params
+        .cursor
+        .map(|cursor| cursor.parse::<weir_model::Namespace>())
+        .transpose();
+    let after = after.map_err(|_| Problem::invalid_cursor())?;
+    let principal = &authenticated.principal;
+    let identities = api.control_plane().identities();
+    let rows = match principal.service_role() {
+        Some(_) => identities.namespace_list(after.as_ref(), limit).await?,
+        None => {
+            let mut granted: Vec<_> = principal
+                .grants
+                .iter()
+                .filter_map(|grant| grant.namespace.clone())
+                .collect();
+            granted.retain(|name| after.as_ref().is_none_or(|after| name > after));
+            granted.sort();
+            granted.dedup();
+            let mut rows = Vec::new();
+            for name in granted.iter().take(limit as usize) {
+                rows.extend(identities.namespace_get(name).await?);
+            }
+            rows
+        }
+    };
+    let next_cursor = match rows.len() < limit as usize {
+        true => None,
+        false => rows.last().map(|row| row.name.to_string()),
+    };
+    let items = rows.into_iter().map(Namespace::from).collect();
+    Ok(Json(NamespacePage { items, next_cursor }))
+}
+
+/// Makes a namespace. For admins of the whole service.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces", tag = "identity", operation_id = "namespaces_create",
+    request_body = NamespaceRequest,
+    responses(
+        (status = 201, body = Namespace, headers(("Location" = String, description = "The namespace"))),
+        (status = 409, body = Problem, description = "There is one of this name"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    body: JsonBody<NamespaceRequest>,
+) -> Result<Response, Problem> {
+    caller.require_whole_service()?;
+    let NamespaceRequest { name, display_name } = body.value;
+    if display_name.chars().count() > MAX_DISPLAY_NAME {
+        let detail = format!("`display_name` has at most {MAX_DISPLAY_NAME} characters");
+        return Err(Problem::invalid(detail));
+    }
+    let row = NamespaceRow {
+        name: name
+            .parse()
+            .map_err(|error: weir_model::InvalidId| Problem::invalid(error.to_string()))?,
+        display_name,
+        created_at: clock::now(),
+        created_by: caller.principal().to_owned(),
+    };
+    if !api.control_plane().identities().namespace_create(&row).await? {
+        let detail = format!("there is a namespace `{name}` already");
+        return Err(Problem::new(StatusCode::CONFLICT, "namespace_exists", detail));
+    }
+    let mut response = (StatusCode::CREATED, Json(Namespace::from(row))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/namespaces/{name}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// A namespace.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}", tag = "identity", operation_id = "namespaces_get",
+    params(("namespace" = String, Path, description = "Its name")),
+    responses((status = 200, body = Namespace), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn get(
+    State(api): State<Api>,
+    authenticated: Authenticated,
+    Path(name): Path<String>,
+) -> Result<Json<Namespace>, Problem> {
+    let absent = || Problem::namespace_not_found(&name);
+    let namespace: weir_model::Namespace = name.parse().map_err(|_| absent())?;
+    authenticated.principal.role_in(&namespace).ok_or_else(absent)?;
+    let row = api.control_plane().identities().namespace_get(&namespace).await?;
+    row.map(|row| Json(row.into())).ok_or_else(absent)
+}
+
+/// Deletes a namespace that has no runs, and its keys with it. For admins of the whole service.
+#[utoipa::path(
+    delete, path = "/api/v1/namespaces/{namespace}", tag = "identity", operation_id = "namespaces_delete",
+    params(("namespace" = String, Path, description = "Its name")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, body = Problem, description = "It has runs, or is the default one"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    authenticated: Authenticated,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let absent = || Problem::namespace_not_found(&name);
+    let namespace: weir_model::Namespace = name.parse().map_err(|_| absent())?;
+    authenticated.principal.role_in(&namespace).ok_or_else(absent)?;
+    caller.require_whole_service()?;
+    let deletion = api.control_plane().identities().namespace_delete(&namespace).await?;
+    api.authenticator().forget();
+    match deletion {
+        NamespaceDeletion::Deleted => Ok(StatusCode::NO_CONTENT),
+        NamespaceDeletion::Absent => Err(absent()),
+        NamespaceDeletion::InUse => {
+            let detail = match namespace == weir_model::Namespace::default() {
+                true => "the default namespace is always there".to_owned(),
+                false => format!("the namespace `{name}` has runs; it can be deleted when they are forgotten"),
+            };
+            Err(Problem::new(StatusCode::CONFLICT, "namespace_in_use", detail))
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! From what a request carries to who sent it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use weir_model::{Digest, Namespace};
+use weir_platform::clock;
+
+use super::{Grant, Principal, Secret};
+use crate::ControlPlane;
+use crate::store::{self, KeyRow, SessionRow};
+
+/// How long what the store said of a key, a session or a namespace is believed: what is revoked ends within this time
+/// on every server.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// Keys, sessions and namespaces that are remembered, of each.
+const REMEMBERED: usize = 4_096;
+/// The use of a key or a session is noted this often at most.
+const NOTED_MS: u64 = 60_000;
+/// Random bytes of a session's cookie.
+const TOKEN_BYTES: usize = 32;
+
+/// What a request carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Credential<'a> {
+    /// An API key or a token of an identity provider.
+    Bearer(&'a str),
+    /// The cookie of a session.
+    Session(&'a str),
+}
+
+/// Somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// What they sent proves nothing.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// It cannot be told now whether it does.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The operating system has no randomness.
+    #[error("cannot make a secret")]
+    Random(#[source] getrandom::Error),
+}
+
+/// How long sessions of browsers last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionTimes {
+    /// However much they are used.
+    pub(crate) absolute: Duration,
+    /// When they are not used.
+    pub(crate) idle: Duration,
+}
+
+/// Knows who sends a request by what it carries.
+pub struct Authenticator {
+    control_plane: ControlPlane,
+    bootstrap: Option<Digest>,
+    times: SessionTimes,
+    keys: Believed<Digest, KeyRow>,
+    sessions: Believed<Digest, SessionRow>,
+    namespaces: Believed<Namespace, ()>,
+}
+
+impl Authenticator {
+    /// One over the store of a control plane. The key whose digest is `bootstrap` is that of an admin of everything.
+    pub(crate) fn new(control_plane: ControlPlane, bootstrap: Option<Digest>, times: SessionTimes) -> Self {
+        Self {
+            control_plane,
+            bootstrap,
+            times,
+            keys: Believed::new(),
+            sessions: Believed::new(),
+            namespaces: Believed::new(),
+        }
+    }
+
+    /// Who carries this.
+    ///
+    /// # Errors
+    /// When it proves nothing, or when the store does not answer.
+    pub async fn authenticate(&self, credential: Credential<'_>) -> Result<Principal, Refusal> {
+        match credential {
+            Credential::Bearer(text) => self.bearer(text).await,
+            Credential::Session(token) => {
+                let row = self.session(token).await?;
+                Ok(Principal {
+                    name: row.principal,
+                    grants: row.grants,
+                    key: row.key,
+                })
+            }
+        }
+    }
+
+    async fn bearer(&self, text: &str) -> Result<Principal, Refusal> {
+        // Digests are compared, so that the time says nothing of the key.
+        if self.bootstrap == Some(Digest::of(text.as_bytes())) {
+            return Ok(Principal::whole_service("bootstrap key"));
+        }
+        let Some(secret) = Secret::parse(text) else {
+            return Err(Refusal::Unauthorized(
+                "this is no API key of this service: one is mistyped or cut when its checksum does not fit",
+            ));
+        };
+        let digest = secret.digest();
+        let unknown = || Refusal::Unauthorized("the API key is not known here, has expired or was revoked");
+        let key = match self.keys.get(&digest) {
+            Some(key) => key,
+            None => self.identities().key_find(digest).await?.ok_or_else(unknown)?,
+        };
+        let now = clock::now();
+        if !key.is_live(now) {
+            return Err(unknown());
+        }
+        let mut known = key.clone();
+        if now.ms_since(key.last_used_at.unwrap_or_default()) > NOTED_MS {
+            known.last_used_at = Some(now);
+            let (control_plane, id) = (self.control_plane.clone(), key.id);
+            tokio::spawn(async move {
+                if let Err(error) = control_plane.identities().key_used(id, now).await {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot note the use of a key");
+                }
+            });
+        }
+        self.keys.put(digest, known);
+        Ok(Principal {
+            name: format!("{} ({})", key.name, key.id),
+            grants: vec![Grant {
+                namespace: key.namespace,
+                role: key.role,
+            }],
+            key: Some(key.id),
+        })
+    }
+
+    /// The session of a cookie.
+    ///
+    /// # Errors
+    /// When there is none, or when the store does not answer.
+    pub async fn session(&self, token: &str) -> Result<SessionRow, Refusal> {
+        let over = || Refusal::Unauthorized("the session is over; log in again");
+        let hash = Digest::of(token.as_bytes());
+        let now = clock::now();
+        let session = match self.sessions.get(&hash) {
+            Some(session) => session,
+            None => self.identities().session_find(hash, now).await?.ok_or_else(over)?,
+        };
+        let idle_ms = u64::try_from(self.times.idle.as_millis()).unwrap_or(u64::MAX);
+        if now >= session.expires_at || now.ms_since(session.seen_at) >= idle_ms {
+            return Err(over());
+        }
+        let mut known = session.clone();
+        if now.ms_since(session.seen_at) > NOTED_MS.min(idle_ms / 4) {
+            known.seen_at = now;
+            self.identities().session_seen(hash, now).await?;
+        }
+        self.sessions.put(hash, known);
+        Ok(session)
+    }
+
+    /// Begins a session for somebody; gives the cookie and the session.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn session_begin(&self, principal: &Principal) -> Result<(String, SessionRow), Refusal> {
+        use base64::Engine as _;
+        let mut bytes = [0; TOKEN_BYTES];
+        getrandom::fill(&mut bytes).map_err(Refusal::Random)?;
+        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        let now = clock::now();
+        let absolute = u64::try_from(self.times.absolute.as_millis()).unwrap_or(u64::MAX);
+        let session = SessionRow {
+            hash: Digest::of(token.as_bytes()),
+            principal: principal.name.clone(),
+            grants: principal.grants.clone(),
+            key: principal.key,
+            created_at: now,
+            expires_at: now.plus_ms(absolute),
+            seen_at: now,
+        };
+        self.identities().session_create(&session).await?;
+        Ok((token, session))
+    }
+
+    /// Ends the session of a cookie, on every server within seconds and here at once.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn session_end(&self, token: &str) -> Result<(), Refusal> {
+        let hash = Digest::of(token.as_bytes());
+        self.identities().session_delete(hash).await?;
+        self.sessions.forget();
+        Ok(())
+    }
+
+    /// Whether there is a namespace.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn namespace_exists(&self, namespace: &Namespace) -> Result<bool, store::Error> {
+        if *namespace == Namespace::default() || self.namespaces.get(namespace).is_some() {
+            return Ok(true);
+        }
+        // That one is not there is not remembered: it may be made at any moment.
+        let exists = self.identities().namespace_get(namespace).await?.is_some();
+        if exists {
+            self.namespaces.put(namespace.clone(), ());
+        }
+        Ok(exists)
+    }
+
+    /// Forgets what the store said: something was revoked or deleted here.
+    pub fn forget(&self) {
+        self.keys.forget();
+        self.sessions.forget();
+        self.namespaces.forget();
+    }
+
+    fn identities(&self) -> &dyn store::IdentityStore {
+        self.control_plane.identities()
+    }
+}
+
+/// What the store said not long ago.
+struct Believed<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+
+impl<K: Hash + Eq, V: Clone> Believed<K, V> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        let entries = self.entries();
+        let (at, value) = entries.get(key)?;
+        (at.elapsed() < BELIEVED).then(|| value.clone())
+    }
+
+    /// Remembers a value. What is known already keeps its time: it must be asked for again when that is over.
+    fn put(&self, key: K, value: V) {
+        let mut entries = self.entries();
+        if entries.len() >= REMEMBERED && !entries.contains_key(&key) {
+            entries.retain(|_, (at, _)| at.elapsed() < BELIEVED);
+            if entries.len() >= REMEMBERED {
+                entries.clear();
+            }
+        }
+        let known = entries.get(&key).map(|(at, _)| *at);
+        let at = known.filter(|at| at.elapsed() < BELIEVED).unwrap_or_else(Instant::now);
+        entries.insert(key, (at, value));
+    }
+
+    fn forget(&self) {
+        self.entries().clear();
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<K, (Instant, V)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_believed_is_bounded_and_forgotten() {
+        let believed = Believed::new();
+        for n in 0..REMEMBERED * 2 + 1 {
+            believed.put(n, n);
+        }
+        assert_eq!(believed.get(&(REMEMBERED * 2)), Some(REMEMBERED * 2));
+        assert!(believed.entries().len() <= REMEMBERED);
+        let first = believed.entries()[&(REMEMBERED * 2)].0;
+        believed.put(REMEMBERED * 2, 7);
+        assert_eq!(believed.entries()[&(REMEMBERED * 2)], (first, 7), "its time goes on");
+        believed.forget();
+        assert_eq!(believed.get(&(REMEMBERED * 2)), None);
+    }
+}

@@ -1,0 +1,496 @@
+//! Who may do what, and what they did: namespaces, API keys, sessions of browsers, and the audit log.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use weir_model::{AuditId, Digest, KeyId, Namespace, Timestamp};
+
+use super::Error;
+use super::encoding::{from_word, to_i64, to_u32, to_u64, word};
+use super::relational::{Columns, Relational, Statement, Value};
+use crate::identity::{Grant, Role};
+
+type Result<T> = std::result::Result<T, Error>;
+type Read<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Sessions that one principal has at most; the oldest ones end.
+const SESSIONS: i64 = 100;
+/// Audit entries in one statement.
+const AUDIT_CHUNK: usize = 100;
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// What it is called in requests.
+    pub name: Namespace,
+    /// What people call it; may be empty.
+    pub display_name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+}
+
+/// What came of the wish to delete a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceDeletion {
+    /// It is gone, with its keys.
+    Deleted,
+    /// There was none.
+    Absent,
+    /// It has runs, or is the default one.
+    InUse,
+}
+
+/// An API key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key.
+    pub id: KeyId,
+    /// Where it is good; `None` is the whole service.
+    pub namespace: Option<Namespace>,
+    /// What may be done with it.
+    pub role: Role,
+    /// What it is for, for people.
+    pub name: String,
+    /// The first characters of the secret.
+    pub prefix: String,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// From when it is no longer good.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to a minute or so.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl KeyRow {
+    /// Whether it is good at a time.
+    pub fn is_live(&self, at: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| at < end)
+    }
+}
+
+/// Which keys to list.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// Only those of this namespace; those of the whole service are none of it.
+    pub namespace: Option<Namespace>,
+}
+
+/// A browser that has logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Of the cookie.
+    pub hash: Digest,
+    /// Who logged in.
+    pub principal: String,
+    /// What they may do.
+    pub grants: Vec<Grant>,
+    /// The key that they logged in with; the session ends with it.
+    pub key: Option<KeyId>,
+    /// When they did.
+    pub created_at: Timestamp,
+    /// When it ends, however much it is used.
+    pub expires_at: Timestamp,
+    /// When it was used last, to a minute or so.
+    pub seen_at: Timestamp,
+}
+
+/// Whether a request was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOutcome {
+    /// It was; the status says what came of it.
+    Allowed,
+    /// It was refused for who sent it.
+    Denied,
+}
+
+/// One thing that somebody did, or was not let do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The entry; entries sort by time.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub principal: String,
+    /// Where; `None` when the request came to no namespace.
+    pub namespace: Option<Namespace>,
+    /// The operation, as the API's description calls it.
+    pub action: String,
+    /// What it was done to: the path of a resource.
+    pub target: String,
+    /// Whether they were let.
+    pub outcome: AuditOutcome,
+    /// The status of the answer.
+    pub status: u16,
+    /// The request, as the server's log names it.
+    pub request_id: String,
+    /// The address that it came from.
+    pub source: String,
+    /// More, such as the code of the problem.
+    pub detail: Option<String>,
+}
+
+/// Which entries of the audit log to list.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only those of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only those of this principal.
+    pub principal: Option<String>,
+    /// Only those of this operation.
+    pub action: Option<String>,
+    /// Only those with this outcome.
+    pub outcome: Option<AuditOutcome>,
+}
+
+/// Who may do what, and what they did. As with a [`Store`](super::Store), every method may be called again after an
+/// error that is transient.
+#[async_trait]
+pub trait IdentityStore: Send + Sync + 'static {
+    /// Makes a namespace; says whether it is new.
+    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<bool>;
+    /// A namespace.
+    async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>>;
+    /// Namespaces in order of name: at most `limit` that come after `after`.
+    async fn namespace_list(&self, after: Option<&Namespace>, limit: u32) -> Result<Vec<NamespaceRow>>;
+    /// Deletes a namespace that has no runs, with its keys.
+    async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion>;
+
+    /// Keeps a key. Says whether its namespace exists.
+    async fn key_create(&self, key: &KeyRow, hash: Digest) -> Result<bool>;
+    /// The key whose secret has this digest.
+    async fn key_find(&self, hash: Digest) -> Result<Option<KeyRow>>;
+    /// A key.
+    async fn key_get(&self, key: KeyId) -> Result<Option<KeyRow>>;
+    /// Keys, the youngest first: at most `limit` that are older than `before`.
+    async fn key_list(&self, filter: &KeyFilter, before: Option<KeyId>, limit: u32) -> Result<Vec<KeyRow>>;
+    /// Ends a key for good; nothing changes when it is revoked already.
+    async fn key_revoke(&self, key: KeyId, at: Timestamp) -> Result<()>;
+    /// Notes that a key was used.
+    async fn key_used(&self, key: KeyId, at: Timestamp) -> Result<()>;
+
+    /// Keeps a session. Of those of one principal the oldest end when they are too many.
+    async fn session_create(&self, session: &SessionRow) -> Result<()>;
+    /// The session of a cookie, unless the key that it began with is no longer good at `at`.
+    async fn session_find(&self, hash: Digest, at: Timestamp) -> Result<Option<SessionRow>>;
+    /// Notes that a session was used.
+    async fn session_seen(&self, hash: Digest, at: Timestamp) -> Result<()>;
+    /// Ends a session.
+    async fn session_delete(&self, hash: Digest) -> Result<()>;
+    /// Forgets sessions that ended before a time, or were last used so long before it; says how many.
+    async fn sessions_forget(&self, at: Timestamp, idle: Duration) -> Result<u64>;
+
+    /// Adds to the audit log. Entries that are there already are not added twice.
+    async fn audit_append(&self, entries: &[AuditRow]) -> Result<()>;
+    /// Entries, the youngest first: at most `limit` that are older than `before`.
+    async fn audit_list(&self, filter: &AuditFilter, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>>;
+    /// Forgets entries from before a time; says how many.
+    async fn audit_forget(&self, before: Timestamp) -> Result<u64>;
+}
+
+const NAMESPACES: &str = "SELECT name, display_name, created_at, created_by FROM namespaces";
+const KEYS: &str = "SELECT id, namespace, role, name, prefix, created_by, created_at, expires_at, last_used_at, \
+    revoked_at FROM api_keys";
+
+#[async_trait]
+impl<D: Relational> IdentityStore for D {
+    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<bool> {
+        let inserting = Statement::new("INSERT INTO namespaces (name, display_name, created_at, created_by) VALUES ")
+            .bind_all([
+                namespace.name.as_str().into(),
+                namespace.display_name.clone().into(),
+                to_i64(namespace.created_at.0).into(),
+                namespace.created_by.clone().into(),
+            ])
+            .then(" ON CONFLICT DO NOTHING");
+        self.write("make a namespace", inserting).await.map(|made| made > 0)
+    }
+
+    async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>> {
+        let getting = Statement::new(NAMESPACES).then(" WHERE name = ").bind(name.as_str());
+        let found = self.select("read a namespace", getting, namespace_row).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn namespace_list(&self, after: Option<&Namespace>, limit: u32) -> Result<Vec<NamespaceRow>> {
+        // No name is empty.
+        let after = after.map_or("", Namespace::as_str);
+        let listing = Statement::new(NAMESPACES).then(" WHERE name > ").bind(after);
+        let listing = listing.then(" ORDER BY name LIMIT ").bind(i64::from(limit));
+        self.select("list namespaces", listing, namespace_row).await
+    }
+
+    async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion> {
+        let deleting = Statement::new("DELETE FROM namespaces WHERE name <> 'default' AND name = ")
+            .bind(name.as_str())
+            .then(" AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.namespace = ")
+            .bind(name.as_str())
+            .then(")");
+        if self.write("delete a namespace", deleting).await? > 0 {
+            return Ok(NamespaceDeletion::Deleted);
+        }
+        Ok(match self.namespace_get(name).await? {
+            Some(_) => NamespaceDeletion::InUse,
+            None => NamespaceDeletion::Absent,
+        })
+    }
+
+    async fn key_create(&self, key: &KeyRow, hash: Digest) -> Result<bool> {
+        if let Some(namespace) = &key.namespace
+            && self.namespace_get(namespace).await?.is_none()
+        {
+            return Ok(false);
+        }
+        let inserting = Statement::new(
+            "INSERT INTO api_keys (id, namespace, role, name, prefix, hash, created_by, created_at, expires_at) VALUES ",
+        )
+        .bind_all([
+            key.id.to_string().into(),
+            key.namespace.as_ref().map(Namespace::to_string).into(),
+            word(&key.role).into(),
+            key.name.clone().into(),
+            key.prefix.clone().into(),
+            hash.to_string().into(),
+            key.created_by.clone().into(),
+            to_i64(key.created_at.0).into(),
+            key.expires_at.map(|at| to_i64(at.0)).into(),
+        ])
+        .then(" ON CONFLICT (id) DO NOTHING");
+        self.write("keep a key", inserting).await.map(|_| true)
+    }
+
+    async fn key_find(&self, hash: Digest) -> Result<Option<KeyRow>> {
+        let finding = Statement::new(KEYS).then(" WHERE hash = ").bind(hash.to_string());
+        let found = self.select("look a key up", finding, key_row).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn key_get(&self, key: KeyId) -> Result<Option<KeyRow>> {
+        let getting = Statement::new(KEYS).then(" WHERE id = ").bind(key.to_string());
+        let found = self.select("read a key", getting, key_row).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn key_list(&self, filter: &KeyFilter, before: Option<KeyId>, limit: u32) -> Result<Vec<KeyRow>> {
+        let mut listing = Statement::new(KEYS).then(" WHERE 1 = 1");
+        if let Some(namespace) = &filter.namespace {
+            listing = listing.then(" AND namespace = ").bind(namespace.as_str());
+        }
+        if let Some(before) = before {
+            listing = listing.then(" AND id < ").bind(before.to_string());
+        }
+        let listing = listing.then(" ORDER BY id DESC LIMIT ").bind(i64::from(limit));
+        self.select("list keys", listing, key_row).await
+    }
+
+    async fn key_revoke(&self, key: KeyId, at: Timestamp) -> Result<()> {
+        let revoking = Statement::new("UPDATE api_keys SET revoked_at = ")
+            .bind(to_i64(at.0))
+            .then(" WHERE revoked_at IS NULL AND id = ")
+            .bind(key.to_string());
+        self.write("revoke a key", revoking).await.map(drop)
+    }
+
+    async fn key_used(&self, key: KeyId, at: Timestamp) -> Result<()> {
+        let at = to_i64(at.0);
+        let noting = Statement::new("UPDATE api_keys SET last_used_at = ").bind(at);
+        let noting = noting.then(" WHERE id = ").bind(key.to_string());
+        let noting = noting.then(" AND coalesce(last_used_at, 0) < ").bind(at);
+        self.write("note the use of a key", noting).await.map(drop)
+    }
+
+    async fn session_create(&self, session: &SessionRow) -> Result<()> {
+        let principal = session.principal.as_str();
+        let inserting = Statement::new(
+            "INSERT INTO sessions (hash, principal, grants, key_id, created_at, expires_at, seen_at) VALUES ",
+        )
+        .bind_all([
+            session.hash.to_string().into(),
+            principal.into(),
+            serde_json::to_string(&session.grants).unwrap_or_default().into(),
+            session.key.map(|key| key.to_string()).into(),
+            to_i64(session.created_at.0).into(),
+            to_i64(session.expires_at.0).into(),
+            to_i64(session.seen_at.0).into(),
+        ])
+        .then(" ON CONFLICT DO NOTHING");
+        let ending = Statement::new("DELETE FROM sessions WHERE principal = ")
+            .bind(principal)
+            .then(" AND hash NOT IN (SELECT hash FROM sessions WHERE principal = ")
+            .bind(principal)
+            .then(" ORDER BY created_at DESC, hash LIMIT ")
+            .bind(SESSIONS)
+            .then(")");
+        self.execute("keep a session", vec![inserting, ending]).await.map(drop)
+    }
+
+    async fn session_find(&self, hash: Digest, at: Timestamp) -> Result<Option<SessionRow>> {
+        let finding = Statement::new(
+            "SELECT s.hash, s.principal, s.grants, s.key_id, s.created_at, s.expires_at, s.seen_at \
+             FROM sessions AS s LEFT JOIN api_keys AS k ON k.id = s.key_id WHERE s.hash = ",
+        )
+        .bind(hash.to_string())
+        .then(" AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ")
+        .bind(to_i64(at.0))
+        .then(")");
+        let found = self.select("look a session up", finding, session_row).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn session_seen(&self, hash: Digest, at: Timestamp) -> Result<()> {
+        let at = to_i64(at.0);
+        let noting = Statement::new("UPDATE sessions SET seen_at = ").bind(at);
+        let noting = noting.then(" WHERE hash = ").bind(hash.to_string());
+        let noting = noting.then(" AND seen_at < ").bind(at);
+        self.write("note the use of a session", noting).await.map(drop)
+    }
+
+    async fn session_delete(&self, hash: Digest) -> Result<()> {
+        let deleting = Statement::new("DELETE FROM sessions WHERE hash = ").bind(hash.to_string());
+        self.write("end a session", deleting).await.map(drop)
+    }
+
+    async fn sessions_forget(&self, at: Timestamp, idle: Duration) -> Result<u64> {
+        let idle_since = at.0.saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let forgetting = Statement::new("DELETE FROM sessions WHERE expires_at <= ").bind(to_i64(at.0));
+        let forgetting = forgetting.then(" OR seen_at <= ").bind(to_i64(idle_since));
+        self.write("forget sessions", forgetting).await
+    }
+
+    async fn audit_append(&self, entries: &[AuditRow]) -> Result<()> {
+        let statements = entries.chunks(AUDIT_CHUNK).map(audit_insert).collect();
+        self.execute("write the audit log", statements).await.map(drop)
+    }
+
+    async fn audit_list(&self, filter: &AuditFilter, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>> {
+        let mut listing = Statement::new(
+            "SELECT id, at, principal, namespace, action, target, outcome, status, request_id, source, detail \
+             FROM audit_log WHERE 1 = 1",
+        );
+        if let Some(namespace) = &filter.namespace {
+            listing = listing.then(" AND namespace = ").bind(namespace.as_str());
+        }
+        if let Some(principal) = &filter.principal {
+            listing = listing.then(" AND principal = ").bind(principal.as_str());
+        }
+        if let Some(action) = &filter.action {
+            listing = listing.then(" AND action = ").bind(action.as_str());
+        }
+        if let Some(outcome) = &filter.outcome {
+            listing = listing.then(" AND outcome = ").bind(word(outcome));
+        }
+        if let Some(before) = before {
+            listing = listing.then(" AND id < ").bind(before.to_string());
+        }
+        let listing = listing.then(" ORDER BY id DESC LIMIT ").bind(i64::from(limit));
+        self.select("read the audit log", listing, audit_row).await
+    }
+
+    async fn audit_forget(&self, before: Timestamp) -> Result<u64> {
+        // Ids begin with the time.
+        let first = AuditId::from_parts(before, 0).to_string();
+        let forgetting = Statement::new("DELETE FROM audit_log WHERE id < ").bind(first);
+        self.write("shorten the audit log", forgetting).await
+    }
+}
+
+/// One statement by itself.
+trait Write {
+    async fn write(&self, action: &'static str, statement: Statement) -> Result<u64>;
+}
+
+impl<D: Relational> Write for D {
+    async fn write(&self, action: &'static str, statement: Statement) -> Result<u64> {
+        let changed = self.execute(action, vec![statement]).await?;
+        Ok(changed.into_iter().sum())
+    }
+}
+
+fn audit_insert(entries: &[AuditRow]) -> Statement {
+    let mut inserting = Statement::new(
+        "INSERT INTO audit_log (id, at, principal, namespace, action, target, outcome, status, request_id, source, \
+         detail) VALUES ",
+    );
+    let mut separator = "";
+    for entry in entries {
+        let values: [Value; 11] = [
+            entry.id.to_string().into(),
+            to_i64(entry.at.0).into(),
+            entry.principal.clone().into(),
+            entry.namespace.as_ref().map(Namespace::to_string).into(),
+            entry.action.clone().into(),
+            entry.target.clone().into(),
+            word(&entry.outcome).into(),
+            i64::from(entry.status).into(),
+            entry.request_id.clone().into(),
+            entry.source.clone().into(),
+            entry.detail.clone().into(),
+        ];
+        inserting = inserting.then(separator).bind_all(values);
+        separator = ", ";
+    }
+    inserting.then(" ON CONFLICT DO NOTHING")
+}
+
+fn at(number: i64) -> Timestamp {
+    Timestamp(to_u64(number))
+}
+
+fn namespace_row(row: &dyn Columns) -> Read<NamespaceRow> {
+    Ok(NamespaceRow {
+        name: row.text("name")?.parse()?,
+        display_name: row.text("display_name")?,
+        created_at: at(row.number("created_at")?),
+        created_by: row.text("created_by")?,
+    })
+}
+
+fn key_row(row: &dyn Columns) -> Read<KeyRow> {
+    Ok(KeyRow {
+        id: row.text("id")?.parse()?,
+        namespace: row.optional_text("namespace")?.map(|name| name.parse()).transpose()?,
+        role: from_word(Some(row.text("role")?))?.ok_or("it has no role")?,
+        name: row.text("name")?,
+        prefix: row.text("prefix")?,
+        created_by: row.text("created_by")?,
+        created_at: at(row.number("created_at")?),
+        expires_at: row.optional_number("expires_at")?.map(at),
+        last_used_at: row.optional_number("last_used_at")?.map(at),
+        revoked_at: row.optional_number("revoked_at")?.map(at),
+    })
+}
+
+fn session_row(row: &dyn Columns) -> Read<SessionRow> {
+    Ok(SessionRow {
+        hash: row.text("hash")?.parse()?,
+        principal: row.text("principal")?,
+        grants: serde_json::from_str(&row.text("grants")?)?,
+        key: row.optional_text("key_id")?.map(|key| key.parse()).transpose()?,
+        created_at: at(row.number("created_at")?),
+        expires_at: at(row.number("expires_at")?),
+        seen_at: at(row.number("seen_at")?),
+    })
+}
+
+fn audit_row(row: &dyn Columns) -> Read<AuditRow> {
+    Ok(AuditRow {
+        id: row.text("id")?.parse()?,
+        at: at(row.number("at")?),
+        principal: row.text("principal")?,
+        namespace: row.optional_text("namespace")?.map(|name| name.parse()).transpose()?,
+        action: row.text("action")?,
+        target: row.text("target")?,
+        outcome: from_word(Some(row.text("outcome")?))?.ok_or("it has no outcome")?,
+        status: u16::try_from(to_u32(row.number("status")?)).unwrap_or(0),
+        request_id: row.text("request_id")?,
+        source: row.text("source")?,
+        detail: row.optional_text("detail")?,
+    })
+}

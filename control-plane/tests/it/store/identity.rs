@@ -1,0 +1,284 @@
+//! Namespaces, keys, sessions and the audit log.
+
+use std::time::Duration;
+
+use weir_control_plane::identity::{Grant, Role, Secret};
+use weir_control_plane::store::{
+    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
+    Store,
+};
+use weir_model::{Digest, Namespace, Timestamp};
+use weir_platform::clock;
+
+use super::{LONG, create};
+
+pub(super) async fn suite(store: &impl Store) {
+    namespaces(store).await;
+    keys(store.identities()).await;
+    sessions(store.identities()).await;
+    audit(store.identities()).await;
+}
+
+fn named(name: &str) -> Namespace {
+    name.parse().unwrap()
+}
+
+fn namespace(name: &str) -> NamespaceRow {
+    NamespaceRow {
+        name: named(name),
+        display_name: "It's ✓".to_owned(),
+        created_at: Timestamp(7),
+        created_by: "ann".to_owned(),
+    }
+}
+
+fn key(namespace: Option<&str>, role: Role) -> KeyRow {
+    KeyRow {
+        id: clock::new_key_id(),
+        namespace: namespace.map(named),
+        role,
+        name: "ci".to_owned(),
+        prefix: "weir_abcd".to_owned(),
+        created_by: "ann".to_owned(),
+        created_at: Timestamp(8),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+async fn namespaces(store: &impl Store) {
+    let identities = store.identities();
+    let default = Namespace::default();
+    assert!(
+        identities.namespace_get(&default).await.unwrap().is_some(),
+        "it is always there"
+    );
+    for name in ["b", "a"] {
+        assert!(identities.namespace_create(&namespace(name)).await.unwrap());
+        assert!(!identities.namespace_create(&namespace(name)).await.unwrap(), "again");
+    }
+    assert_eq!(
+        identities.namespace_get(&named("a")).await.unwrap(),
+        Some(namespace("a"))
+    );
+    assert_eq!(identities.namespace_get(&named("c")).await.unwrap(), None);
+    let listed = identities.namespace_list(None, 10).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "default"]);
+    let page = identities.namespace_list(Some(&named("a")), 1).await.unwrap();
+    assert_eq!(page, [namespace("b")]);
+
+    let of_b = key(Some("b"), Role::Viewer);
+    assert!(identities.key_create(&of_b, Digest::of(b"b")).await.unwrap());
+    let delete = async |name: &str| identities.namespace_delete(&named(name)).await.unwrap();
+    assert_eq!(delete("b").await, NamespaceDeletion::Deleted);
+    assert_eq!(delete("b").await, NamespaceDeletion::Absent);
+    assert_eq!(
+        identities.key_find(Digest::of(b"b")).await.unwrap(),
+        None,
+        "its keys are gone"
+    );
+    assert!(
+        !identities.key_create(&of_b, Digest::of(b"b")).await.unwrap(),
+        "there is no such namespace"
+    );
+    // The default one has runs, and is always there.
+    create(store, "a", LONG).await;
+    assert_eq!(delete("default").await, NamespaceDeletion::InUse);
+}
+
+async fn keys(identities: &dyn IdentityStore) {
+    let secret = Secret::new().unwrap();
+    let mut row = key(Some("a"), Role::Submitter);
+    row.expires_at = Some(Timestamp(100));
+    identities.key_create(&row, secret.digest()).await.unwrap();
+    identities
+        .key_create(&row, secret.digest())
+        .await
+        .expect("one whose answer was lost may be repeated");
+    assert_eq!(identities.key_find(secret.digest()).await.unwrap(), Some(row.clone()));
+    assert_eq!(identities.key_find(Digest::of(b"other")).await.unwrap(), None);
+    assert!(row.is_live(Timestamp(99)) && !row.is_live(Timestamp(100)));
+
+    let service = key(None, Role::Admin);
+    identities.key_create(&service, Digest::of(b"service")).await.unwrap();
+    let of_a = KeyFilter {
+        namespace: Some(named("a")),
+    };
+    assert_eq!(identities.key_list(&of_a, None, 10).await.unwrap(), [row.clone()]);
+    let all = identities.key_list(&KeyFilter::default(), None, 10).await.unwrap();
+    assert_eq!(all, [service.clone(), row.clone()]);
+    let older = identities
+        .key_list(&KeyFilter::default(), Some(service.id), 10)
+        .await
+        .unwrap();
+    assert_eq!(older, [row.clone()]);
+
+    for (at, noted) in [(50, 50), (40, 50), (60, 60)] {
+        identities.key_used(row.id, Timestamp(at)).await.unwrap();
+        let found = identities.key_get(row.id).await.unwrap().unwrap();
+        assert_eq!(found.last_used_at, Some(Timestamp(noted)));
+    }
+    for at in [70, 80] {
+        identities.key_revoke(row.id, Timestamp(at)).await.unwrap();
+        let found = identities.key_get(row.id).await.unwrap().unwrap();
+        assert_eq!(
+            (found.revoked_at, found.is_live(Timestamp(0))),
+            (Some(Timestamp(70)), false)
+        );
+    }
+    assert!(
+        identities
+            .key_get(service.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .is_live(Timestamp(90))
+    );
+}
+
+fn session(principal: &str, n: u64, key: Option<&KeyRow>) -> SessionRow {
+    SessionRow {
+        hash: Digest::of(format!("{principal} {n}").as_bytes()),
+        principal: principal.to_owned(),
+        grants: vec![
+            Grant {
+                namespace: None,
+                role: Role::Viewer,
+            },
+            Grant {
+                namespace: Some(named("a")),
+                role: Role::Admin,
+            },
+        ],
+        key: key.map(|key| key.id),
+        created_at: Timestamp(1_000 + n),
+        expires_at: Timestamp(5_000),
+        seen_at: Timestamp(1_000 + n),
+    }
+}
+
+async fn sessions(identities: &dyn IdentityStore) {
+    let find =
+        async |session: &SessionRow, at: u64| identities.session_find(session.hash, Timestamp(at)).await.unwrap();
+    let token = session("ann", 1, None);
+    identities.session_create(&token).await.unwrap();
+    identities
+        .session_create(&token)
+        .await
+        .expect("one whose answer was lost may be repeated");
+    assert_eq!(find(&token, 2_000).await, Some(token.clone()));
+    identities.session_seen(token.hash, Timestamp(1_500)).await.unwrap();
+    identities.session_seen(token.hash, Timestamp(1_400)).await.unwrap();
+    assert_eq!(find(&token, 2_000).await.unwrap().seen_at, Timestamp(1_500));
+    identities.session_delete(token.hash).await.unwrap();
+    assert_eq!(find(&token, 2_000).await, None);
+
+    let mut row = key(Some("a"), Role::Viewer);
+    row.expires_at = Some(Timestamp(3_000));
+    identities.key_create(&row, Digest::of(b"of a session")).await.unwrap();
+    let keyed = session("bob", 1, Some(&row));
+    identities.session_create(&keyed).await.unwrap();
+    assert!(find(&keyed, 2_999).await.is_some());
+    assert_eq!(find(&keyed, 3_000).await, None, "it ends with its key");
+    identities.key_revoke(row.id, Timestamp(2_000)).await.unwrap();
+    assert_eq!(find(&keyed, 2_001).await, None);
+
+    for n in 0..102 {
+        identities.session_create(&session("eve", n, None)).await.unwrap();
+    }
+    assert_eq!(find(&session("eve", 1, None), 2_000).await, None, "the oldest end");
+    assert!(find(&session("eve", 2, None), 2_000).await.is_some());
+    let forget = async |at, idle| {
+        identities
+            .sessions_forget(Timestamp(at), Duration::from_millis(idle))
+            .await
+            .unwrap()
+    };
+    assert_eq!(forget(1_110, 50).await, 60, "those of eve up to 60, and that of bob");
+    assert_eq!(forget(5_000, 1_000_000).await, 41);
+    assert_eq!(forget(5_000, 1_000_000).await, 0);
+}
+
+fn entry(principal: &str, namespace: Option<&str>, outcome: AuditOutcome) -> AuditRow {
+    AuditRow {
+        id: clock::new_audit_id(),
+        at: clock::now(),
+        principal: principal.to_owned(),
+        namespace: namespace.map(named),
+        action: "runs_submit".to_owned(),
+        target: "runs/1".to_owned(),
+        outcome,
+        status: 201,
+        request_id: "r".to_owned(),
+        source: "127.0.0.1".to_owned(),
+        detail: None,
+    }
+}
+
+async fn audit(identities: &dyn IdentityStore) {
+    let mut entries: Vec<_> = (0..250)
+        .map(|_| entry("ann", Some("a"), AuditOutcome::Allowed))
+        .collect();
+    entries.push(entry("nobody", None, AuditOutcome::Denied));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+    identities.audit_append(&entries).await.unwrap();
+    identities
+        .audit_append(&entries[..2])
+        .await
+        .expect("one whose answer was lost may be repeated");
+    identities.audit_append(&[]).await.unwrap();
+    let list = async |filter: &AuditFilter, before, limit| identities.audit_list(filter, before, limit).await.unwrap();
+    let all = AuditFilter::default();
+    assert_eq!(list(&all, None, 1_000).await, entries);
+    assert_eq!(list(&all, Some(entries[9].id), 2).await, entries[10..12]);
+    let of_a = AuditFilter {
+        namespace: Some(named("a")),
+        ..all.clone()
+    };
+    assert_eq!(list(&of_a, None, 1_000).await.len(), 250);
+    for (filter, count) in [
+        (
+            AuditFilter {
+                principal: Some("nobody".to_owned()),
+                ..all.clone()
+            },
+            1,
+        ),
+        (
+            AuditFilter {
+                outcome: Some(AuditOutcome::Denied),
+                ..all.clone()
+            },
+            1,
+        ),
+        (
+            AuditFilter {
+                outcome: Some(AuditOutcome::Denied),
+                ..of_a.clone()
+            },
+            0,
+        ),
+        (
+            AuditFilter {
+                action: Some("runs_submit".to_owned()),
+                ..all.clone()
+            },
+            251,
+        ),
+        (
+            AuditFilter {
+                action: Some("runs_cancel".to_owned()),
+                ..all.clone()
+            },
+            0,
+        ),
+    ] {
+        assert_eq!(list(&filter, None, 1_000).await.len(), count, "{filter:?}");
+    }
+    let oldest = entries.last().unwrap().at;
+    assert_eq!(identities.audit_forget(oldest).await.unwrap(), 0);
+    assert_eq!(identities.audit_forget(clock::now().plus_ms(1)).await.unwrap(), 251);
+    assert_eq!(list(&all, None, 1).await, []);
+}
