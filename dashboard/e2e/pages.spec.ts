@@ -51,7 +51,7 @@ test("every view of a run can be linked to", async ({ page, request }) => {
   const run = await finished(request, "linked", COUNT);
   await page.goto(`/runs/${run.id}/logs`);
   await expect(page.getByRole("log").getByText("low").first()).toBeVisible();
-  await page.getByRole("searchbox").fill("nothing like this");
+  await page.getByRole("searchbox", { name: "Find in the lines" }).fill("nothing like this");
   await expect(page.getByRole("heading", { name: "No line has that" })).toBeVisible();
   await isAccessible(page);
   await page.goto(`/runs/${run.id}/configuration`);
@@ -59,7 +59,12 @@ test("every view of a run can be linked to", async ({ page, request }) => {
   await expect(page.getByRole("cell", { name: "weirs" })).toBeVisible();
   await isAccessible(page);
   await page.goto(`/runs/${run.id}/events`);
-  await expect(page.getByRole("cell", { name: "finished", exact: true })).toBeVisible();
+  const events = page.getByRole("list", { name: "Events, in order" });
+  await expect(events.getByText("finished", { exact: true })).toBeVisible();
+  await events.getByRole("button").first().click();
+  await expect(page).toHaveURL(/event=1/);
+  await page.reload();
+  await expect(events.getByRole("button", { expanded: true })).toHaveCount(1);
   await isAccessible(page);
 });
 

@@ -6,6 +6,7 @@ import { ThemeButton } from "./components/theme";
 import { isIn, sections } from "./sections";
 
 const RunPage = lazy(() => import("./pages/run"));
+const ComparePage = lazy(() => import("./pages/compare"));
 
 function Top() {
   const [location] = useLocation();
@@ -61,6 +62,7 @@ export function App() {
             <Route<{ id: string; view?: string; item?: string }> path="/runs/:id/:view?/:item?">
               {({ id, view, item }) => <RunPage key={id} id={id} view={view ?? "overview"} item={item} />}
             </Route>
+            <Route path="/compare" component={ComparePage} />
             {sections.slice(1).map(({ path, page }) => (
               <Route key={path} path={`${path}/*?`} component={page} />
             ))}

@@ -1,9 +1,10 @@
 // What pages ask for, and how often while it changes.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 
 import { api, data, Problem } from "./client";
-import type { Attempt, ListedRun, RunEvent } from "./types";
+import type { Attempt, ListedRun, LogEntry, RunEvent } from "./types";
 
 /** Milliseconds between two looks at what is changing. */
 const LIVE = 1000;
@@ -11,6 +12,10 @@ const LIVE = 1000;
 const LIST = 3000;
 const PAGE = 50;
 const ATTEMPTS = 5000;
+const EVENTS = 500;
+const LINES = 1000;
+/** A page holds no more entries of a list than so many; a program has the rest. */
+export const MOST = 100_000;
 
 export interface RunFilter {
   state?: ListedRun["state"];
@@ -32,14 +37,24 @@ export function useRuns(filter: RunFilter) {
   });
 }
 
-/** One run with its stages, live until it is over. */
+/** One run with its stages, live until it is over; without an id there is none. */
 export function useRun(id: string) {
   return useQuery({
     queryKey: ["run", id],
+    enabled: id !== "",
     queryFn: async ({ signal }) => data(await api.GET("/api/v1/runs/{run}", { params: { path: { run: id } }, signal })),
     refetchInterval: (query) => (query.state.data?.state === "finished" ? false : LIVE),
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
+}
+
+/** One more look when something is over: what it did last came after the last one. */
+function useLastLook(live: boolean, refetch: () => unknown) {
+  const was = useRef(live);
+  useEffect(() => {
+    if (was.current && !live) refetch();
+    was.current = live;
+  }, [live, refetch]);
 }
 
 export interface Attempts {
@@ -55,7 +70,7 @@ export interface Attempts {
 export function useAttempts(id: string, live: boolean, enabled = true) {
   const client = useQueryClient();
   const queryKey = ["attempts", id];
-  return useQuery({
+  const query = useQuery({
     queryKey,
     enabled,
     queryFn: async ({ signal }): Promise<Attempts> => {
@@ -71,36 +86,77 @@ export function useAttempts(id: string, live: boolean, enabled = true) {
       }
     },
     structuralSharing: false,
+    staleTime: live ? 0 : Infinity,
     refetchInterval: live ? LIST : false,
   });
+  useLastLook(live && enabled, query.refetch);
+  return query;
 }
 
-/** What happened to a run, page by page. */
-export function useEvents(id: string, live: boolean) {
-  return useInfiniteQuery({
-    queryKey: ["events", id],
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { limit: 500, ...(pageParam ? { after: pageParam } : {}) };
-      return data(await api.GET("/api/v1/runs/{run}/events", { params: { path: { run: id }, query }, signal }));
-    },
-    initialPageParam: "",
-    getNextPageParam: (page) => (page.complete ? undefined : page.next_cursor),
-    refetchInterval: live ? LIST : false,
-  });
+interface Page<T> {
+  items: T[];
+  next_cursor: string;
+  complete: boolean;
 }
 
-/** What the functions of a run wrote, page by page. */
-export function useLogs(id: string, live: boolean) {
-  return useInfiniteQuery({
-    queryKey: ["logs", id],
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { limit: 500, ...(pageParam ? { after: pageParam } : {}) };
-      return data(await api.GET("/api/v1/runs/{run}/logs", { params: { path: { run: id }, query }, signal }));
+export interface Tail<T> extends Page<T> {
+  /** Whether there may be more, but not here. */
+  full: boolean;
+}
+
+/** The beginning of a list that only grows: `wanted` entries of it, or a few more; while it grows, all that comes. */
+function useTail<T>(
+  queryKey: readonly string[],
+  page: (after: string, signal: AbortSignal) => Promise<Page<T>>,
+  live: boolean,
+  wanted: number,
+) {
+  const client = useQueryClient();
+  const query = useQuery({
+    queryKey,
+    queryFn: async ({ signal }): Promise<Tail<T>> => {
+      const known = client.getQueryData<Tail<T>>(queryKey);
+      let { next_cursor, complete } = known ?? { next_cursor: "", complete: false };
+      const items = [...(known?.items ?? [])];
+      while (items.length < MOST) {
+        const next = await page(next_cursor, signal);
+        items.push(...next.items);
+        ({ next_cursor, complete } = next);
+        if (complete || items.length >= wanted) break;
+        client.setQueryData(queryKey, { items: [...items], next_cursor, complete, full: false });
+      }
+      return { items, next_cursor, complete, full: !complete && items.length >= MOST };
     },
-    initialPageParam: "",
-    getNextPageParam: (page) => (page.complete ? undefined : page.next_cursor),
+    structuralSharing: false,
+    staleTime: live ? 0 : Infinity,
+    refetchOnWindowFocus: live,
     refetchInterval: live ? LIST : false,
   });
+  const { data, isFetching, error, refetch } = query;
+  useLastLook(live, refetch);
+  const short = data !== undefined && !data.complete && data.items.length < Math.min(wanted, MOST);
+  useEffect(() => {
+    if (short && !isFetching && !error) void refetch();
+  }, [short, isFetching, error, refetch]);
+  return query;
+}
+
+/** What happened to a run. */
+export function useEvents(id: string, live: boolean, wanted: number) {
+  const page = async (after: string, signal: AbortSignal) => {
+    const query = { limit: EVENTS, ...(after ? { after } : {}) };
+    return data(await api.GET("/api/v1/runs/{run}/events", { params: { path: { run: id }, query }, signal }));
+  };
+  return useTail<RunEvent>(["events", id], page, live, wanted);
+}
+
+/** What the functions of a run wrote. */
+export function useLogs(id: string, live: boolean, wanted: number) {
+  const page = async (after: string, signal: AbortSignal) => {
+    const query = { limit: LINES, ...(after ? { after } : {}) };
+    return data(await api.GET("/api/v1/runs/{run}/logs", { params: { path: { run: id }, query }, signal }));
+  };
+  return useTail<LogEntry>(["logs", id], page, live, wanted);
 }
 
 /** The stages of a run as they were planned, from the event that planned them. */

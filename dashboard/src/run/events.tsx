@@ -1,65 +1,126 @@
-import { useEvents } from "../api/queries";
-import { Failure, LoadingRows } from "../components/feedback";
-import { moment } from "../lib/format";
+// The event log, in order.
 
-/** The event log, in order. */
+import { useCallback, useMemo, useState } from "react";
+
+import { useEvents } from "../api/queries";
+import type { RunEvent } from "../api/types";
+import { Empty, Failure, LoadingBlock } from "../components/feedback";
+import { Lines, Marked } from "../components/lines";
+import { numeric, useAddress } from "../lib/address";
+import { count, moment } from "../lib/format";
+import { useSettled } from "../lib/settle";
+import { useWanted } from "./wanted";
+
+/** Letters of an event's details that are shown before it is opened. */
+const PREVIEW = 160;
+
 export function Events({ run, live }: { run: string; live: boolean }) {
-  const events = useEvents(run, live);
-  const rows = events.data?.pages.flatMap((page) => page.items) ?? [];
+  const [search, change] = useAddress();
+  const text = search.get("find") ?? "";
+  const wanted = useSettled(text.trim().toLowerCase());
+  const opened = numeric(search, "event");
+  const [limit, more] = useWanted(wanted !== "" || opened !== undefined);
+  const events = useEvents(run, live, limit);
+  const all = useMemo(() => events.data?.items ?? [], [events.data]);
+  const found = useMemo(
+    () =>
+      wanted === ""
+        ? all
+        : all.filter((event) => `${words(event)} ${JSON.stringify(event.data)}`.toLowerCase().includes(wanted)),
+    [all, wanted],
+  );
+  const onLast = useCallback(
+    (last: number) => {
+      if (last > found.length - 200) more(all.length);
+    },
+    [found.length, all.length, more],
+  );
+  const start = opened === undefined ? -1 : found.findIndex((event) => event.seq === opened);
   return (
     <section className="card" aria-label="Events">
       <header>
-        <h2>Events</h2>
-        <span className="muted">the log that everything else follows from</span>
+        <div className="row">
+          <h2>Events</h2>
+          <span className="muted" role="status">
+            {wanted ? `${count(found.length)} in ${count(all.length)} events` : `${count(all.length)} events`}
+            {events.data && !events.data.complete ? " so far" : ""}
+          </span>
+        </div>
+        <input
+          type="search"
+          placeholder="Find in the events"
+          aria-label="Find in the events"
+          value={text}
+          onChange={(event) => change({ find: event.target.value })}
+        />
       </header>
       {events.error && <Failure error={events.error} retry={() => void events.refetch()} />}
-      <div className="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th className="n">Place</th>
-              <th>At</th>
-              <th>Event</th>
-              <th>Details</th>
-            </tr>
-          </thead>
-          {events.isPending ? (
-            <LoadingRows rows={8} columns={4} />
-          ) : (
-            <tbody>
-              {rows.map((event) => (
-                <tr key={event.seq}>
-                  <td className="n muted">{event.seq}</td>
-                  <td className="muted">{moment(event.at)}</td>
-                  <td>{event.type.replaceAll("_", " ")}</td>
-                  <td className="wide mono">
-                    <Details data={event.data} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          )}
-        </table>
-      </div>
-      {events.hasNextPage && (
-        <div className="row" style={{ padding: 12, justifyContent: "center" }}>
-          <button disabled={events.isFetchingNextPage} onClick={() => void events.fetchNextPage()}>
-            More events
-          </button>
-        </div>
+      {events.isPending ? (
+        <LoadingBlock height={240} label="Loading the events" />
+      ) : found.length > 0 ? (
+        <Lines
+          label="Events, in order"
+          role="list"
+          count={found.length}
+          keyOf={(index) => found[index]?.seq ?? index}
+          onLast={onLast}
+          {...(start >= 0 ? { start } : {})}
+          line={(index) => {
+            const event = found[index];
+            return (
+              event && (
+                <Entry
+                  event={event}
+                  wanted={wanted}
+                  initially={event.seq === opened}
+                  onOpen={(open) => change({ event: open ? event.seq : null })}
+                />
+              )
+            );
+          }}
+        />
+      ) : (
+        <Empty icon="lines" title={wanted ? "No event has that" : "Nothing has happened yet"} />
+      )}
+      {events.data?.full && (
+        <p className="foot muted">
+          These are the first {count(all.length)} events. <code>weir runs events {run}</code> has all of them.
+        </p>
       )}
     </section>
   );
 }
 
-function Details({ data }: { data: Record<string, unknown> }) {
-  const text = JSON.stringify(data);
-  if (text === "{}") return null;
-  if (text.length <= 120) return <>{text}</>;
+function words(event: RunEvent): string {
+  return event.type.replaceAll("_", " ");
+}
+
+function Entry(props: { event: RunEvent; wanted: string; initially: boolean; onOpen: (open: boolean) => void }) {
+  const { event, wanted, initially, onOpen } = props;
+  const [open, setOpen] = useState(initially);
+  const text = JSON.stringify(event.data);
+  const toggle = () => {
+    setOpen(!open);
+    onOpen(!open);
+  };
   return (
-    <details>
-      <summary>{`${text.slice(0, 110)}…`}</summary>
-      <pre className="json">{JSON.stringify(data, null, 2)}</pre>
-    </details>
+    <div className="line event">
+      <span className="muted n">{event.seq}</span>
+      <span className="muted">{moment(event.at)}</span>
+      <span>
+        <Marked text={words(event)} wanted={wanted} />
+      </span>
+      {text === "{}" ? (
+        <span />
+      ) : (
+        <div>
+          <button className="link details" aria-expanded={open} onClick={toggle}>
+            <span aria-hidden="true">{open ? "▾ " : "▸ "}</span>
+            <Marked text={text.length > PREVIEW ? `${text.slice(0, PREVIEW)}…` : text} wanted={wanted} />
+          </button>
+          {open && <pre tabIndex={0}>{JSON.stringify(event.data, null, 2)}</pre>}
+        </div>
+      )}
+    </div>
   );
 }
