@@ -39,6 +39,7 @@ pub(super) fn unsigned(n: Option<i64>) -> Option<u64> {
 
 impl S3Store {
     pub(super) async fn head(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.check(path)?;
         let call = self.call("HeadObject", path);
         let request = self.client().await.head_object().bucket(self.bucket());
         let answer = request

@@ -90,6 +90,8 @@ impl S3Store {
     }
 
     async fn page(&self, prefix: Option<&str>, options: PaginatedListOptions) -> Result<ListObjectsV2Output> {
+        let path = Path::from(prefix.unwrap_or_default());
+        self.check(&path)?;
         let keys = options.max_keys.map(|keys| i32::try_from(keys).unwrap_or(i32::MAX));
         let request = self.client().await.list_objects_v2().bucket(self.bucket());
         let answer = request
@@ -100,7 +102,6 @@ impl S3Store {
             .set_continuation_token(options.page_token)
             .send()
             .await;
-        let path = Path::from(prefix.unwrap_or_default());
         answer.map_err(|error| self.call("ListObjectsV2", &path).error(error))
     }
 }
@@ -117,10 +118,10 @@ impl PaginatedListStore for S3Store {
         let common_prefixes = prefixes.map(Path::parse).collect::<Result<_, _>>()?;
         let more = page.is_truncated().unwrap_or_default();
         Ok(PaginatedListResult {
-            result: ListResult {
+            result: self.visible(ListResult {
                 common_prefixes,
                 objects,
-            },
+            }),
             page_token: page.next_continuation_token.filter(|_| more),
         })
     }

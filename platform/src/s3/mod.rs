@@ -8,6 +8,7 @@
 mod attributes;
 mod delete;
 mod error;
+mod fence;
 mod get;
 mod list;
 mod multipart;
@@ -25,6 +26,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::presigning::PresigningConfig;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -46,6 +48,8 @@ const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Clone)]
 pub struct S3 {
     shared: Arc<Shared>,
+    /// What lies below it is not for the holder of this handle.
+    fence: Option<Arc<S3Url>>,
 }
 
 struct Shared {
@@ -82,6 +86,7 @@ impl S3 {
                 retrying: OnceCell::new(),
                 single: OnceCell::new(),
             }),
+            fence: None,
         }
     }
 
@@ -181,6 +186,7 @@ impl S3Store {
     /// # Errors
     /// When there are no credentials to sign with.
     pub async fn presign_get(&self, path: &Path, ttl: Duration) -> Result<String> {
+        self.check(path)?;
         let call = self.call("GetObject", path);
         let request = self
             .client()
@@ -197,6 +203,7 @@ impl S3Store {
     /// # Errors
     /// When there are no credentials to sign with.
     pub async fn presign_put(&self, path: &Path, ttl: Duration) -> Result<String> {
+        self.check(path)?;
         let call = self.call("PutObject", path);
         let request = self
             .client()
@@ -228,15 +235,18 @@ fn presigning(ttl: Duration, call: &Call<'_>) -> Result<PresigningConfig> {
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.check(path)?;
         self.put(path, payload, options).await
     }
 
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.check(path)?;
         let upload = self.start_upload(path, options).await?;
         Ok(Box::new(upload))
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.check(path)?;
         match options.head {
             true => self.head(path, options).await,
             false => self.get(path, options).await,
@@ -244,7 +254,9 @@ impl ObjectStore for S3Store {
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.delete_all(paths)
+        let store = self.clone();
+        let allowed = paths.map(move |path| path.and_then(|path| store.check(&path).map(|()| path)));
+        self.delete_all(allowed.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -260,6 +272,8 @@ impl ObjectStore for S3Store {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.check(from)?;
+        self.check(to)?;
         match options.mode {
             CopyMode::Overwrite => self.copy(from, to).await,
             CopyMode::Create => self.copy_if_absent(from, to).await,

@@ -65,6 +65,7 @@ impl S3Store {
     /// # Errors
     /// When S3 refuses or does not answer.
     pub async fn upload_create(&self, path: &Path, attributes: &Attributes, tags: &TagSet) -> Result<String> {
+        self.check(path)?;
         let call = self.call("CreateMultipartUpload", path);
         let headers = Headers::of(attributes).map_err(|name| call.refused(format!("there is no {name}")))?;
         let request = self.client().await.create_multipart_upload().bucket(self.bucket());

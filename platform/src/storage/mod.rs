@@ -171,15 +171,15 @@ impl Storage {
     }
 
     fn in_bucket(s3: S3, place: S3Url) -> Self {
-        let bucket = s3.bucket(place.bucket);
+        let bucket = s3.bucket(&*place.bucket);
         let below = |store: S3Store| Arc::new(PrefixStore::new(store, place.path.clone()));
         Self {
             store: below(bucket.without_retries()),
             streaming: below(bucket.clone()),
             retries: REMOTE,
             hedge: Some(Arc::default()),
-            s3,
-            bucket: Some((bucket, place.path)),
+            bucket: Some((bucket, place.path.clone())),
+            s3: s3.without(place),
         }
     }
 
@@ -205,7 +205,8 @@ impl Storage {
         &self.streaming
     }
 
-    /// The S3 of the process, for users' tables and outputs; it is there even when the storage is a folder.
+    /// The S3 of the process, for users' tables and outputs: not for what lies in this storage. It is there even when the
+    /// storage is a folder.
     pub fn s3(&self) -> &S3 {
         &self.s3
     }

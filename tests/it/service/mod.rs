@@ -7,5 +7,6 @@ mod fleet;
 mod http;
 mod runs;
 mod scaling;
+mod storage;
 mod traces;
 mod wordcount;
