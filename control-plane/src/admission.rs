@@ -291,10 +291,14 @@ fn invalid(message: impl Into<String>) -> Error {
     }
 }
 
-fn validate(submission: &Submission) -> Result<(), Error> {
+/// Whether a submission makes sense by itself.
+pub(crate) fn validate(submission: &Submission) -> Result<(), Error> {
     const HOUR_MS: u64 = 60 * 60 * 1_000;
     if submission.name.trim().is_empty() || submission.name.len() > 200 {
         return Err(invalid("its name must have 1 to 200 bytes"));
+    }
+    if submission.name.contains('\0') {
+        return Err(invalid("its name has a NUL character"));
     }
     let settings = &submission.settings;
     let (retry, coalesce) = (&settings.retry, &settings.coalesce);

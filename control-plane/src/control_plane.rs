@@ -15,7 +15,9 @@ use crate::quotas::{NamespaceUsage, Quota};
 use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
-use crate::store::{Backlog, Changes, Idempotency, IdentityStore, NamespaceLoad, RunFilter, RunRow, Store, WorkerRow};
+use crate::store::{
+    Backlog, Changes, Idempotency, IdentityStore, NamespaceLoad, PipelineStore, RunFilter, RunRow, Store, WorkerRow,
+};
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
     reports, scaling, takeover, vitals,
@@ -114,6 +116,11 @@ impl ControlPlane {
     pub async fn submit(&self, submission: Submission) -> Result<RunId, Error> {
         let submitted = admission::submit(&self.shared, submission, None).await?;
         Ok(submitted.run)
+    }
+
+    /// Refuses a submission that [`submit`](Self::submit) would find invalid.
+    pub fn check(&self, submission: &Submission) -> Result<(), Error> {
+        admission::validate(submission)
     }
 
     /// As [`submit`](Self::submit), once for all requests with the same key. When this control plane has no room for
@@ -256,6 +263,11 @@ impl ControlPlane {
     /// Rows of runs, the youngest first: at most `limit` that are older than `before`.
     pub async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
         Ok(self.shared.store.run_list(filter, before, limit).await?)
+    }
+
+    /// Where pipelines and schedules are kept.
+    pub fn pipelines(&self) -> &dyn PipelineStore {
+        &*self.shared.store
     }
 
     /// Events of a run in order: at most `limit` that come after `after_seq`.

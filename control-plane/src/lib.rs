@@ -34,6 +34,7 @@ mod inbox;
 mod leases;
 mod listen;
 mod options;
+pub mod pipelines;
 mod planner;
 pub mod provisioner;
 pub mod quotas;

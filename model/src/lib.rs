@@ -49,6 +49,6 @@ pub use profile::{
 };
 pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
-pub use submission::{Job, Metadata, Submission, TableRef};
+pub use submission::{Job, Metadata, PipelineRef, Restarts, ScheduleRef, Submission, TableRef};
 pub use tasks::{TaskMetric, TaskRow};
 pub use trace::{InvalidTraceParent, TraceParent};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Namespace, RunId, RunSettings};
+use crate::{Digest, Namespace, RunId, RunSettings, Timestamp};
 
 /// A request to run a job, complete: nothing of the submitter's machine is needed to plan it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,9 +43,59 @@ pub struct Metadata {
     /// The run that this one tries again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
+    /// Runs before this one that its restart policy tried again.
+    #[serde(skip_serializing_if = "Restarts::is_none")]
+    pub restarts: Restarts,
+    /// The definition that it was made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineRef>,
+    /// The schedule that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleRef>,
     /// W3C `traceparent` of the request that submitted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// How often a submission was tried again by its restart policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Restarts {
+    /// After runs that had been planned.
+    pub after_runs: u32,
+    /// After runs that could not be planned.
+    pub after_submissions: u32,
+}
+
+impl Restarts {
+    /// Whether it was not tried again.
+    pub fn is_none(&self) -> bool {
+        self.total() == 0
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u32 {
+        self.after_runs.saturating_add(self.after_submissions)
+    }
+}
+
+/// A version of a named definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineRef {
+    /// The pipeline's name in the run's namespace.
+    pub name: String,
+    /// The version, from one.
+    pub version: u32,
+}
+
+/// A schedule, and one of its times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRef {
+    /// The schedule's name in the run's namespace.
+    pub name: String,
+    /// The time that the run is for; nothing when somebody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// What to run.

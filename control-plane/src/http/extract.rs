@@ -119,6 +119,34 @@ impl FromRequestParts<Api> for ModulePath {
     }
 }
 
+/// The pipeline or schedule that the path names.
+pub(super) struct NamePath(pub(super) String);
+
+impl FromRequestParts<Api> for NamePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        segment(parts, api).await.map(Self)
+    }
+}
+
+/// The pipeline and the version that the path names.
+pub(super) struct VersionPath {
+    pub(super) pipeline: String,
+    pub(super) version: String,
+}
+
+impl FromRequestParts<Api> for VersionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        Path::<(String, String)>::from_request_parts(parts, api)
+            .await
+            .map(|Path((pipeline, version))| Self { pipeline, version })
+            .map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
 async fn segment(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     Path::<String>::from_request_parts(parts, api)
         .await

@@ -20,10 +20,13 @@ mod keys;
 mod layer;
 mod modules;
 mod namespaces;
+mod pipelines;
+mod precondition;
 mod problem;
 mod quotas;
 pub mod resources;
 mod runs;
+mod schedules;
 mod serve;
 mod session;
 mod submit;
@@ -49,6 +52,7 @@ use weir_platform::Storage;
 
 use crate::ControlPlane;
 use crate::identity::{Authenticator, SessionTimes};
+use crate::pipelines::Defaults;
 
 pub use health::Check;
 pub use modules::{InspectError, ModuleInspector};
@@ -191,6 +195,14 @@ impl Api {
         &self.0.options
     }
 
+    /// What is added to jobs that say nothing of it.
+    fn defaults(&self) -> Defaults {
+        Defaults {
+            base: self.0.options.base.clone(),
+            settings: self.0.options.default_settings.clone(),
+        }
+    }
+
     fn control_plane(&self) -> &ControlPlane {
         &self.0.environment.control_plane
     }
@@ -283,6 +295,8 @@ fn describe(error: &dyn std::error::Error) -> String {
     ),
     tags(
         (name = "runs", description = "Executions of jobs"),
+        (name = "pipelines", description = "Named, versioned definitions of jobs"),
+        (name = "schedules", description = "When runs of pipelines are made"),
         (name = "modules", description = "Wasm components, by content"),
         (name = "namespaces", description = "Tenants, what they may use and what they use"),
         (name = "identity", description = "Who may do what: namespaces, keys, sessions"),
@@ -298,6 +312,17 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
         .routes(routes!(attempts::list))
+        .routes(routes!(pipelines::list, pipelines::create))
+        .routes(routes!(pipelines::get, pipelines::put, pipelines::delete))
+        .routes(routes!(pipelines::versions))
+        .routes(routes!(pipelines::version))
+        .routes(routes!(pipelines::run))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::preview))
+        .routes(routes!(schedules::get, schedules::put, schedules::delete))
+        .routes(routes!(schedules::suspend))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::trigger))
         .routes(routes!(history::events))
         .routes(routes!(history::logs))
         .routes(routes!(modules::head, modules::get, modules::put))

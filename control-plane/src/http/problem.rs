@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use weir_model::spec::Diagnostics;
 
 use super::layer;
+use crate::pipelines::InvalidCron;
 use crate::{Error, store};
 
 /// What went wrong. Small enough to be the error of every function here.
@@ -122,6 +123,27 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
     }
 
+    /// There is no such pipeline.
+    pub(super) fn pipeline_not_found(name: &str) -> Self {
+        let detail = format!("there is no pipeline `{name}`; `GET /api/v1/pipelines` lists those that are");
+        Self::new(StatusCode::NOT_FOUND, "pipeline_not_found", detail)
+    }
+
+    /// There is no such version of a pipeline.
+    pub(super) fn pipeline_version_not_found(name: &str, version: &str) -> Self {
+        let detail = format!(
+            "there is no version {version} of the pipeline `{name}`; `GET /api/v1/pipelines/{name}/versions` lists \
+             those that are"
+        );
+        Self::new(StatusCode::NOT_FOUND, "pipeline_version_not_found", detail)
+    }
+
+    /// There is no such schedule.
+    pub(super) fn schedule_not_found(name: &str) -> Self {
+        let detail = format!("there is no schedule `{name}`; `GET /api/v1/schedules` lists those that are");
+        Self::new(StatusCode::NOT_FOUND, "schedule_not_found", detail)
+    }
+
     /// Something that the server needs does not answer.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
@@ -134,6 +156,12 @@ impl Problem {
             "internal",
             "the server failed; its log says why, under this request's id",
         )
+    }
+
+    /// The same with another status.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status.as_u16();
+        self
     }
 
     /// The same with a time to try again.
@@ -217,6 +245,16 @@ impl From<Error> for Problem {
             .retry_after(1),
             Error::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<InvalidCron> for Problem {
+    fn from(error: InvalidCron) -> Self {
+        let code = match error {
+            InvalidCron::TimeZone { .. } => "invalid_time_zone",
+            InvalidCron::Expression { .. } | InvalidCron::Never { .. } => "invalid_cron",
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
     }
 }
 

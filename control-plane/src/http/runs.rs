@@ -13,6 +13,7 @@ use weir_model::{RunId, RunOutcome, RunPhase};
 use super::caller::Caller;
 use super::extract::{JsonBody, Params, RunPath, limit};
 use super::follow::Follower;
+use super::pipelines::check_query;
 use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState};
 use super::{Api, Problem, submit};
 use crate::Submitted;
@@ -29,6 +30,10 @@ const MAX_WAIT_S: u64 = 60;
 pub(super) struct ListParams {
     /// Only those of the job of this name.
     name: Option<String>,
+    /// Only those that were made of the pipeline of this name.
+    pipeline: Option<String>,
+    /// Only those that the schedule of this name made.
+    schedule: Option<String>,
     /// Only those that are here.
     state: Option<RunState>,
     /// Only those that ended so.
@@ -52,6 +57,8 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<RunPage>, Problem> {
     let limit = limit(params.limit, 50, 1000)?;
+    check_query("pipeline", params.pipeline.as_deref())?;
+    check_query("schedule", params.schedule.as_deref())?;
     let before = params.cursor.map(|cursor| cursor.parse::<RunId>()).transpose();
     let before = before.map_err(|_| {
         Problem::new(
@@ -63,6 +70,8 @@ pub(super) async fn list(
     let filter = RunFilter {
         namespace: Some(caller.namespace().clone()),
         name: params.name,
+        pipeline: params.pipeline,
+        schedule: params.schedule,
         phase: params.state.map(RunPhase::from),
         outcome: params.result.map(RunOutcome::from),
     };
@@ -109,7 +118,7 @@ pub(super) async fn submit(
     created(&api, submitted).await
 }
 
-async fn created(api: &Api, submitted: Submitted) -> Result<Response, Problem> {
+pub(super) async fn created(api: &Api, submitted: Submitted) -> Result<Response, Problem> {
     let run = Follower::open(api, submitted.run).await?.present(api).await?;
     let mut response = (StatusCode::CREATED, tagged(&run)).into_response();
     let headers = response.headers_mut();

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value};
-use weir_model::{Digest, Job, Metadata, RunSettings, Submission, TableRef, TraceParent, layout, spec};
+use serde_json::Value;
+use weir_model::{Digest, Job, Metadata, Submission, TableRef, TraceParent, layout, spec};
 
 use super::caller::Caller;
 use super::problem::ProblemDetail;
 use super::resources::{RunRequest, SqlJob};
 use super::{Api, Problem};
+use crate::pipelines::{Overrides, Template};
 use crate::store::Idempotency;
 
 /// Labels of a run.
@@ -43,96 +44,90 @@ pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
     given.parse::<TraceParent>().is_ok().then(|| given.to_owned())
 }
 
+/// What is known of whoever submits.
+pub(super) fn metadata(caller: &Caller, headers: &HeaderMap) -> Metadata {
+    Metadata {
+        submitted_by: Some(caller.principal().to_owned()),
+        traceparent: traceparent(headers),
+        ..Metadata::default()
+    }
+}
+
 /// A request as a submission: everything is checked that can be without its files.
 pub(super) async fn submission(
     api: &Api,
     caller: &Caller,
     headers: &HeaderMap,
-    request: RunRequest,
+    mut request: RunRequest,
 ) -> Result<Submission, Problem> {
+    let kind = if request.sql.is_some() { "sql" } else { "pipeline" };
+    let name = request.name.take().unwrap_or_else(|| kind.to_owned());
+    let template = template(api, request).await?;
+    let metadata = metadata(caller, headers);
+    let namespace = caller.namespace().clone();
+    Ok(template.submission(namespace, name, &api.defaults(), Overrides::default(), metadata)?)
+}
+
+/// A request without its name as a template: everything is checked that can be without its files.
+pub(super) async fn template(api: &Api, request: RunRequest) -> Result<Template, Problem> {
     check_labels(&request.labels)?;
     if request.modules.len() > MAX_MODULES {
         return Err(Problem::invalid(format!("a run has at most {MAX_MODULES} modules")));
     }
-    let settings = settings(&api.options().default_settings, request.settings.unwrap_or_default())?;
-    let (kind, job, needed) = match (request.pipeline, request.sql) {
-        (Some(pipeline), None) => {
-            let file = request.file.unwrap_or_else(|| "pipeline.yaml".to_owned());
-            let (job, modules) = pipeline_job(pipeline, file, request.parameters).await?;
-            ("pipeline", job, modules)
-        }
-        (None, Some(sql)) if request.parameters.is_empty() => ("sql", sql_job(sql)?, Vec::new()),
+    let job = match (request.pipeline, request.sql) {
+        (Some(pipeline), None) => pipeline_job(pipeline, request.file, request.parameters)?,
+        (None, Some(sql)) if request.parameters.is_empty() => sql_job(sql)?,
         (None, Some(_)) => return Err(Problem::invalid("`parameters` are for pipelines; SQL has none")),
         _ => return Err(Problem::invalid("give either `pipeline` or `sql`")),
     };
+    let (job, needed) = check_job(job).await?;
     check_modules(api, &needed, &request.modules).await?;
-    Ok(Submission {
-        namespace: caller.namespace().clone(),
-        name: request.name.unwrap_or_else(|| kind.to_owned()),
+    Ok(Template {
         job,
         modules: request.modules,
-        base: request.base.unwrap_or_else(|| api.options().base.clone()),
-        settings,
-        metadata: Metadata {
-            labels: request.labels,
-            submitted_by: Some(caller.principal().to_owned()),
-            retry_of: None,
-            traceparent: traceparent(headers),
-        },
+        base: request.base,
+        settings: request.settings.unwrap_or_default(),
+        labels: request.labels,
     })
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Problem> {
+pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Problem> {
     let fits =
         |(key, value): (&String, &String)| (1..=MAX_LABEL_KEY).contains(&key.len()) && value.len() <= MAX_LABEL_VALUE;
     if labels.len() <= MAX_LABELS && labels.iter().all(fits) {
         return Ok(());
     }
     Err(Problem::invalid(format!(
-        "a run has at most {MAX_LABELS} labels, with keys of 1 to {MAX_LABEL_KEY} bytes and values of at most \
+        "there are at most {MAX_LABELS} labels, with keys of 1 to {MAX_LABEL_KEY} bytes and values of at most \
          {MAX_LABEL_VALUE}"
     )))
 }
 
-/// The server's defaults, with what the request says over them.
-fn settings(defaults: &RunSettings, asked: Map<String, Value>) -> Result<RunSettings, Problem> {
-    let mut merged = serde_json::to_value(defaults).unwrap_or_default();
-    merge(&mut merged, Value::Object(asked));
-    serde_json::from_value(merged).map_err(|error| Problem::invalid(format!("`settings` do not fit: {error}")))
-}
-
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
-}
-
-/// The job, and the paths of the modules that it needs.
-async fn pipeline_job(
-    pipeline: Value,
-    file: String,
-    params: BTreeMap<String, String>,
-) -> Result<(Job, Vec<String>), Problem> {
+fn pipeline_job(pipeline: Value, file: Option<String>, params: BTreeMap<String, String>) -> Result<Job, Problem> {
     let yaml = match pipeline {
         Value::String(yaml) => yaml,
         // Every JSON document is a YAML document.
         object @ Value::Object(_) => serde_json::to_string_pretty(&object).unwrap_or_default(),
         _ => return Err(Problem::invalid("`pipeline` is YAML as a string, or a JSON object")),
     };
+    let file = file.unwrap_or_else(|| "pipeline.yaml".to_owned());
+    Ok(Job::Pipeline { yaml, file, params })
+}
+
+/// Gives a valid job back, with the paths of the modules that it needs.
+pub(super) async fn check_job(job: Job) -> Result<(Job, Vec<String>), Problem> {
+    if let Job::Sql { .. } = &job {
+        return Ok((job, Vec::new()));
+    }
     // A template may compute for a moment.
     let checked = tokio::task::spawn_blocking(move || {
-        let pipeline = spec::parse(&file, &yaml, &params)?;
-        let modules = pipeline
-            .module_paths()
-            .into_iter()
-            .map(|path| path.to_string())
-            .collect();
-        Ok::<_, spec::Diagnostics>((Job::Pipeline { yaml, file, params }, modules))
+        let Job::Pipeline { yaml, file, params } = &job else {
+            return Ok((job, Vec::new()));
+        };
+        let pipeline = spec::parse(file, yaml, params)?;
+        let modules = pipeline.module_paths();
+        let modules = modules.into_iter().map(|path| path.to_string()).collect();
+        Ok::<_, spec::Diagnostics>((job, modules))
     });
     match checked.await {
         Ok(checked) => Ok(checked?),
@@ -159,7 +154,11 @@ fn sql_job(sql: SqlJob) -> Result<Job, Problem> {
 }
 
 /// Every module that the job names has a digest, and every digest is in storage.
-async fn check_modules(api: &Api, needed: &[String], given: &BTreeMap<String, Digest>) -> Result<(), Problem> {
+pub(super) async fn check_modules(
+    api: &Api,
+    needed: &[String],
+    given: &BTreeMap<String, Digest>,
+) -> Result<(), Problem> {
     let mut errors = Vec::new();
     for path in needed.iter().filter(|path| !given.contains_key(*path)) {
         errors.push(ProblemDetail {
@@ -192,28 +191,7 @@ async fn check_modules(api: &Api, needed: &[String], given: &BTreeMap<String, Di
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn settings_go_over_the_defaults_of_the_server() {
-        let defaults = RunSettings {
-            target_partitions: 16,
-            ..Default::default()
-        };
-        let Value::Object(asked) = json!({"retry": {"max_attempts": 9}}) else {
-            unreachable!()
-        };
-        let merged = settings(&defaults, asked).unwrap();
-        assert_eq!(merged.target_partitions, 16);
-        assert_eq!(merged.retry.max_attempts, 9);
-        assert_eq!(merged.retry.backoff_ms, defaults.retry.backoff_ms);
-        let Value::Object(unknown) = json!({"retries": 1}) else {
-            unreachable!()
-        };
-        assert!(settings(&defaults, unknown).unwrap_err().detail.contains("retries"));
-    }
 
     #[test]
     fn traceparents_are_kept_when_they_are_valid() {

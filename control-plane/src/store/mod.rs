@@ -5,6 +5,7 @@ mod changes;
 mod encoding;
 mod iam;
 mod identity;
+mod pipelines;
 mod postgres;
 mod relational;
 mod rows;
@@ -22,6 +23,10 @@ use crate::quotas::{Quota, Rate};
 pub use changes::{Change, Changes};
 pub use identity::{
     AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
+};
+pub use pipelines::{
+    CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineRow, PipelineStore, PipelineVersionRow,
+    PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Written,
 };
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
 pub use sqlite::{Durability, SqliteStore};
@@ -96,7 +101,7 @@ impl Error {
 /// [is transient](Error::is_transient): what was done already is not done twice. Times are those of the store's clock,
 /// which several processes share.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: PipelineStore {
     /// Keeps a new run with its first events, owned by `owner`, unless the tenant has made a request with the same
     /// idempotency key before. An owner that asks again for what it made gets its lease again; anybody else gets
     /// [`Error::Exists`].

@@ -1,7 +1,7 @@
 //! Reading rows, which have the same columns in every database.
 
 use sqlx::{ColumnIndex, Database, Decode, Row, Type};
-use weir_model::{Namespace, RunPhase, Timestamp};
+use weir_model::{Namespace, PipelineRef, RunPhase, ScheduleRef, Timestamp};
 
 use super::encoding::{from_word, to_u32, to_u64, unreadable};
 use super::{Error, NamespaceLoad, RunRow, RunSummary, WorkerRow};
@@ -33,19 +33,24 @@ where
     let count = |column: &'static str| row.try_get::<i64, _>(column).map(to_u32);
     let text = |column: &'static str| row.try_get::<Option<String>, _>(column);
     let reason = text("reason")?.as_deref().map(serde_json::from_str).transpose()?;
-    let finished_at = row
-        .try_get::<Option<i64>, _>("finished_at")?
-        .map(|at| Timestamp(to_u64(at)));
+    let time = |column: &'static str| -> sqlx::Result<Option<Timestamp>> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| Timestamp(to_u64(at))))
+    };
+    let version = row.try_get::<Option<i64>, _>("pipeline_version")?.map(to_u32);
+    let pipeline = text("pipeline")?.zip(version);
+    let schedule = text("schedule")?.zip(Some(time("scheduled_at")?));
     Ok(RunRow {
         run: row.try_get::<String, _>("id")?.parse()?,
         namespace: row.try_get::<String, _>("namespace")?.parse()?,
         name: row.try_get("name")?,
+        pipeline: pipeline.map(|(name, version)| PipelineRef { name, version }),
+        schedule: schedule.map(|(name, at)| ScheduleRef { name, at }),
         created_at: Timestamp(number("created_at")?),
         summary: RunSummary {
             phase: from_word(text("phase")?)?.unwrap_or(RunPhase::Planning),
             outcome: from_word(text("outcome")?)?,
             reason,
-            finished_at,
+            finished_at: time("finished_at")?,
             stages: count("stages")?,
             stages_done: count("stages_done")?,
             tasks: count("tasks")?,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_model::{
-    Digest, Namespace, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot, Timestamp, WorkerId,
+    Digest, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, ScheduleRef, StagePhase,
+    StageSnapshot, Timestamp, WorkerId,
 };
 
 /// A request that may be sent again without being done again.
@@ -121,6 +122,10 @@ pub struct RunRow {
     pub namespace: Namespace,
     /// The job's name.
     pub name: String,
+    /// The definition that it was made of.
+    pub pipeline: Option<PipelineRef>,
+    /// The schedule that made it.
+    pub schedule: Option<ScheduleRef>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// Where it is; the counts may be some hundred milliseconds old.
@@ -146,6 +151,10 @@ pub struct RunFilter {
     pub namespace: Option<Namespace>,
     /// Only those of this job.
     pub name: Option<String>,
+    /// Only those that were made of the definition of this name.
+    pub pipeline: Option<String>,
+    /// Only those that the schedule of this name made.
+    pub schedule: Option<String>,
     /// Only those in this phase.
     pub phase: Option<RunPhase>,
     /// Only those that ended so.
@@ -158,11 +167,17 @@ impl RunFilter {
         let Self {
             namespace,
             name,
+            pipeline,
+            schedule,
             phase,
             outcome,
         } = self;
+        let pipeline_of = row.pipeline.as_ref().map(|pipeline| &pipeline.name);
+        let schedule_of = row.schedule.as_ref().map(|schedule| &schedule.name);
         namespace.as_ref().is_none_or(|wanted| *wanted == row.namespace)
             && name.as_ref().is_none_or(|wanted| *wanted == row.name)
+            && pipeline.as_ref().is_none_or(|wanted| Some(wanted) == pipeline_of)
+            && schedule.as_ref().is_none_or(|wanted| Some(wanted) == schedule_of)
             && phase.is_none_or(|wanted| wanted == row.summary.phase)
             && outcome.is_none_or(|wanted| Some(wanted) == row.summary.outcome)
     }

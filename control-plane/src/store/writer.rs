@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use weir_model::{EventRecord, RunId, Submission, Timestamp};
+use weir_model::{EventRecord, PipelineRef, RunId, ScheduleRef, Submission, Timestamp};
 
-use super::encoding::{EncodedEvent, encode_events};
+use super::encoding::{EncodedEvent, encode_events, to_i64};
 use super::{Error, Idempotency};
 
 /// Writes that wait at most; more callers wait for room.
@@ -21,6 +21,8 @@ pub(super) struct NewRun {
     pub(super) run: RunId,
     pub(super) namespace: String,
     pub(super) name: String,
+    pub(super) pipeline: Option<PipelineRef>,
+    pub(super) schedule: Option<ScheduleRef>,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<EncodedEvent>,
     pub(super) owner: String,
@@ -41,12 +43,33 @@ impl NewRun {
             run,
             namespace: submission.namespace.to_string(),
             name: submission.name.clone(),
+            pipeline: submission.metadata.pipeline.clone(),
+            schedule: submission.metadata.schedule.clone(),
             created_at: events.first().map_or(Timestamp(0), |event| event.at),
             events: encode_events(events)?,
             owner: owner.to_owned(),
             ttl,
             idempotency: idempotency.cloned(),
         })
+    }
+
+    pub(super) fn pipeline_name(&self) -> Option<&str> {
+        self.pipeline.as_ref().map(|pipeline| pipeline.name.as_str())
+    }
+
+    pub(super) fn pipeline_version(&self) -> Option<i64> {
+        self.pipeline.as_ref().map(|pipeline| i64::from(pipeline.version))
+    }
+
+    pub(super) fn schedule_name(&self) -> Option<&str> {
+        self.schedule.as_ref().map(|schedule| schedule.name.as_str())
+    }
+
+    pub(super) fn scheduled_at(&self) -> Option<i64> {
+        self.schedule
+            .as_ref()
+            .and_then(|schedule| schedule.at)
+            .map(|at| to_i64(at.0))
     }
 
     pub(super) fn last_seq(&self) -> u64 {

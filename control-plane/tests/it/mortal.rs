@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
-    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
+    RunSummary, ScheduleRow, Store, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -71,6 +72,66 @@ impl Mortal {
             }
             _ => die(),
         }
+    }
+}
+
+#[async_trait]
+impl PipelineStore for Mortal {
+    async fn pipelines_write(&self, write: PipelineWrite) -> Result<Written, Error> {
+        self.inner.pipelines_write(write).await
+    }
+
+    async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>, Error> {
+        self.inner.pipeline_get(namespace, name).await
+    }
+
+    async fn pipeline_list(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<PipelineRow>, Error> {
+        self.inner.pipeline_list(namespace, after, limit).await
+    }
+
+    async fn pipeline_versions(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<PipelineVersionRow>, Error> {
+        self.inner.pipeline_versions(namespace, name, before, limit).await
+    }
+
+    async fn pipeline_versions_all(
+        &self,
+        after: Option<&PipelineVersionRow>,
+        limit: u32,
+    ) -> Result<Vec<PipelineVersionRow>, Error> {
+        self.inner.pipeline_versions_all(after, limit).await
+    }
+
+    async fn schedule_get(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleRow>, Error> {
+        self.inner.schedule_get(namespace, name).await
+    }
+
+    async fn schedule_list(
+        &self,
+        namespace: &Namespace,
+        pipeline: Option<&str>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ScheduleRow>, Error> {
+        self.inner.schedule_list(namespace, pipeline, after, limit).await
+    }
+
+    async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>, Error> {
+        self.inner.schedules_due(now, limit).await
+    }
+
+    async fn schedules_next(&self) -> Result<Option<Timestamp>, Error> {
+        self.inner.schedules_next().await
     }
 }
 

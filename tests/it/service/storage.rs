@@ -23,13 +23,20 @@ fn jobs_reach_no_object_of_the_service() {
         serde_json::from_str::<Value>(&ran.stdout).expect("a run is JSON")
     };
     let out = |name: &str| format!("s3://{bucket}/out/{name}");
-    for source in [secret, format!("s3://{bucket}/weir/**"), format!("s3://{bucket}/weir/modules/")] {
+    for source in [
+        secret,
+        format!("s3://{bucket}/weir/**"),
+        format!("s3://{bucket}/weir/modules/"),
+    ] {
         let run = submit(&source, &out("read"));
         assert_eq!(run["result"], "failed", "{source}: {run:#}");
         let why = run["reason"]["message"].as_str().unwrap_or_default();
         assert!(why.contains("storage of Weir itself"), "{source}: {why}");
     }
-    let run = submit(&format!("s3://{bucket}/mine/*"), &format!("s3://{bucket}/weir/runs/mine"));
+    let run = submit(
+        &format!("s3://{bucket}/mine/*"),
+        &format!("s3://{bucket}/weir/runs/mine"),
+    );
     assert_eq!(run["result"], "failed", "{run:#}");
     let why = run["reason"]["message"].as_str().unwrap_or_default();
     assert!(why.contains("storage of Weir itself"), "{why}");

@@ -10,9 +10,11 @@ mod key;
 mod log;
 mod module;
 mod namespace;
+mod pipeline;
 mod quota;
 mod request;
 mod run;
+mod schedule;
 mod session;
 mod time;
 
@@ -23,11 +25,19 @@ pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogPage, LogSeverity};
 pub use module::{Module, ModuleFunction, Upload};
 pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
+pub(super) use pipeline::etag;
+pub use pipeline::{
+    ListedPipeline, ListedPipelineVersion, Pipeline, PipelineLinks, PipelinePage, PipelineRequest, PipelineRunRequest,
+    PipelineVersion, PipelineVersionPage, RunPipeline,
+};
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
 pub use run::{
     Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunPage, RunReason, RunResult,
     RunState, Stage, StageState,
+};
+pub use schedule::{
+    RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
 pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
 pub use time::Time;

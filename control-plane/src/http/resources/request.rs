@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use weir_model::Digest;
 
 /// A job to run. Exactly one of `pipeline` and `sql` is given.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
     /// The job's name, 1 to 200 bytes; `pipeline` or `sql` when it is left out.
@@ -43,7 +43,7 @@ pub struct RunRequest {
 }
 
 /// One SQL statement with what it needs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlJob {
     /// The statement whose rows are the result, or which copies them to files.
@@ -57,7 +57,7 @@ pub struct SqlJob {
 }
 
 /// A file, glob or folder that SQL can read by a name.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// The table's name.

@@ -8,7 +8,7 @@ use weir_model::{
     StagePhase, StageSnapshot, Submission, Timestamp, TraceParent,
 };
 
-use super::Time;
+use super::{RunPipeline, RunSchedule, Time};
 use crate::admission::is_queued;
 use crate::store::RunRow;
 
@@ -27,6 +27,10 @@ pub struct Run {
     pub labels: BTreeMap<String, String>,
     /// Who submitted it.
     pub submitted_by: Option<String>,
+    /// The definition that it was made of.
+    pub pipeline: Option<RunPipeline>,
+    /// The schedule that made it.
+    pub schedule: Option<RunSchedule>,
     /// The run that this one tries again.
     #[schema(value_type = Option<String>)]
     pub retry_of: Option<RunId>,
@@ -279,6 +283,10 @@ pub struct ListedRun {
     pub namespace: Namespace,
     /// The job's name.
     pub name: String,
+    /// The definition that it was made of.
+    pub pipeline: Option<RunPipeline>,
+    /// The schedule that made it.
+    pub schedule: Option<RunSchedule>,
     /// Where it is.
     pub state: RunState,
     /// Where somebody asked it to go, while it is not there.
@@ -326,6 +334,8 @@ impl Run {
             name: snapshot.name.clone(),
             labels: metadata.labels.clone(),
             submitted_by: metadata.submitted_by.clone(),
+            pipeline: metadata.pipeline.as_ref().map(RunPipeline::from),
+            schedule: metadata.schedule.as_ref().map(RunSchedule::from),
             retry_of: metadata.retry_of,
             trace_id: Some(trace_id(snapshot.run, submission)),
             etag: String::new(),
@@ -428,6 +438,8 @@ impl From<&RunRow> for ListedRun {
             id: row.run,
             namespace: row.namespace.clone(),
             name: row.name.clone(),
+            pipeline: row.pipeline.as_ref().map(RunPipeline::from),
+            schedule: row.schedule.as_ref().map(RunSchedule::from),
             state: state(summary.phase, queued(row)),
             requested_state: requested(row.cancel_requested_by.is_some(), summary.phase),
             result: summary.outcome.map(RunResult::from),

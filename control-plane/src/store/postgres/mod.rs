@@ -8,6 +8,7 @@ mod append;
 mod connect;
 mod listen;
 mod options;
+mod pipelines;
 mod quotas;
 mod relational;
 mod schema;
@@ -48,7 +49,8 @@ macro_rules! now_ms {
 }
 use now_ms;
 
-const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.phase, r.outcome, r.reason, r.created_at, \
+const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
+    r.schedule, r.scheduled_at, r.phase, r.outcome, r.reason, r.created_at, \
     r.finished_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, \
     coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
     r.cancel_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
@@ -155,6 +157,12 @@ impl Store for PostgresStore {
         }
         if let Some(name) = &filter.name {
             query.push(" AND r.name = ").push_bind(name.clone());
+        }
+        if let Some(pipeline) = &filter.pipeline {
+            query.push(" AND r.pipeline = ").push_bind(pipeline.clone());
+        }
+        if let Some(schedule) = &filter.schedule {
+            query.push(" AND r.schedule = ").push_bind(schedule.clone());
         }
         if let Some(phase) = &filter.phase {
             query.push(" AND r.phase = ").push_bind(word(phase));

@@ -183,7 +183,8 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
     }
     let inserted = sqlx::query(concat!(
         "WITH new AS (
-            INSERT INTO runs (id, namespace, name, phase, created_at) VALUES ($1, $2, $3, 'planning', $4)
+            INSERT INTO runs (id, namespace, name, phase, created_at, pipeline, pipeline_version, schedule, scheduled_at)
+            VALUES ($1, $2, $3, 'planning', $4, $11, $12, $13, $14)
             ON CONFLICT DO NOTHING RETURNING id
         ), lease AS (
             INSERT INTO run_leases (run_id, epoch, owner, until, last_seq, dispatched_seq)
@@ -211,6 +212,10 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
             .map(|event| event.payload.as_str())
             .collect::<Vec<_>>(),
     )
+    .bind(new.pipeline_name())
+    .bind(new.pipeline_version())
+    .bind(new.schedule_name())
+    .bind(new.scheduled_at())
     .fetch_optional(&mut *connection)
     .await
     .map_err(failed("create a run"))?;

@@ -1,5 +1,6 @@
 //! Runs in an SQLite file.
 
+mod pipelines;
 mod presence;
 mod quotas;
 mod relational;
@@ -39,7 +40,7 @@ const READERS: u32 = 2;
 /// The wait between two tries of what SQLite refuses at once while another process is at it.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-const RUN_COLUMNS: &str = "SELECT id, namespace, name, phase, outcome, reason, created_at, finished_at, stages, \
+const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, phase, outcome, reason, created_at, finished_at, stages, \
     stages_done, tasks, tasks_done, tasks_waiting, tasks_running, last_seq, dispatched_seq, cancel_requested_by, \
     cleaned, lease_owner, lease_until FROM runs";
 
@@ -180,6 +181,12 @@ impl Store for SqliteStore {
         }
         if let Some(name) = &filter.name {
             query.push(" AND name = ").push_bind(name.clone());
+        }
+        if let Some(pipeline) = &filter.pipeline {
+            query.push(" AND pipeline = ").push_bind(pipeline.clone());
+        }
+        if let Some(schedule) = &filter.schedule {
+            query.push(" AND schedule = ").push_bind(schedule.clone());
         }
         if let Some(phase) = &filter.phase {
             query.push(" AND phase = ").push_bind(word(phase));

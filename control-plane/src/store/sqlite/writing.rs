@@ -8,11 +8,12 @@ use weir_model::{Namespace, RunId, Timestamp};
 use weir_platform::clock;
 
 use super::presence::Presence;
-use super::{database, quotas, relational, shared};
+use super::{database, pipelines, quotas, relational, shared};
 use crate::quotas::{Quota, Rate};
 use crate::store::Error;
 use crate::store::changes::{Announcer, Change};
 use crate::store::encoding::{EncodedEvent, to_i64, to_u64, unreadable, word};
+use crate::store::pipelines::{PipelineWrite, Written};
 use crate::store::relational::Statement;
 use crate::store::types::{Acquired, Created, ForwardedReport, Lease, Renewal, RunSummary, WorkerRow};
 use crate::store::writer::{Backend, NewRun};
@@ -92,6 +93,9 @@ pub(super) enum Op {
         action: &'static str,
         statements: Vec<Statement>,
     },
+    Pipelines {
+        write: PipelineWrite,
+    },
 }
 
 /// What a write is answered by.
@@ -105,6 +109,7 @@ pub(super) enum Reply {
     Wait(Option<Duration>),
     /// The rows that each statement changed.
     Changed(Vec<u64>),
+    Written(Written),
     Acquired(Acquired),
     Renewed(Vec<Option<Renewal>>),
     /// The owners that reports were left for.
@@ -213,6 +218,7 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
             let changed = relational::execute(connection, action, statements).await;
             changed.map(Reply::Changed)
         }
+        Op::Pipelines { write } => pipelines::write(connection, write).await.map(Reply::Written),
     }
 }
 
@@ -240,7 +246,8 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     }
     let inserted = sqlx::query(
         "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, lease_epoch, lease_owner, lease_until, \
-         lease_token) VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+         lease_token, pipeline, pipeline_version, schedule, scheduled_at) \
+         VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
     )
     .bind(new.run.to_string())
     .bind(namespace)
@@ -250,6 +257,10 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     .bind(&new.owner)
     .bind(until(new.ttl))
     .bind(presence.token())
+    .bind(new.pipeline_name())
+    .bind(new.pipeline_version())
+    .bind(new.schedule_name())
+    .bind(new.scheduled_at())
     .execute(&mut *connection)
     .await
     .map_err(database(action))?;

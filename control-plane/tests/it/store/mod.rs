@@ -2,6 +2,7 @@
 
 mod identity;
 mod interleavings;
+mod pipelines;
 mod postgres;
 mod processes;
 mod quotas;
@@ -81,6 +82,7 @@ pub(crate) async fn suite(store: impl Store) {
     processes::suite(&store).await;
     quotas::suite(&store).await;
     identity::suite(&store).await;
+    pipelines::suite(&store).await;
 }
 
 async fn logs(store: &impl Store) {

@@ -1,0 +1,200 @@
+//! The times of schedules.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::parser::{CronParser, Seconds, Year};
+use weir_model::Timestamp;
+
+/// Bytes of an expression.
+const MAX_EXPRESSION: usize = 200;
+
+/// A cron expression makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCron {
+    /// It cannot be read.
+    #[error(
+        "`{expression}` is not a cron expression: {problem}. Give minute, hour, day of the month, month and day of the \
+         week, such as `30 6 * * MON-FRI`, or a word such as `@daily`"
+    )]
+    Expression {
+        /// What was given.
+        expression: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no such time zone.
+    #[error("`{time_zone}` is not an IANA time zone, such as `Europe/Berlin` or `UTC`")]
+    TimeZone {
+        /// What was given.
+        time_zone: String,
+    },
+    /// It has no time.
+    #[error("`{expression}` has no time: no year has such a day")]
+    Never {
+        /// What was given.
+        expression: String,
+    },
+}
+
+/// A cron expression in a time zone: minute, hour, day of the month, month, day of the week.
+///
+/// Where a clock goes forward, a time of day that it skips comes at the first moment after the gap; where it goes back,
+/// a time of day that it shows twice comes once, the first time. What comes all the time (`*` or `*/5` as the minute or
+/// the hour) follows the clock instead: nothing for what is skipped, and twice what is shown twice.
+#[derive(Clone, Debug)]
+pub struct Cron {
+    times: croner::Cron,
+    zone: Tz,
+}
+
+impl Cron {
+    /// Reads an expression, or a word such as `@hourly`, and a time zone.
+    pub fn parse(expression: &str, time_zone: &str) -> Result<Self, InvalidCron> {
+        let invalid = |problem: String| InvalidCron::Expression {
+            expression: expression.chars().take(MAX_EXPRESSION).collect(),
+            problem,
+        };
+        let zone = time_zone.parse::<Tz>().map_err(|_| InvalidCron::TimeZone {
+            time_zone: time_zone.chars().take(MAX_EXPRESSION).collect(),
+        })?;
+        if expression.len() > MAX_EXPRESSION {
+            return Err(invalid(format!("it is longer than {MAX_EXPRESSION} bytes")));
+        }
+        let expression = match expression.trim() {
+            "@midnight" => "@daily",
+            other => other,
+        };
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build();
+        let times = parser.parse(expression).map_err(|error| invalid(error.to_string()))?;
+        Ok(Self { times, zone })
+    }
+
+    /// The first time after `at`; nothing when there is none.
+    pub fn after(&self, at: Timestamp) -> Option<Timestamp> {
+        let at = DateTime::<Utc>::from_timestamp_millis(i64::try_from(at.0).ok()?)?;
+        let next = self
+            .times
+            .find_next_occurrence(&at.with_timezone(&self.zone), false)
+            .ok()?;
+        u64::try_from(next.timestamp_millis()).ok().map(Timestamp)
+    }
+
+    /// As [`after`](Self::after), where a time is wanted.
+    pub fn first_after(&self, at: Timestamp) -> Result<Timestamp, InvalidCron> {
+        self.after(at).ok_or_else(|| InvalidCron::Never {
+            expression: self.times.as_str().to_owned(),
+        })
+    }
+
+    /// In words, in English.
+    pub fn describe(&self) -> String {
+        self.times.describe()
+    }
+
+    /// The times after `at`, in order.
+    pub fn times_after(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
+        std::iter::successors(self.after(at), |last| self.after(*last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        let time = DateTime::parse_from_rfc3339(text).unwrap();
+        Timestamp(u64::try_from(time.timestamp_millis()).unwrap())
+    }
+
+    #[track_caller]
+    fn check(expression: &str, zone: &str, from: &str, expected: &[&str]) {
+        let cron = Cron::parse(expression, zone).unwrap();
+        let times: Vec<_> = cron.times_after(at(from)).take(expected.len()).collect();
+        let expected: Vec<_> = expected.iter().map(|text| at(text)).collect();
+        assert_eq!(times, expected, "{expression} in {zone} after {from}");
+    }
+
+    #[test]
+    fn times_follow_the_clock_of_the_zone() {
+        check(
+            "30 6 * * MON-FRI",
+            "Europe/Berlin",
+            "2026-01-02T05:30:00Z",
+            &["2026-01-05T05:30:00Z", "2026-01-06T05:30:00Z"],
+        );
+        check(
+            "@daily",
+            "America/New_York",
+            "2026-07-01T00:00:00Z",
+            &["2026-07-01T04:00:00Z"],
+        );
+        check("@midnight", "UTC", "2026-07-01T00:00:00Z", &["2026-07-02T00:00:00Z"]);
+        check("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", &["2028-02-29T00:00:00Z"]);
+        check("0 12 L * *", "UTC", "2026-02-01T00:00:00Z", &["2026-02-28T12:00:00Z"]);
+    }
+
+    #[test]
+    fn a_time_that_the_clock_skips_comes_right_after_the_gap() {
+        // From 2:00 to 3:00 on the 29th of March.
+        check(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T00:00:00Z",
+            &["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+        );
+        check(
+            "*/30 * * * *",
+            "Europe/Berlin",
+            "2026-03-29T00:15:00Z",
+            &["2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z"],
+        );
+    }
+
+    #[test]
+    fn a_time_that_the_clock_shows_twice_comes_once() {
+        // From 3:00 back to 2:00 on the 25th of October.
+        check(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-24T12:00:00Z",
+            &["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+        );
+        check(
+            "*/30 * * * *",
+            "Europe/Berlin",
+            "2026-10-24T23:45:00Z",
+            &[
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T00:30:00Z",
+                "2026-10-25T01:00:00Z",
+                "2026-10-25T01:30:00Z",
+                "2026-10-25T02:00:00Z",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = |expression: &str, zone: &str| Cron::parse(expression, zone).unwrap_err().to_string();
+        for expression in [
+            "",
+            "* * * *",
+            "* * * * * *",
+            "61 * * * *",
+            "* * * * MOO",
+            "@sometimes",
+            &"1,".repeat(500),
+        ] {
+            let text = refused(expression, "UTC");
+            assert!(text.contains("cron expression"), "{expression}: {text}");
+        }
+        assert!(refused("@daily", "Mars/Olympus").contains("Mars/Olympus"));
+        let never = Cron::parse("0 0 30 2 *", "UTC").unwrap();
+        let refused = never.first_after(at("2026-01-01T00:00:00Z")).unwrap_err();
+        assert!(matches!(refused, InvalidCron::Never { .. }), "{refused}");
+        assert_eq!(never.after(Timestamp(u64::MAX)), None);
+    }
+}
