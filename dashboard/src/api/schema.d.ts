@@ -4,6 +4,45 @@
  */
 
 export interface paths {
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Keys, the youngest first, without their secrets. For admins. */
+        get: operations["keys_list"];
+        put?: never;
+        /** Makes a key. The answer has its secret, which is shown this once. For admins. */
+        post: operations["keys_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A key, without its secret. For admins. */
+        get: operations["keys_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Revokes a key: it is refused here from now on, and by every server within five seconds. Sessions that began with it
+         *     end too. For admins.
+         */
+        delete: operations["keys_revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/modules/{digest}": {
         parameters: {
             query?: never;
@@ -52,6 +91,64 @@ export interface paths {
         /** Asks for a URL to upload a module to, past this server; `/complete` comes after the upload. */
         post: operations["modules_upload"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The namespaces that the caller may use, in order of name. */
+        get: operations["namespaces_list"];
+        put?: never;
+        /** Makes a namespace. For admins of the whole service. */
+        post: operations["namespaces_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{namespace}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A namespace. */
+        get: operations["namespaces_get"];
+        put?: never;
+        post?: never;
+        /** Deletes a namespace that has no runs, and its keys with it. For admins of the whole service. */
+        delete: operations["namespaces_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/namespaces/{namespace}/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a namespace may use, and what it uses. */
+        get: operations["quotas_get"];
+        /**
+         * Gives a namespace a quota of its own. All of it is replaced: what is left out is without limit. What is under way is
+         *     not stopped by it.
+         */
+        put: operations["quotas_put"];
+        post?: never;
+        /** Gives a namespace the quota of the service again, which all have that have none of their own. */
+        delete: operations["quotas_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -179,6 +276,25 @@ export interface paths {
         /** Submits what a run that is over ran, as a new run. */
         post: operations["runs_retry"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who sends the request, and what they may do. */
+        get: operations["session_get"];
+        put?: never;
+        /** Begins a session of a browser: sets a cookie that no script can read. Needs no key but that in its body. */
+        post: operations["session_create"];
+        /** Ends the session that the request's cookie names. */
+        delete: operations["session_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -328,6 +444,18 @@ export interface components {
          * @enum {string}
          */
         AttemptState: "queued" | "running" | "succeeded" | "failed" | "given_up";
+        /**
+         * @description How somebody showed who they are.
+         * @enum {string}
+         */
+        Authentication: "anonymous" | "bearer" | "session";
+        /** @description A key that was just made. The secret is shown here and never again. */
+        CreatedKey: {
+            /** @description The key. */
+            key: components["schemas"]["Key"];
+            /** @description What to send as `Authorization: Bearer SECRET`. */
+            secret: string;
+        };
         /** @description How long the phases of a run took, in milliseconds; only those that are over. */
         Durations: {
             /**
@@ -386,6 +514,53 @@ export interface components {
          * @enum {string}
          */
         JobKind: "pipeline" | "sql";
+        /** @description An API key, without its secret. */
+        Key: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description By whom. */
+            created_by: string;
+            expires_at?: components["schemas"]["Time"] | null;
+            /** @description The key; not the secret. */
+            id: string;
+            last_used_at?: components["schemas"]["Time"] | null;
+            /** @description What it is for. */
+            name: string;
+            /** @description Where it is good; absent for one of the whole service. */
+            namespace?: string | null;
+            /** @description The first characters of the secret. */
+            prefix: string;
+            revoked_at?: components["schemas"]["Time"] | null;
+            /** @description What may be done with it. */
+            role: components["schemas"]["Role"];
+            /** @description Whether it is good. */
+            state: components["schemas"]["KeyState"];
+        };
+        /** @description Keys, the youngest first. */
+        KeyPage: {
+            /** @description The keys. */
+            items: components["schemas"]["Key"][];
+            /** @description Gives the next page; absent when this is the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description A key that is to be. */
+        KeyRequest: {
+            expires_at?: components["schemas"]["Time"] | null;
+            /** @description What it is for. */
+            name: string;
+            /** @description What may be done with it. */
+            role: components["schemas"]["Role"];
+            /**
+             * @description Whether it is good in every namespace, and for what belongs to none; only admins of the whole service can make
+             *     such keys. Otherwise it is one of the namespace that the request is about.
+             */
+            whole_service?: boolean;
+        };
+        /**
+         * @description Whether a key is good.
+         * @enum {string}
+         */
+        KeyState: "active" | "expired" | "revoked";
         /** @description Where to go on, as paths of this server. */
         Links: {
             /** @description What happened to it. */
@@ -529,6 +704,40 @@ export interface components {
             /** @description Its name. */
             name: string;
         };
+        /** @description A tenant: its runs, pipelines, modules and keys are seen by nobody else. */
+        Namespace: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description By whom. */
+            created_by: string;
+            /** @description What people call it. */
+            display_name?: string;
+            /** @description What requests call it, in `Weir-Namespace`. */
+            name: string;
+        };
+        /** @description What somebody may do in a namespace. */
+        NamespaceAccess: {
+            /** @description What people call it. */
+            display_name?: string;
+            /** @description The namespace. */
+            name: string;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description Namespaces in order of name. */
+        NamespacePage: {
+            /** @description The namespaces. */
+            items: components["schemas"]["Namespace"][];
+            /** @description Gives the next page; absent when this is the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description A namespace that is to be. */
+        NamespaceRequest: {
+            /** @description What people call it. */
+            display_name?: string;
+            /** @description 1 to 63 lower-case letters, digits and hyphens. */
+            name: string;
+        };
         /** @description A committed output. */
         Output: {
             /**
@@ -645,6 +854,94 @@ export interface components {
              */
             tasks_running: number;
         };
+        /** @description What a namespace may use, and what it uses. */
+        Quota: {
+            /** @description Whether the limits are those of every namespace that has none of its own. */
+            is_default: boolean;
+            /** @description What it may use. */
+            limits: components["schemas"]["QuotaLimits"];
+            /** @description The namespace. */
+            namespace: string;
+            /** @description What it uses. */
+            usage: components["schemas"]["QuotaUsage"];
+        };
+        /** @description What a namespace may use, and its share of what is short. Where a number is left out there is no limit. */
+        QuotaLimits: {
+            /**
+             * Format: int64
+             * @description Memory of the tasks that are with the workers at once, in bytes; more tasks wait. A task counts as its slot's part
+             *     of what its worker has for tasks.
+             */
+            max_memory_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Runs that wait; more are refused.
+             */
+            max_queued_runs?: number | null;
+            /**
+             * Format: int32
+             * @description Runs that are under way at once; more wait.
+             */
+            max_runs?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of kept results beyond which no further run is taken in.
+             */
+            max_storage_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Tasks that are with the workers at once; more wait.
+             */
+            max_tasks?: number | null;
+            /**
+             * Format: int32
+             * @description Slots of the fleet that are kept for this namespace: others do not take them, even while it does not use them.
+             */
+            min_share?: number;
+            /**
+             * Format: int32
+             * @description Runs that may be submitted at once after a time without any; counts where there is a rate.
+             */
+            submission_burst?: number;
+            /**
+             * Format: int32
+             * @description Runs that may be submitted in a minute, on average.
+             */
+            submissions_per_minute?: number | null;
+            /**
+             * Format: int32
+             * @description While several namespaces have tasks that wait, each gets slots in proportion to its weight.
+             */
+            weight?: number;
+        };
+        /** @description What a namespace uses. Counts of tasks may be some hundred milliseconds old. */
+        QuotaUsage: {
+            /**
+             * Format: int64
+             * @description Runs that wait.
+             */
+            queued_runs: number;
+            /**
+             * Format: int64
+             * @description Runs that are under way.
+             */
+            runs: number;
+            /**
+             * Format: int64
+             * @description Bytes of results that are kept.
+             */
+            storage_bytes: number;
+            /**
+             * Format: int64
+             * @description Tasks that workers run.
+             */
+            tasks_running: number;
+            /**
+             * Format: int64
+             * @description Tasks that no worker has begun with.
+             */
+            tasks_waiting: number;
+        };
         /** @description What readiness found. */
         Readiness: {
             /** @description What was asked. */
@@ -671,6 +968,11 @@ export interface components {
          * @enum {string}
          */
         RequestedState: "cancelled";
+        /**
+         * @description What somebody may do in a namespace. Each role may do what those before it may.
+         * @enum {string}
+         */
+        Role: "viewer" | "submitter" | "operator" | "admin";
         /** @description A run with its stages. */
         Run: {
             /** @description When it was submitted. */
@@ -783,6 +1085,31 @@ export interface components {
          * @enum {string}
          */
         RunState: "queued" | "planning" | "running" | "committing" | "stopping" | "finished";
+        /** @description Who sends the requests, and what they may do. */
+        Session: {
+            /** @description How they showed it. */
+            authentication: components["schemas"]["Authentication"];
+            /** @description Of a session that began with a login: what each request that changes something must carry as `X-CSRF-Token`. */
+            csrf_token?: string | null;
+            expires_at?: components["schemas"]["Time"] | null;
+            /** @description The namespace that the request is about. */
+            namespace: string;
+            /** @description The namespaces that they may use, in order of name; the first thousand. */
+            namespaces: components["schemas"]["NamespaceAccess"][];
+            /** @description Who they are. */
+            principal: string;
+            /** @description What they may do in it. */
+            role: components["schemas"]["Role"];
+            /** @description Whether they are an admin of the whole service. */
+            whole_service: boolean;
+        };
+        /** @description A login: an API key or a token, one of both. */
+        SessionRequest: {
+            /** @description An API key. */
+            api_key?: string | null;
+            /** @description A token of the identity provider that the service trusts (a JWT). */
+            token?: string | null;
+        };
         /** @description One SQL statement with what it needs. */
         SqlJob: {
             /** @description Statements before it that define views or tables. */
@@ -894,6 +1221,165 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    keys_list: {
+        parameters: {
+            query?: {
+                /** @description Whose keys. */
+                scope?: "namespace" | "service";
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The key */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedKey"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keys_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key's id */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     modules_get: {
         parameters: {
             query?: never;
@@ -1099,6 +1585,298 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    namespaces_list: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamespacePage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    namespaces_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NamespaceRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description The namespace */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Namespace"];
+                };
+            };
+            /** @description There is one of this name */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    namespaces_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Namespace"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    namespaces_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It has runs, or is the default one */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quotas_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The namespace's name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quota"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quotas_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The namespace's name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuotaLimits"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quota"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quotas_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The namespace's name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quota"];
                 };
             };
             "4XX": {
@@ -1476,6 +2254,116 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no session any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             "4XX": {
                 headers: {
