@@ -29,7 +29,9 @@ mod runs;
 mod schedules;
 mod serve;
 mod session;
+mod stream;
 mod submit;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub struct Options {
     pub concurrent_uploads: usize,
     /// Requests that are answered at once, health checks aside; more are refused.
     pub concurrent_requests: usize,
+    /// Streams of changes that are open at once; more are refused.
+    pub concurrent_streams: usize,
     /// The longest time for one request, in milliseconds; longer than the longest wait of a long poll.
     pub request_timeout_ms: u64,
     /// The folder or URL that relative paths of jobs start from when a request does not say.
@@ -94,6 +98,7 @@ impl Default for Options {
             max_module_bytes: 64 << 20,
             concurrent_uploads: 4,
             concurrent_requests: 1_024,
+            concurrent_streams: 1_024,
             request_timeout_ms: 120_000,
             base: "/".to_owned(),
             default_settings: RunSettings::default(),
@@ -143,6 +148,8 @@ struct Inner {
     uploads: Semaphore,
     folds: follow::Folds,
     tables: attempts::Tables,
+    feeds: stream::Feeds,
+    streams: stream::Streams,
     namespaces: caller::Namespaces,
     authenticator: Authenticator,
     closing: CancellationToken,
@@ -184,6 +191,8 @@ impl Api {
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
             folds: Default::default(),
             tables: Default::default(),
+            feeds: Default::default(),
+            streams: Default::default(),
             namespaces: Default::default(),
             closing: CancellationToken::new(),
             options,
@@ -233,6 +242,14 @@ impl Api {
 
     fn tables(&self) -> &attempts::Tables {
         &self.0.tables
+    }
+
+    fn feeds(&self) -> &stream::Feeds {
+        &self.0.feeds
+    }
+
+    fn streams(&self) -> &stream::Streams {
+        &self.0.streams
     }
 
     fn namespaces(&self) -> &caller::Namespaces {
@@ -300,8 +317,11 @@ fn describe(error: &dyn std::error::Error) -> String {
         (name = "modules", description = "Wasm components, by content"),
         (name = "namespaces", description = "Tenants, what they may use and what they use"),
         (name = "identity", description = "Who may do what: namespaces, keys, sessions"),
+        (name = "workers", description = "The processes that run tasks"),
         (name = "health", description = "For load balancers, orchestrators and monitoring"),
     ),
+    // Data of events, which no answer names.
+    components(schemas(resources::StreamRows, resources::StreamRun, resources::StreamRunPatch, resources::StreamEnd)),
 )]
 struct Document;
 
@@ -323,6 +343,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(schedules::suspend))
         .routes(routes!(schedules::resume))
         .routes(routes!(schedules::trigger))
+        .routes(routes!(stream::stream))
         .routes(routes!(history::events))
         .routes(routes!(history::logs))
         .routes(routes!(modules::head, modules::get, modules::put))
@@ -334,6 +355,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(namespaces::get, namespaces::delete))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::get, keys::revoke))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::scaling))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -16,7 +16,9 @@ mod request;
 mod run;
 mod schedule;
 mod session;
+mod stream;
 mod time;
+mod worker;
 
 pub use attempt::{Attempt, AttemptPage, AttemptState};
 pub use audit::{AuditEntry, AuditPage};
@@ -40,7 +42,9 @@ pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
 pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
+pub use stream::{StreamEnd, StreamEndReason, StreamRows, StreamRun, StreamRunPatch};
 pub use time::Time;
+pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState};
 
 /// What readiness found.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

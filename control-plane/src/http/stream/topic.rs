@@ -1,0 +1,99 @@
+//! What can be followed, and how far somebody has followed it.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use weir_model::{Namespace, RunId};
+
+use super::super::Problem;
+
+/// Bytes of a `Last-Event-ID` that are looked at.
+const MAX_ID: usize = 4_096;
+
+/// Something to follow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Topic {
+    /// The latest runs of a namespace.
+    Runs(Namespace),
+    /// A run.
+    Run(RunId),
+    /// The workers.
+    Workers,
+}
+
+impl Topic {
+    /// The topic of a word, for a caller of a namespace.
+    pub(super) fn parse(word: &str, namespace: &Namespace) -> Result<Self, Problem> {
+        match word.split_once(':') {
+            None if word == "runs" => Ok(Self::Runs(namespace.clone())),
+            None if word == "workers" => Ok(Self::Workers),
+            Some(("run", run)) => run.parse().map(Self::Run).map_err(|_| Problem::run_not_found(run)),
+            _ => Err(invalid(&format!(
+                "`{word}` is not a topic; topics are `runs`, `run:ID` and `workers`"
+            ))),
+        }
+    }
+}
+
+/// The word for it; it does not name the namespace, which goes with the request.
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runs(_) => f.write_str("runs"),
+            Self::Run(run) => write!(f, "run:{run}"),
+            Self::Workers => f.write_str("workers"),
+        }
+    }
+}
+
+pub(super) fn invalid(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+}
+
+/// The versions of topics that somebody has, as the ids of events name them: `runs=5f0c…;run:01jz…=9a2b…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions(Vec<(String, String)>);
+
+impl Versions {
+    /// Reads the id of an event; what is not understood is not known.
+    pub(super) fn parse(id: &str) -> Self {
+        if id.len() > MAX_ID {
+            return Self::default();
+        }
+        let entries = id.split(';').filter_map(|entry| entry.split_once('='));
+        Self(
+            entries
+                .map(|(topic, version)| (topic.to_owned(), version.to_owned()))
+                .collect(),
+        )
+    }
+
+    /// The version of a topic.
+    pub(super) fn of(&self, topic: &Topic) -> Option<&str> {
+        let word = topic.to_string();
+        let mut found = self.0.iter().filter(|(known, _)| *known == word);
+        found.next().map(|(_, version)| version.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_and_versions_survive_their_text() {
+        let namespace = Namespace::default();
+        let run = weir_platform::clock::new_run_id();
+        for word in ["runs", "workers", &format!("run:{run}")] {
+            assert_eq!(Topic::parse(word, &namespace).unwrap().to_string(), word);
+        }
+        for word in ["", "run", "run:x", "runs:x", "Runs"] {
+            assert!(Topic::parse(word, &namespace).is_err(), "{word}");
+        }
+        let versions = Versions::parse(&format!("runs=1a;run:{run}=2b;;x"));
+        assert_eq!(versions.of(&Topic::Runs(namespace)), Some("1a"));
+        assert_eq!(versions.of(&Topic::Run(run)), Some("2b"));
+        assert_eq!(versions.of(&Topic::Workers), None);
+        assert_eq!(Versions::parse(&"runs=1;".repeat(1_000)), Versions::default());
+    }
+}
