@@ -65,7 +65,8 @@ impl Client {
         Ok(Self { http, base, key })
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
+    /// A request, to be sent by [`json`](Self::json) or [`send`](Self::send).
+    pub(crate) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         let mut request = self.http.request(method, url).timeout(ANSWER);
@@ -206,12 +207,13 @@ impl Client {
         })
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+    /// Sends a request; gives the resource of its answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
         read(self.send(request).await?).await
     }
 
     /// Sends a request, again and again while nobody answers it.
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         let request = request.build().map_err(Error::platform("make the request"))?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut backoff = FIRST_BACKOFF;
@@ -265,7 +267,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// The resource of an answer, or the problem as an error.
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
+pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
     let status = response.status();
     let body = response
         .bytes()

@@ -116,11 +116,16 @@ pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine
 impl Embedded {
     /// Starts everything.
     pub(crate) async fn start(args: &EmbeddedArgs) -> Result<Self, Error> {
-        Self::start_with(args, control_plane::Options::default()).await
+        Self::start_with(args, control_plane::Options::default(), 0).await
     }
 
-    /// Starts everything, with options of the control plane.
-    pub(crate) async fn start_with(args: &EmbeddedArgs, options: control_plane::Options) -> Result<Self, Error> {
+    /// Starts everything, with options of the control plane. Every `presence_ms` milliseconds workers say how they are,
+    /// unless that is zero: they are in this process, and who runs one job does not ask.
+    pub(crate) async fn start_with(
+        args: &EmbeddedArgs,
+        options: control_plane::Options,
+        presence_ms: u64,
+    ) -> Result<Self, Error> {
         let folder = DataFolder::open(&args.data)?;
         let storage = folder.storage()?;
         let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true)?;
@@ -135,8 +140,7 @@ impl Embedded {
                 slots,
                 task_threads: slots,
                 heartbeat_ms: HEARTBEAT_MS,
-                // They are in this process.
-                presence_ms: 0,
+                presence_ms,
                 ..Default::default()
             };
             let environment = worker::Environment {

@@ -11,7 +11,7 @@ use crate::args::OutputFormat;
 use crate::format;
 
 /// A plain table: no borders, a header, columns two spaces apart.
-fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
+pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header);
     for at in right {
@@ -229,6 +229,6 @@ pub(crate) fn print_json(out: &mut dyn Write, value: &impl Serialize, pretty: bo
 }
 
 /// A table without the spaces that pad its last column.
-fn trim(table: &Table) -> String {
+pub(crate) fn trim(table: &Table) -> String {
     table.trim_fmt()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
 
-pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs};
+pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
     DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, ProvisionerKind, QueueArgs, ServerArgs, StorageArgs,
     WorkerArgs,
@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Look at runs, and cancel, retry or resume them; of a server, or of this data folder
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Look at the workers of a server
+    #[command(subcommand)]
+    Workers(WorkersCommand),
     /// Run the whole service in this process, for development
     Dev(DevArgs),
     /// Run a control plane with its HTTP API

@@ -89,6 +89,26 @@ pub(crate) struct LookArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum WorkersCommand {
+    /// Workers, those that were heard of last first
+    List {
+        #[command(flatten)]
+        target: TargetArgs,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// What there is to do, and how many workers there are and should be
+    Scaling {
+        #[command(flatten)]
+        target: TargetArgs,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// Runs, newest first
     List {

@@ -15,6 +15,9 @@ use crate::service::inspector::SandboxInspector;
 use crate::service::signals;
 use crate::submission;
 
+/// How often workers say how they are, in milliseconds: somebody may look at them.
+const PRESENCE_MS: u64 = 5_000;
+
 pub(super) async fn execute(args: DevArgs) -> Result<(), Error> {
     signals::serve(|stop| run(args, stop)).await
 }
@@ -32,7 +35,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         takes_over: true,
         ..Options::default()
     };
-    let service = Embedded::start_with(&args.embedded, options).await?;
+    let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS).await?;
     let options = http::Options {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),

@@ -12,6 +12,7 @@ mod sql;
 mod submit;
 mod validate;
 mod worker;
+mod workers;
 
 use weir_platform::telemetry;
 
@@ -39,6 +40,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Build(args) => build::execute(args).await,
         Command::Submit(args) => submit::execute(args).await,
         Command::Runs(args) => runs::execute(args).await,
+        Command::Workers(command) => workers::execute(command).await,
         Command::Dev(args) => dev::execute(args).await,
         Command::Server(args) => server::execute(args).await,
         Command::Worker(args) => worker::execute(args).await,

@@ -73,6 +73,53 @@ impl Answer {
     }
 }
 
+/// A stream of server-sent events.
+pub(crate) struct Stream<'a> {
+    fleet: &'a Fleet,
+    pub(crate) status: u16,
+    response: reqwest::Response,
+    /// What was received and not yet understood.
+    text: String,
+    /// The id of the last event.
+    pub(crate) last_event_id: Option<String>,
+}
+
+/// A server-sent event.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StreamEvent {
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl Stream<'_> {
+    /// The next event; `None` when the server has closed the stream.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> Option<StreamEvent> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                let event = field("event").zip(field("data")).map(|(name, data)| StreamEvent {
+                    name: name.to_owned(),
+                    data: serde_json::from_str(data).expect("data is JSON"),
+                });
+                if event.is_some() {
+                    self.last_event_id = field("id").map(str::to_owned);
+                }
+                self.text = rest.to_owned();
+                if event.is_some() {
+                    return event;
+                }
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk());
+            let chunk = self.fleet.runtime.block_on(async { chunk.await });
+            match chunk.expect("something comes in time") {
+                Ok(Some(chunk)) => self.text.push_str(std::str::from_utf8(&chunk).expect("text")),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
 /// A process of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemberId(usize);
@@ -305,6 +352,24 @@ impl Fleet {
             };
             Answer { status, headers, body }
         })
+    }
+
+    /// Opens a stream of changes; `query` is what comes after the path.
+    #[track_caller]
+    pub(crate) fn stream(&self, server: MemberId, query: &str, headers: &[(&str, &str)]) -> Stream<'_> {
+        let url = format!("{}/api/v1/stream{query}", self.endpoint(server));
+        let mut request = reqwest::Client::new().get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.runtime.block_on(request.send()).expect("the server answers");
+        Stream {
+            fleet: self,
+            status: response.status().as_u16(),
+            response,
+            text: String::new(),
+            last_event_id: None,
+        }
     }
 
     /// Puts bytes to a URL, as any program can; gives the status.

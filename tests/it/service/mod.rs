@@ -8,5 +8,6 @@ mod http;
 mod runs;
 mod scaling;
 mod storage;
+mod stream;
 mod traces;
 mod wordcount;
