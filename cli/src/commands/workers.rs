@@ -55,7 +55,9 @@ fn print_workers(out: &mut dyn Write, workers: &[Worker], output: OutputFormat) 
             .try_for_each(|worker| summary::print_json(out, worker, false)),
         OutputFormat::Table => {
             let mut table = table(
-                ["worker", "state", "running", "slots", "started", "seen", "version", "host"],
+                [
+                    "worker", "state", "running", "slots", "started", "seen", "version", "host",
+                ],
                 &[2, 3],
             );
             for worker in workers {

@@ -97,7 +97,11 @@ impl Stream<'_> {
     pub(crate) fn next(&mut self) -> Option<StreamEvent> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                let field = |name: &str| {
+                    block
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                };
                 let event = field("event").zip(field("data")).map(|(name, data)| StreamEvent {
                     name: name.to_owned(),
                     data: serde_json::from_str(data).expect("data is JSON"),
@@ -110,8 +114,9 @@ impl Stream<'_> {
                     return event;
                 }
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk());
-            let chunk = self.fleet.runtime.block_on(async { chunk.await });
+            let response = &mut self.response;
+            let chunk = async { tokio::time::timeout(PATIENCE, response.chunk()).await };
+            let chunk = self.fleet.runtime.block_on(chunk);
             match chunk.expect("something comes in time") {
                 Ok(Some(chunk)) => self.text.push_str(std::str::from_utf8(&chunk).expect("text")),
                 Ok(None) | Err(_) => return None,

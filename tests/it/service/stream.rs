@@ -10,7 +10,11 @@ use super::fleet::{Fleet, MemberId, Stream, StreamEvent, until};
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n";
 
 fn submit(fleet: &Fleet, server: MemberId, name: &str, headers: &[(&str, &str)]) -> String {
-    let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
+    let headers: Vec<_> = [("content-type", "application/json")]
+        .iter()
+        .chain(headers)
+        .copied()
+        .collect();
     let body = json!({"name": name, "pipeline": PIPELINE}).to_string();
     let made = fleet.request(server, Method::POST, "/api/v1/runs", &headers, body);
     assert_eq!(made.status, 201, "{}", made.body);
@@ -38,7 +42,9 @@ impl Known {
                     self.runs.clear();
                 }
                 for row in data["items"].as_array().expect("rows") {
-                    let before = self.runs.insert(row["id"].as_str().expect("an id").to_owned(), row.clone());
+                    let before = self
+                        .runs
+                        .insert(row["id"].as_str().expect("an id").to_owned(), row.clone());
                     assert_ne!(before.as_ref(), Some(row), "a row that does not differ was told again");
                 }
                 for id in data["removed"].as_array().into_iter().flatten() {
@@ -111,7 +117,9 @@ fn a_stream_that_was_cut_goes_on_without_gaps_or_doubles() {
 
     // Nothing has changed: what comes first is about what changes now.
     let path = format!("/api/v1/runs/{run}");
-    until("a run that stays as it is", || (get(&fleet, here, &path)["progress"]["tasks"] == 1).then_some(()));
+    until("a run that stays as it is", || {
+        (get(&fleet, here, &path)["progress"]["tasks"] == 1).then_some(())
+    });
     let mut stream = fleet.stream(here, &topics, &[("last-event-id", &last)]);
     let second = submit(&fleet, elsewhere, "second", &[]);
     follow(&mut stream, &mut known, |known| known.runs.contains_key(&second));
@@ -131,7 +139,10 @@ fn a_stream_that_was_cut_goes_on_without_gaps_or_doubles() {
         !known.ended.is_empty() && known.runs.values().all(|run| run["state"] == "finished")
     });
     assert_eq!(Value::Object(known.run.clone()), get(&fleet, here, &path));
-    let listed = get(&fleet, here, "/api/v1/runs")["items"].as_array().expect("runs").clone();
+    let listed = get(&fleet, here, "/api/v1/runs")["items"]
+        .as_array()
+        .expect("runs")
+        .clone();
     assert_eq!(listed.len(), 2);
     for run in &listed {
         assert_eq!(known.runs.get(run["id"].as_str().expect("an id")), Some(run));
@@ -157,7 +168,10 @@ fn streams_show_a_namespace_its_own_and_end_with_the_server() {
     let mut stream = fleet.stream(server, "?topics=runs,workers", &[]);
     let own = submit(&fleet, server, "own", &[]);
     follow(&mut stream, &mut known, |known| known.runs.contains_key(&own));
-    assert!(!known.runs.contains_key(&foreign), "a run of another namespace was told");
+    assert!(
+        !known.runs.contains_key(&foreign),
+        "a run of another namespace was told"
+    );
     for (query, status, code) in [
         (format!("?topics=run:{foreign}"), 404, "run_not_found"),
         ("?topics=run:x".to_owned(), 404, "run_not_found"),
@@ -166,7 +180,11 @@ fn streams_show_a_namespace_its_own_and_end_with_the_server() {
         (String::new(), 400, "invalid_query"),
     ] {
         let answer = fleet.request(server, Method::GET, &format!("/api/v1/stream{query}"), &[], "");
-        assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{query}");
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (status, Some(code)),
+            "{query}"
+        );
     }
     fleet.signal(server, "TERM");
     while stream.next().is_some() {}
@@ -180,16 +198,32 @@ fn workers_are_listed_and_followed() {
     let server = fleet.server(&[]);
     fleet.worker(3);
     let workers = until("a worker that said that it is there", || {
-        let listed = get(&fleet, server, "/api/v1/workers")["items"].as_array().expect("workers").clone();
+        let listed = get(&fleet, server, "/api/v1/workers")["items"]
+            .as_array()
+            .expect("workers")
+            .clone();
         (!listed.is_empty()).then_some(listed)
     });
     assert_eq!(workers[0]["slots"], 3, "{workers:?}");
     assert_eq!(workers[0]["state"], "active");
-    let event = fleet.stream(server, "?topics=workers", &[]).next().expect("a first event");
+    let event = fleet
+        .stream(server, "?topics=workers", &[])
+        .next()
+        .expect("a first event");
     assert_eq!(event.data["items"][0]["id"], workers[0]["id"]);
     let scaling = get(&fleet, server, "/api/v1/scaling");
-    assert_eq!((&scaling["workers_active"], &scaling["slots"]), (&json!(1), &json!(3)), "{scaling}");
+    assert_eq!(
+        (&scaling["workers_active"], &scaling["slots"]),
+        (&json!(1), &json!(3)),
+        "{scaling}"
+    );
     assert_eq!(scaling["backlog"]["runs"], 0);
-    assert_eq!(fleet.client_ok(server, ["workers", "list", "-o", "jsonl"]).lines().count(), 1);
+    assert_eq!(
+        fleet
+            .client_ok(server, ["workers", "list", "-o", "jsonl"])
+            .lines()
+            .count(),
+        1
+    );
     assert!(fleet.client_ok(server, ["workers", "scaling"]).contains("slots"));
 }

@@ -164,7 +164,10 @@ impl Feed {
                     self.tell(Frame::rows(rows.map(|run| row(run.id.to_string(), &run)).collect()));
                 }
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot list the runs that are followed");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot list the runs that are followed"
+                    );
                     tokio::time::sleep(AGAIN).await;
                 }
             }

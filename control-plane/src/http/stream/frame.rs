@@ -159,7 +159,9 @@ fn rows(topic: &str, now: &[Row], before: Option<&[Row]>) -> StreamRows {
         .iter()
         .map(|row| (row.id.as_str(), &*row.value))
         .collect();
-    let changed = now.iter().filter(|row| known.remove(row.id.as_str()) != Some(&*row.value));
+    let changed = now
+        .iter()
+        .filter(|row| known.remove(row.id.as_str()) != Some(&*row.value));
     let items = changed.map(|row| Value::clone(&row.value)).collect();
     let mut removed: Vec<String> = known.into_keys().map(str::to_owned).collect();
     removed.sort_unstable();
@@ -198,7 +200,10 @@ fn stages(before: &[Value], now: &[Value]) -> Option<Value> {
     if now.len() < before.len() || !before.iter().zip(now).all(same) {
         return None;
     }
-    let differ = now.iter().enumerate().filter(|(at, stage)| before.get(*at) != Some(stage));
+    let differ = now
+        .iter()
+        .enumerate()
+        .filter(|(at, stage)| before.get(*at) != Some(stage));
     Some(differ.map(|(_, stage)| stage.clone()).collect())
 }
 
@@ -273,16 +278,24 @@ mod tests {
 
     #[test]
     fn patches_have_what_differs() {
-        let before = object(json!({"state": "running", "result": null, "metrics": {"a": 1, "b": 2}, "name": "n",
-            "stages": [{"id": 0, "done": 1}, {"id": 1, "done": 0}]}));
-        let now = object(json!({"state": "running", "result": "succeeded", "metrics": {"a": 2, "c": 3}, "name": "n",
-            "stages": [{"id": 0, "done": 1}, {"id": 1, "done": 1}, {"id": 2, "done": 0}]}));
+        let before = object(
+            json!({"state": "running", "result": null, "metrics": {"a": 1, "b": 2}, "name": "n",
+            "stages": [{"id": 0, "done": 1}, {"id": 1, "done": 0}]}),
+        );
+        let now = object(
+            json!({"state": "running", "result": "succeeded", "metrics": {"a": 2, "c": 3}, "name": "n",
+            "stages": [{"id": 0, "done": 1}, {"id": 1, "done": 1}, {"id": 2, "done": 0}]}),
+        );
         assert_eq!(
             Value::Object(patch(&before, &now).unwrap()),
             json!({"result": "succeeded", "metrics": {"a": 2, "b": null, "c": 3},
                 "stages": [{"id": 1, "done": 1}, {"id": 2, "done": 0}]})
         );
-        assert_eq!(patch(&now, &before), None, "stages that are gone cannot be told by a patch");
+        assert_eq!(
+            patch(&now, &before),
+            None,
+            "stages that are gone cannot be told by a patch"
+        );
     }
 
     #[test]
@@ -300,7 +313,11 @@ mod tests {
             events.into_iter().map(|event| (event.name, event.reached)).collect()
         };
         assert_eq!(told(None), [("run", "v".to_owned()), ("end", "v.end".to_owned())]);
-        assert_eq!(told(Some("v")), [("end", "v.end".to_owned())], "the connection was lost between the two");
+        assert_eq!(
+            told(Some("v")),
+            [("end", "v.end".to_owned())],
+            "the connection was lost between the two"
+        );
         assert_eq!(told(Some("v.end")), []);
     }
 }

@@ -203,10 +203,16 @@ mod tests {
             .collect();
         assert_eq!(streams.enter(&one, 100).err().unwrap().code, "too_many_streams");
         assert!(streams.enter(&other, 100).is_ok(), "others have room");
-        assert!(streams.enter(&other, MAX_STREAMS_OF_CALLER).is_err(), "the server has none");
+        assert!(
+            streams.enter(&other, MAX_STREAMS_OF_CALLER).is_err(),
+            "the server has none"
+        );
         places.pop();
         assert!(streams.enter(&one, 100).is_ok(), "a stream that ends makes room");
         places.clear();
-        assert!(streams.0.lock().unwrap().is_empty(), "nothing is remembered of callers that are gone");
+        assert!(
+            streams.0.lock().unwrap().is_empty(),
+            "nothing is remembered of callers that are gone"
+        );
     }
 }
