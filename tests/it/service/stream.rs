@@ -162,6 +162,15 @@ fn a_stream_that_was_cut_goes_on_without_gaps_or_doubles() {
 fn streams_show_a_namespace_its_own_and_end_with_the_server() {
     let mut fleet = Fleet::new();
     let server = fleet.server(&[]);
+    let json = [("content-type", "application/json")];
+    let made = fleet.request(
+        server,
+        Method::POST,
+        "/api/v1/namespaces",
+        &json,
+        json!({"name": "other"}).to_string(),
+    );
+    assert_eq!(made.status, 201, "{}", made.body);
     let other = [("weir-namespace", "other")];
     let foreign = submit(&fleet, server, "foreign", &other);
     let mut known = Known::default();

@@ -186,7 +186,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Identity;
+    use crate::identity::{Identity, Role};
 
     #[test]
     fn streams_are_counted_by_caller_and_in_all() {
@@ -194,7 +194,9 @@ mod tests {
         let caller = |principal: &str| {
             Caller(Identity {
                 principal: principal.to_owned(),
-                ..Identity::anonymous()
+                namespace: Namespace::default(),
+                role: Role::Viewer,
+                whole_service: false,
             })
         };
         let (one, other) = (caller("one"), caller("other"));
