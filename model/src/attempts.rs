@@ -37,6 +37,8 @@ pub struct AttemptRow {
     pub worker: Option<WorkerId>,
     /// When its message was decided.
     pub dispatched_at: Timestamp,
+    /// When it could be taken: later than it was decided, if it had to wait for a backoff.
+    pub ready_at: Timestamp,
     /// When a worker took it, as the control plane heard of it.
     pub started_at: Option<Timestamp>,
     /// When it ended, as the control plane heard of it.
@@ -61,6 +63,12 @@ pub struct AttemptRow {
     pub elapsed_us: u64,
     /// Wall time inside Wasm calls, in microseconds.
     pub wasm_us: u64,
+    /// CPU time of the attempt's own thread, in microseconds; zero where it cannot be measured.
+    pub cpu_us: u64,
+    /// Of the bytes read, those from shuffle objects.
+    pub shuffle_bytes_in: u64,
+    /// Of the bytes written, those to shuffle objects.
+    pub shuffle_bytes_out: u64,
 }
 
 /// The attempts of a run, in the order in which they were dispatched: a fold over its events. The place of a row
@@ -97,8 +105,12 @@ impl AttemptTable {
                 task,
                 attempt,
                 speculative,
+                not_before,
                 ..
-            } => self.dispatched(*task, *attempt, *speculative, at),
+            } => {
+                let ready_at = not_before.map_or(at, |time| time.max(at));
+                self.dispatched(*task, *attempt, *speculative, at, ready_at);
+            }
             Event::AttemptStarted {
                 task, attempt, worker, ..
             } => self.update(*task, *attempt, |row| {
@@ -145,12 +157,15 @@ impl AttemptTable {
         }
     }
 
-    fn dispatched(&mut self, task: TaskId, attempt: u32, speculative: bool, at: Timestamp) {
+    fn dispatched(&mut self, task: TaskId, attempt: u32, speculative: bool, at: Timestamp, ready_at: Timestamp) {
         if !speculative {
             self.give_up(task, at);
         }
         let place = self.rows.len();
-        self.rows.push(AttemptRow::dispatched(task, attempt, speculative, at));
+        self.rows.push(AttemptRow {
+            ready_at,
+            ..AttemptRow::dispatched(task, attempt, speculative, at)
+        });
         self.places.insert((task, attempt), place);
         self.open.entry(task).or_default().push(place);
     }
@@ -192,6 +207,7 @@ impl AttemptRow {
             state: AttemptState::Queued,
             worker: None,
             dispatched_at: at,
+            ready_at: at,
             started_at: None,
             finished_at: None,
             failure: None,
@@ -204,6 +220,9 @@ impl AttemptRow {
             peak_memory_bytes: 0,
             elapsed_us: 0,
             wasm_us: 0,
+            cpu_us: 0,
+            shuffle_bytes_in: 0,
+            shuffle_bytes_out: 0,
         }
     }
 
@@ -221,6 +240,9 @@ impl AttemptRow {
         self.peak_memory_bytes = metrics.peak_memory_bytes;
         self.elapsed_us = metrics.elapsed_us;
         self.wasm_us = metrics.wasm_us;
+        self.cpu_us = metrics.cpu_us;
+        self.shuffle_bytes_in = metrics.shuffle_bytes_in;
+        self.shuffle_bytes_out = metrics.shuffle_bytes_out;
     }
 }
 

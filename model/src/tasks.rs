@@ -54,14 +54,18 @@ fn rank(row: &AttemptRow) -> u8 {
     }
 }
 
-/// What tasks are compared by.
+/// What tasks are compared by: the numbers that a stage's profile has quantiles of, by the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskMetric {
     /// Wall time on the worker, in microseconds.
     ElapsedUs,
-    /// From the decision to send the task's message until a worker had it, in milliseconds.
-    QueuedMs,
+    /// From when the attempt could be taken until a worker was known to have it, in milliseconds.
+    QueueDelayMs,
+    /// CPU time of the attempt's own thread, in microseconds.
+    CpuUs,
+    /// Wall time inside Wasm calls, in microseconds.
+    WasmUs,
     /// Rows read.
     RowsIn,
     /// Rows written.
@@ -70,40 +74,48 @@ pub enum TaskMetric {
     BytesIn,
     /// Bytes written.
     BytesOut,
+    /// Bytes read from shuffle objects.
+    ShuffleBytesIn,
+    /// Bytes written to shuffle objects.
+    ShuffleBytesOut,
     /// Bytes spilled to local disk.
     SpilledBytes,
     /// The most memory held at once, in bytes.
     PeakMemoryBytes,
-    /// Wall time inside Wasm calls, in microseconds.
-    WasmUs,
 }
 
 impl TaskMetric {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::ElapsedUs,
-        Self::QueuedMs,
+        Self::QueueDelayMs,
+        Self::CpuUs,
+        Self::WasmUs,
         Self::RowsIn,
         Self::RowsOut,
         Self::BytesIn,
         Self::BytesOut,
+        Self::ShuffleBytesIn,
+        Self::ShuffleBytesOut,
         Self::SpilledBytes,
         Self::PeakMemoryBytes,
-        Self::WasmUs,
     ];
 
     /// Its value for an attempt.
     pub fn of(self, row: &AttemptRow) -> u64 {
         match self {
             Self::ElapsedUs => row.elapsed_us,
-            Self::QueuedMs => row.started_at.map_or(0, |at| at.ms_since(row.dispatched_at)),
+            Self::QueueDelayMs => row.started_at.map_or(0, |at| at.ms_since(row.ready_at)),
+            Self::CpuUs => row.cpu_us,
+            Self::WasmUs => row.wasm_us,
             Self::RowsIn => row.rows_in,
             Self::RowsOut => row.rows_out,
             Self::BytesIn => row.bytes_in,
             Self::BytesOut => row.bytes_out,
             Self::SpilledBytes => row.spilled_bytes,
+            Self::ShuffleBytesIn => row.shuffle_bytes_in,
+            Self::ShuffleBytesOut => row.shuffle_bytes_out,
             Self::PeakMemoryBytes => row.peak_memory_bytes,
-            Self::WasmUs => row.wasm_us,
         }
     }
 }

@@ -23,12 +23,15 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 use weir_model::history::{AttemptPageIndex, InvalidColumns};
-use weir_model::{LogLine, Namespace, RunId, RunSnapshot, StageGraph, Submission, TaskId, Timestamp, layout};
+use weir_model::{
+    LogLine, Namespace, RunId, RunProfile, RunSnapshot, StageGraph, Submission, TaskId, Timestamp, layout,
+};
 use weir_platform::{Storage, StorageError};
 
 use crate::store::{self, RunRow};
 
 pub use read::{History, Listed};
+pub(crate) use write::lines;
 pub use write::{Ended, write};
 
 /// The version of what is written. Raised when older builds would misread it; additions need no other version.
@@ -48,6 +51,9 @@ pub struct Summary {
     /// Its stages, if they were planned.
     #[serde(default)]
     pub graph: Option<StageGraph>,
+    /// Where its time, its rows and its memory went.
+    #[serde(default)]
+    pub profile: RunProfile,
     /// Its pages of attempts, in order.
     #[serde(default)]
     pub attempts: Vec<AttemptPageIndex>,

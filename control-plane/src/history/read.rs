@@ -97,6 +97,30 @@ impl History {
         Ok(Some(summary))
     }
 
+    /// The namespace of a run, if there is a history of it: looks into every namespace.
+    pub async fn namespace_of(&self, run: RunId) -> Result<Option<Namespace>, Error> {
+        if let Some(summary) = self.0.summaries.get(&run) {
+            return Ok(Some(summary.row.namespace.clone()));
+        }
+        let names = self.0.storage.list_folders(layout::HISTORY).await?;
+        // Whatever is not named as a namespace is none of ours.
+        let namespaces: Vec<Namespace> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let looks = namespaces.into_iter().map(|namespace| {
+            let storage = self.0.storage.clone();
+            async move {
+                let key = layout::history_summary_key(&namespace, run);
+                Ok::<_, Error>(storage.exists(&key).await?.then_some(namespace))
+            }
+        });
+        let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(found) = looks.try_next().await? {
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// Runs of a namespace, the youngest first: at most `limit` that are older than `before`. A search that finds little
     /// ends after some thousand runs, to be gone on with.
     pub async fn list(
@@ -117,9 +141,9 @@ impl History {
             let after = listed.next.map(RunId::to_descending);
             let names = self.0.storage.list_names(&prefix, after.as_deref(), asked).await?;
             let found = names.len();
-            let runs = names.iter().filter_map(|name| RunId::from_descending(name));
-            let mut rows = futures::stream::iter(runs.map(|run| async move { self.entry(namespace, run).await }))
-                .buffered(AT_ONCE);
+            let runs: Vec<RunId> = names.iter().filter_map(|name| RunId::from_descending(name)).collect();
+            let rows = runs.into_iter().map(|run| self.clone().entry(namespace.clone(), run));
+            let mut rows = futures::stream::iter(rows).buffered(AT_ONCE);
             let mut rest = found;
             while let Some(row) = rows.try_next().await? {
                 rest -= 1;
@@ -142,11 +166,11 @@ impl History {
         Ok(listed)
     }
 
-    async fn entry(&self, namespace: &Namespace, run: RunId) -> Result<Option<Arc<RunRow>>, Error> {
+    async fn entry(self, namespace: Namespace, run: RunId) -> Result<Option<Arc<RunRow>>, Error> {
         if let Some(row) = self.0.entries.get(&run) {
             return Ok(Some(row));
         }
-        let key = layout::history_index_key(namespace, run);
+        let key = layout::history_index_key(&namespace, run);
         let bytes = match self.0.storage.get(&key).await {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok(None),
@@ -160,19 +184,23 @@ impl History {
 
     /// Some pages of a run's attempts, in the order in which they are asked for.
     pub async fn attempts(&self, summary: &Summary, pages: &[usize]) -> Result<Vec<Arc<AttemptPage>>, Error> {
-        let pages = pages.iter().copied().filter(|page| *page < summary.attempts.len());
-        futures::stream::iter(pages.map(|page| self.attempt_page(summary, page)))
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
+        let run = summary.run();
+        let pages: Vec<usize> = pages
+            .iter()
+            .copied()
+            .filter(|page| *page < summary.attempts.len())
+            .collect();
+        let pages = pages
+            .into_iter()
+            .map(|page| self.clone().attempt_page(summary.row.namespace.clone(), run, page));
+        futures::stream::iter(pages).buffered(AT_ONCE).try_collect().await
     }
 
-    async fn attempt_page(&self, summary: &Summary, page: usize) -> Result<Arc<AttemptPage>, Error> {
-        let run = summary.run();
+    async fn attempt_page(self, namespace: Namespace, run: RunId, page: usize) -> Result<Arc<AttemptPage>, Error> {
         if let Some(page) = self.0.attempts.get(&(run, page)) {
             return Ok(page);
         }
-        let key = layout::history_page_key(&summary.row.namespace, run, "attempts", page);
+        let key = layout::history_page_key(&namespace, run, "attempts", page);
         let bytes = self.0.storage.get(&key).await?;
         let decoded = blocking(move || {
             let bytes = decompress(&key, &bytes)?;

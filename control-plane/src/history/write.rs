@@ -7,7 +7,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use weir_model::history::{AttemptPage, AttemptPageIndex};
 use weir_model::{
-    AttemptTable, Event, EventRecord, LogLine, RunSnapshot, StageGraph, Submission, TaskId, Timestamp, layout,
+    AttemptTable, Event, EventRecord, LogLine, Profiler, RunProfile, RunSnapshot, StageGraph, Submission, TaskId,
+    Timestamp, layout,
 };
 use weir_platform::Storage;
 
@@ -95,6 +96,7 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
         snapshot,
         submission: ended.submission,
         graph: ended.graph,
+        profile: folded.profile,
         attempts: folded.attempts,
         events: folded.events,
         logs: folded.logs,
@@ -126,8 +128,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 async fn put_all(storage: &Storage, objects: impl Iterator<Item = (String, Vec<u8>)>) -> Result<(), Error> {
-    futures::stream::iter(objects)
-        .map(|(key, bytes)| async move { Ok(storage.put(&key, Bytes::from(bytes)).await?) })
+    let puts = objects.map(|(key, bytes)| {
+        let storage = storage.clone();
+        async move { Ok(storage.put(&key, Bytes::from(bytes)).await?) }
+    });
+    let puts: Vec<_> = puts.collect();
+    futures::stream::iter(puts)
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await
@@ -143,6 +149,7 @@ struct Page {
 /// What the log has given so far.
 struct Folding {
     table: AttemptTable,
+    profiler: Profiler,
     events: Lines,
     logs: Lines,
     full: VecDeque<Page>,
@@ -154,6 +161,7 @@ struct Folding {
 
 /// What the whole log gave.
 struct Folded {
+    profile: RunProfile,
     full: VecDeque<Page>,
     attempts: Vec<AttemptPageIndex>,
     events: Vec<LinePageIndex>,
@@ -164,6 +172,7 @@ impl Default for Folding {
     fn default() -> Self {
         Self {
             table: AttemptTable::default(),
+            profiler: Profiler::default(),
             events: Lines::new(),
             logs: Lines::new(),
             full: VecDeque::new(),
@@ -185,6 +194,7 @@ struct EventLine<'a> {
 impl Folding {
     fn add(&mut self, record: &EventRecord) {
         self.table.apply(record);
+        self.profiler.apply(record);
         self.bytes += self.events.add(
             record.seq,
             &EventLine {
@@ -251,6 +261,7 @@ impl Folding {
             });
         }
         Folded {
+            profile: self.profiler.profile(),
             full: self.full,
             attempts,
             events: self.event_pages,

@@ -1,41 +1,16 @@
 //! `/api/v1/runs/{run}/attempts`.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use weir_model::{AttemptTable, RunId};
+use weir_model::StageId;
 
-use super::extract::{Params, RunPath, limit};
+use super::extract::{Params, limit};
 use super::resources::{Attempt, AttemptPage};
+use super::source::{RunSource, Source};
 use super::{Api, Problem};
-
-/// Events read at once.
-const EVENTS: u32 = 5_000;
-/// Runs whose tables are kept, so that a look costs the events since the last one.
-const KEPT: usize = 16;
-
-/// The tables of the runs that were looked at last.
-#[derive(Default)]
-pub(super) struct Tables(Mutex<VecDeque<(RunId, Arc<tokio::sync::Mutex<AttemptTable>>)>>);
-
-impl Tables {
-    fn of(&self, run: RunId) -> Arc<tokio::sync::Mutex<AttemptTable>> {
-        // A panic cannot leave the list between two states.
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.iter().position(|(known, _)| *known == run);
-        let entry = known.and_then(|at| kept.remove(at)).unwrap_or((run, Arc::default()));
-        let table = Arc::clone(&entry.1);
-        kept.push_back(entry);
-        if kept.len() > KEPT {
-            kept.pop_front();
-        }
-        table
-    }
-}
+use crate::history::Summary;
 
 /// Which attempts to give.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -60,7 +35,7 @@ pub(super) struct AttemptParams {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    RunPath(run): RunPath,
+    RunSource(source): RunSource,
     Params(params): Params<AttemptParams>,
 ) -> Result<Json<AttemptPage>, Problem> {
     let limit = limit(params.limit, 1000, 5000)? as usize;
@@ -72,24 +47,19 @@ pub(super) async fn list(
             let detail = "`after` is not a cursor that this API gave";
             Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
         })?;
-    let table = api.tables().of(run);
-    let mut table = table.lock().await;
-    loop {
-        let page = api.control_plane().run_events(run, table.last_seq(), EVENTS).await?;
-        page.iter().for_each(|record| table.apply(record));
-        if page.len() < EVENTS as usize {
-            break;
+    let stage = params.stage.map(StageId);
+    let (items, total) = match &source {
+        Source::Log(run) => {
+            let fold = api.log_folds().of(*run);
+            let mut fold = fold.lock().await;
+            fold.catch_up(&api, *run).await?;
+            let rows = fold.table.rows().iter();
+            let wanted = rows.filter(|row| stage.is_none_or(|stage| row.stage() == stage));
+            let items: Vec<Attempt> = wanted.clone().skip(after).take(limit).map(Attempt::from).collect();
+            (items, wanted.count())
         }
-    }
-    if table.last_seq() == 0 {
-        return Err(Problem::run_not_found(&run.to_string()));
-    }
-    let wanted = || {
-        let rows = table.rows().iter();
-        rows.filter(|row| params.stage.is_none_or(|stage| row.stage().0 == stage))
+        Source::History(summary) => of_history(&api, summary, stage, after, limit).await?,
     };
-    let total = wanted().count();
-    let items: Vec<Attempt> = wanted().skip(after).take(limit).map(Attempt::from).collect();
     let next = after.saturating_add(items.len());
     Ok(Json(AttemptPage {
         items,
@@ -97,4 +67,34 @@ pub(super) async fn list(
         next_cursor: next.to_string(),
         complete: next >= total,
     }))
+}
+
+/// Attempts after so many, and how many there are.
+async fn of_history(
+    api: &Api,
+    summary: &Summary,
+    stage: Option<StageId>,
+    after: usize,
+    limit: usize,
+) -> Result<(Vec<Attempt>, usize), Problem> {
+    let wanted = after..after.saturating_add(limit);
+    let (mut pages, mut skip, mut total) = (Vec::new(), 0, 0);
+    for (number, page) in summary.attempts.iter().enumerate() {
+        let of_stages = page
+            .stages
+            .iter()
+            .filter(|of| stage.is_none_or(|stage| of.stage == stage));
+        let rows = of_stages.map(|of| of.rows as usize).sum::<usize>();
+        if rows > 0 && total < wanted.end && total + rows > wanted.start {
+            if pages.is_empty() {
+                skip = wanted.start - total.min(wanted.start);
+            }
+            pages.push(number);
+        }
+        total += rows;
+    }
+    let pages = api.history().attempts(summary, &pages).await?;
+    let rows = pages.iter().flat_map(|page| &page.rows);
+    let rows = rows.filter(|row| stage.is_none_or(|stage| row.stage() == stage));
+    Ok((rows.skip(skip).take(limit).map(Attempt::from).collect(), total))
 }

@@ -78,20 +78,25 @@ pub(super) struct Namespaces(Mutex<VecDeque<(RunId, Namespace)>>);
 impl Namespaces {
     /// Refuses a run of another namespace as one that does not exist.
     pub(super) async fn check(&self, api: &Api, caller: &Caller, run: RunId) -> Result<(), Problem> {
-        let absent = || Problem::run_not_found(&run.to_string());
-        let found = match self.known(run) {
-            Some(found) => found,
-            None => {
-                let row = api.control_plane().run_get(run).await?.ok_or_else(absent)?;
-                self.remember(run, row.namespace.clone());
-                row.namespace
-            }
-        };
-        if found == *caller.namespace() {
-            Ok(())
-        } else {
-            Err(absent())
+        match self.of(api, run).await? {
+            Some(found) if found == *caller.namespace() => Ok(()),
+            _ => Err(Problem::run_not_found(&run.to_string())),
         }
+    }
+
+    /// The namespace of a run, if there is such a run.
+    pub(super) async fn of(&self, api: &Api, run: RunId) -> Result<Option<Namespace>, Problem> {
+        if let Some(found) = self.known(run) {
+            return Ok(Some(found));
+        }
+        let found = match api.options().read_only {
+            true => api.history().namespace_of(run).await?,
+            false => api.control_plane().run_get(run).await?.map(|row| row.namespace),
+        };
+        if let Some(found) = &found {
+            self.remember(run, found.clone());
+        }
+        Ok(found)
     }
 
     fn known(&self, run: RunId) -> Option<Namespace> {

@@ -15,7 +15,9 @@ use weir_model::machine::{RunState, apply};
 use weir_model::{Event, RunId, RunSnapshot, Submission};
 
 use super::resources::Run;
+use super::source::Source;
 use super::{Api, Problem};
+use crate::history::Summary;
 use crate::store::{Change, Changes};
 
 /// Events read at once. One of a task in a wide shuffle takes a megabyte.
@@ -73,6 +75,8 @@ async fn submission(api: &Api, run: RunId) -> Result<Submission, Problem> {
 pub(super) struct Follower {
     run: RunId,
     submission: Submission,
+    /// What was written of it, when it is over: it changes no more.
+    history: Option<Arc<Summary>>,
     /// While this process drives it.
     live: Option<watch::Receiver<Arc<RunSnapshot>>>,
     /// What the store tells of runs that others drive. From before the first look, so that nothing is missed.
@@ -82,10 +86,24 @@ pub(super) struct Follower {
 impl Follower {
     /// Finds a run.
     pub(super) async fn open(api: &Api, run: RunId) -> Result<Self, Problem> {
+        Self::at(api, &Source::of(api, run).await?).await
+    }
+
+    /// A run of which it is known where it is read from.
+    pub(super) async fn at(api: &Api, source: &Source) -> Result<Self, Problem> {
         let changes = api.control_plane().changes();
+        let run = source.run();
+        let history = match source {
+            Source::History(summary) => Some(Arc::clone(summary)),
+            Source::Log(_) => None,
+        };
         Ok(Self {
             run,
-            submission: submission(api, run).await?,
+            submission: match &history {
+                Some(summary) => summary.submission.clone(),
+                None => submission(api, run).await?,
+            },
+            history,
             live: api.control_plane().watch_driven(run),
             changes,
         })
@@ -93,6 +111,9 @@ impl Follower {
 
     /// The run as it is now.
     pub(super) async fn present(&mut self, api: &Api) -> Result<Run, Problem> {
+        if let Some(summary) = &self.history {
+            return Ok(Run::new(&summary.snapshot, &self.submission, Some(&summary.row)));
+        }
         let row = api.control_plane().run_get(self.run).await?;
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));
         let snapshot = match live {

@@ -1,14 +1,16 @@
 //! What happened to a run, and what its functions wrote.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use weir_model::RunId;
 
-use super::extract::{Params, RunPath, limit};
-use super::resources::{Event, EventPage, LogEntry, LogPage};
+use super::extract::{Params, limit};
+use super::resources::{Event, EventPage, LogEntry, LogPage, size};
+use super::source::{RunSource, Source};
 use super::{Api, Problem};
+use crate::history::Summary;
 
 /// Events read at once for an answer. One of a task in a wide shuffle takes a megabyte.
 const READ_AT_ONCE: usize = 50;
@@ -39,13 +41,6 @@ fn bad_cursor() -> Problem {
     )
 }
 
-async fn check_exists(api: &Api, run: RunId) -> Result<(), Problem> {
-    match api.control_plane().run_get(run).await? {
-        Some(_) => Ok(()),
-        None => Err(Problem::run_not_found(&run.to_string())),
-    }
-}
-
 /// The log of a run, in order.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/events", tag = "runs", operation_id = "runs_events",
@@ -54,7 +49,7 @@ async fn check_exists(api: &Api, run: RunId) -> Result<(), Problem> {
 )]
 pub(super) async fn events(
     State(api): State<Api>,
-    RunPath(run): RunPath,
+    RunSource(source): RunSource,
     Params(params): Params<PageParams>,
 ) -> Result<Json<EventPage>, Problem> {
     let limit = limit(params.limit, 100, 1000)?;
@@ -65,22 +60,45 @@ pub(super) async fn events(
         .map_err(|_| bad_cursor())?;
     // Databases keep places as signed numbers.
     let after = after.min(i64::MAX as u64);
-    let page = page(&api, run, after, limit as usize).await?;
-    if page.items.is_empty() {
-        check_exists(&api, run).await?;
-    }
-    Ok(Json(page))
+    Ok(Json(page(&api, &source, after, limit as usize).await?))
+}
+
+/// One event of a run, whole.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/events/{seq}", tag = "runs", operation_id = "runs_event",
+    params(
+        ("run" = String, Path, description = "The run's id"),
+        ("seq" = u64, Path, description = "The event's place in the log"),
+    ),
+    responses((status = 200, body = Event), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn event(
+    State(api): State<Api>,
+    RunSource(source): RunSource,
+    Path((run, seq)): Path<(String, String)>,
+) -> Result<Json<Event>, Problem> {
+    // Databases keep places as signed numbers.
+    let wanted = seq.parse::<u64>().ok().filter(|seq| (1..i64::MAX as u64).contains(seq));
+    let found = match wanted {
+        Some(seq) => source.events(&api, seq - 1, 1).await?.into_iter().next(),
+        None => None,
+    };
+    let found = found.filter(|record| Some(record.seq) == wanted);
+    found.map(|record| Json(Event::from(&record))).ok_or_else(|| {
+        let detail = format!("run `{run}` has no event {seq}; `GET /api/v1/runs/{run}/events` lists them");
+        Problem::new(StatusCode::NOT_FOUND, "event_not_found", detail)
+    })
 }
 
 /// Events after a place: `limit` of them, or fewer when they are large.
-async fn page(api: &Api, run: RunId, mut after: u64, limit: usize) -> Result<EventPage, Problem> {
+async fn page(api: &Api, source: &Source, mut after: u64, limit: usize) -> Result<EventPage, Problem> {
     let mut items = Vec::new();
     let mut bytes = 0;
     let complete = loop {
         let asked = (limit - items.len()).min(READ_AT_ONCE);
-        let records = api.control_plane().run_events(run, after, asked as u32).await?;
+        let records = source.events(api, after, asked as u32).await?;
         for record in &records {
-            let event = Event::from(record);
+            let event = Event::listed(record);
             bytes += size(&event);
             after = event.seq;
             items.push(event);
@@ -96,24 +114,6 @@ async fn page(api: &Api, run: RunId, mut after: u64, limit: usize) -> Result<Eve
     })
 }
 
-/// Bytes of an event as JSON.
-fn size(event: &Event) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Counting cannot fail.
-    let _ = serde_json::to_writer(&mut count, event);
-    count.0
-}
-
 /// Lines that the user functions and logging transforms of a run wrote. An attempt's lines are there when it is over.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/logs", tag = "runs", operation_id = "runs_logs",
@@ -122,7 +122,7 @@ fn size(event: &Event) -> usize {
 )]
 pub(super) async fn logs(
     State(api): State<Api>,
-    RunPath(run): RunPath,
+    RunSource(source): RunSource,
     Params(params): Params<PageParams>,
 ) -> Result<Json<LogPage>, Problem> {
     let limit = limit(params.limit, 100, 1000)? as usize;
@@ -130,8 +130,31 @@ pub(super) async fn logs(
         .after
         .as_deref()
         .map_or(Ok(LogCursor::default()), LogCursor::parse)?;
-    check_exists(&api, run).await?;
-    Ok(Json(collect(&api, run, cursor, limit).await?))
+    Ok(Json(match &source {
+        Source::Log(run) => collect(&api, *run, cursor, limit).await?,
+        Source::History(summary) => stored(&api, summary, cursor, limit).await?,
+    }))
+}
+
+/// Lines of the history after a cursor.
+async fn stored(api: &Api, summary: &Summary, cursor: LogCursor, limit: usize) -> Result<LogPage, Problem> {
+    let from = (cursor.seq + 1, cursor.lines);
+    // One more than is wanted, to know whether there are more.
+    let mut lines = api.history().logs(summary, from, limit + 1).await?;
+    let more = lines.get(limit).map(|line| LogCursor {
+        seq: line.seq - 1,
+        lines: line.place,
+    });
+    lines.truncate(limit);
+    let end = LogCursor {
+        seq: summary.last_seq(),
+        lines: 0,
+    };
+    Ok(LogPage {
+        items: lines.iter().map(LogEntry::from).collect(),
+        next_cursor: more.unwrap_or(end).to_string(),
+        complete: more.is_none(),
+    })
 }
 
 async fn collect(api: &Api, run: RunId, mut cursor: LogCursor, limit: usize) -> Result<LogPage, Problem> {

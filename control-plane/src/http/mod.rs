@@ -29,8 +29,11 @@ mod runs;
 mod schedules;
 mod serve;
 mod session;
+mod source;
+mod stages;
 mod stream;
 mod submit;
+mod tasks;
 mod workers;
 
 use std::sync::Arc;
@@ -53,6 +56,7 @@ use weir_model::{Digest, RunSettings};
 use weir_platform::Storage;
 
 use crate::ControlPlane;
+use crate::history::History;
 use crate::identity::{Authenticator, SessionTimes};
 use crate::pipelines::Defaults;
 
@@ -81,6 +85,8 @@ pub struct Options {
     pub base: String,
     /// Settings of runs, over which a request's go.
     pub default_settings: RunSettings,
+    /// Whether runs are read from the history in storage alone, and nothing is changed.
+    pub read_only: bool,
     /// The digest of a key that opens everything, for whoever makes the first keys.
     pub api_key: Option<Digest>,
     /// Lets whoever reaches the server do everything.
@@ -102,6 +108,7 @@ impl Default for Options {
             request_timeout_ms: 120_000,
             base: "/".to_owned(),
             default_settings: RunSettings::default(),
+            read_only: false,
             api_key: None,
             open: false,
             session_ms: 12 * 3_600_000,
@@ -147,9 +154,10 @@ struct Inner {
     requests: Semaphore,
     uploads: Semaphore,
     folds: follow::Folds,
-    tables: attempts::Tables,
     feeds: stream::Feeds,
     streams: stream::Streams,
+    log_folds: source::LogFolds,
+    history: History,
     namespaces: caller::Namespaces,
     authenticator: Authenticator,
     closing: CancellationToken,
@@ -190,9 +198,10 @@ impl Api {
             requests: Semaphore::new(options.concurrent_requests.max(1)),
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
             folds: Default::default(),
-            tables: Default::default(),
             feeds: Default::default(),
             streams: Default::default(),
+            log_folds: Default::default(),
+            history: History::new(environment.storage.clone()),
             namespaces: Default::default(),
             closing: CancellationToken::new(),
             options,
@@ -240,8 +249,12 @@ impl Api {
         &self.0.folds
     }
 
-    fn tables(&self) -> &attempts::Tables {
-        &self.0.tables
+    fn log_folds(&self) -> &source::LogFolds {
+        &self.0.log_folds
+    }
+
+    fn history(&self) -> &History {
+        &self.0.history
     }
 
     fn feeds(&self) -> &stream::Feeds {
@@ -282,6 +295,13 @@ impl Api {
         if let Some((authenticated, caller)) = authenticate::authenticate(self, request).await? {
             request.extensions.insert(authenticated);
             request.extensions.insert(caller);
+        }
+        // Whoever looks at it in a browser may have to log in.
+        let changes = !matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() != session::PATH;
+        if self.0.options.read_only && changes {
+            let detail =
+                "this server shows the history of runs in storage and changes nothing; send this to `weir server`";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail));
         }
         let room = self.0.requests.try_acquire().map_err(|_| {
             let detail = "this server answers as many requests as it can; try again";
@@ -344,7 +364,12 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(schedules::resume))
         .routes(routes!(schedules::trigger))
         .routes(routes!(stream::stream))
+        .routes(routes!(stages::list))
+        .routes(routes!(stages::get))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::get))
         .routes(routes!(history::events))
+        .routes(routes!(history::event))
         .routes(routes!(history::logs))
         .routes(routes!(modules::head, modules::get, modules::put))
         .routes(routes!(modules::upload))

@@ -8,7 +8,7 @@ use weir_model::spec::Diagnostics;
 
 use super::layer;
 use crate::pipelines::InvalidCron;
-use crate::{Error, store};
+use crate::{Error, history, store};
 
 /// What went wrong. Small enough to be the error of every function here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -272,6 +272,22 @@ impl From<store::Error> for Problem {
                 // The cause may name hosts and users: it is for the log.
                 tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
                 Self::unavailable("the run store does not answer; try again")
+            }
+        }
+    }
+}
+
+impl From<history::Error> for Problem {
+    fn from(error: history::Error) -> Self {
+        match error {
+            history::Error::Store(error) => error.into(),
+            history::Error::Storage(error) => error.into(),
+            error => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the history of a run cannot be read"
+                );
+                Self::internal()
             }
         }
     }

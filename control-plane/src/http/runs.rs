@@ -75,11 +75,22 @@ pub(super) async fn list(
         phase: params.state.map(RunPhase::from),
         outcome: params.result.map(RunOutcome::from),
     };
-    let rows = api.control_plane().run_list(&filter, before, limit).await?;
-    let next_cursor = match rows.len() < limit as usize {
-        true => None,
-        false => rows.last().map(|row| row.run.to_string()),
+    let (rows, next) = match api.options().read_only {
+        true => {
+            let history = api.history();
+            let listed = history
+                .list(caller.namespace(), &filter, before, limit as usize)
+                .await?;
+            (listed.rows, listed.next)
+        }
+        false => {
+            let rows = api.control_plane().run_list(&filter, before, limit).await?;
+            let last = rows.last().map(|row| row.run);
+            let more = rows.len() >= limit as usize;
+            (rows, last.filter(|_| more))
+        }
     };
+    let next_cursor = next.map(|run| run.to_string());
     // Queued runs are those in planning that nobody plans: the store does not tell them apart.
     let mut items: Vec<ListedRun> = rows.iter().map(ListedRun::from).collect();
     items.retain(|run| params.state.is_none_or(|state| run.state == state));

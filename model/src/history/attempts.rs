@@ -184,6 +184,8 @@ impl AttemptPage {
         let (bytes_in, bytes_out) = (column(tag::BYTES_IN)?, column(tag::BYTES_OUT)?);
         let (spilled, memory) = (column(tag::SPILLED)?, column(tag::PEAK_MEMORY)?);
         let (elapsed, wasm) = (column(tag::ELAPSED)?, column(tag::WASM)?);
+        let (ready, cpu) = (column(tag::READY)?, column(tag::CPU)?);
+        let (shuffle_in, shuffle_out) = (column(tag::SHUFFLE_IN)?, column(tag::SHUFFLE_OUT)?);
         let (attempts, failed) = (column(tag::TASK_ATTEMPTS)?, column(tag::TASK_FAILED)?);
         let (workers, failures) = (page.words(tag::WORKER)?, page.words(tag::FAILURE)?);
         let mut rows = Vec::with_capacity(page.rows());
@@ -206,6 +208,7 @@ impl AttemptPage {
                 state: state_of(state[at])?,
                 worker: worker.map_err(|_| InvalidColumns::Damaged { column: tag::WORKER })?,
                 dispatched_at,
+                ready_at: Timestamp(dispatched_at.0.wrapping_add(ready[at])),
                 started_at: after(started[at]),
                 finished_at: after(finished[at]),
                 failure: failures[at].map(str::to_owned),
@@ -218,6 +221,9 @@ impl AttemptPage {
                 peak_memory_bytes: memory[at],
                 elapsed_us: elapsed[at],
                 wasm_us: wasm[at],
+                cpu_us: cpu[at],
+                shuffle_bytes_in: shuffle_in[at],
+                shuffle_bytes_out: shuffle_out[at],
             });
             let counts = (
                 narrow(attempts[at], tag::TASK_ATTEMPTS)?,
@@ -252,13 +258,17 @@ mod tag {
     pub(super) const WASM: u8 = 19;
     pub(super) const TASK_ATTEMPTS: u8 = 20;
     pub(super) const TASK_FAILED: u8 = 21;
+    pub(super) const READY: u8 = 22;
+    pub(super) const CPU: u8 = 23;
+    pub(super) const SHUFFLE_IN: u8 = 24;
+    pub(super) const SHUFFLE_OUT: u8 = 25;
 }
 
 type Column = fn(&AttemptRow) -> u64;
 
 /// Columns whose values are numbers of an attempt. Times are one more than the milliseconds since the dispatch, and zero
 /// when there is none.
-const NUMBERS: [(u8, Column); 17] = [
+const NUMBERS: [(u8, Column); 21] = [
     (tag::STAGE, |row| row.task.stage.0.into()),
     (tag::INDEX, |row| row.task.index.into()),
     (tag::ATTEMPT, |row| row.attempt.into()),
@@ -282,6 +292,10 @@ const NUMBERS: [(u8, Column); 17] = [
     (tag::PEAK_MEMORY, |row| row.peak_memory_bytes),
     (tag::ELAPSED, |row| row.elapsed_us),
     (tag::WASM, |row| row.wasm_us),
+    (tag::READY, |row| row.ready_at.0.wrapping_sub(row.dispatched_at.0)),
+    (tag::CPU, |row| row.cpu_us),
+    (tag::SHUFFLE_IN, |row| row.shuffle_bytes_in),
+    (tag::SHUFFLE_OUT, |row| row.shuffle_bytes_out),
 ];
 
 /// Clocks may go back between two control planes, so that the difference wraps around.
@@ -321,15 +335,15 @@ mod tests {
         // Times as they are, in milliseconds since 1970; the last value of an optional one would be no time at all.
         let time = || (0..u64::MAX / 2).prop_map(Timestamp);
         let ids = (0_u32..3, 0_u32..20, 0_u32..4, states, any::<bool>());
-        let times = (time(), prop::option::of(time()), prop::option::of(time()));
+        let times = (time(), time(), prop::option::of(time()), prop::option::of(time()));
         let words = (
             prop::option::of(0_u128..3),
             prop::option::of("[a-z_]{1,9}"),
             prop::option::of(1..u64::MAX),
         );
-        (ids, times, words, prop::array::uniform8(any::<u64>())).prop_map(|(ids, times, words, numbers)| {
+        (ids, times, words, prop::array::uniform11(any::<u64>())).prop_map(|(ids, times, words, numbers)| {
             let (stage, index, attempt, state, speculative) = ids;
-            let (dispatched_at, started_at, finished_at) = times;
+            let (dispatched_at, ready_at, started_at, finished_at) = times;
             let (worker, failure, outcome_seq) = words;
             AttemptRow {
                 task: TaskId {
@@ -341,6 +355,7 @@ mod tests {
                 state,
                 worker: worker.map(|random| WorkerId::from_parts(Timestamp(1), random)),
                 dispatched_at,
+                ready_at,
                 started_at,
                 finished_at,
                 failure,
@@ -353,6 +368,9 @@ mod tests {
                 peak_memory_bytes: numbers[5],
                 elapsed_us: numbers[6],
                 wasm_us: numbers[7],
+                cpu_us: numbers[8],
+                shuffle_bytes_in: numbers[9],
+                shuffle_bytes_out: numbers[10],
             }
         })
     }

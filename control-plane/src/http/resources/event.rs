@@ -1,6 +1,7 @@
 //! What happened to a run.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use weir_model::EventRecord;
 
 use super::Time;
@@ -18,6 +19,60 @@ pub struct Event {
     /// The details, which differ by type.
     #[schema(value_type = Object)]
     pub data: serde_json::Map<String, serde_json::Value>,
+    /// Where the whole event is, when parts of `data` were too large for a list: each of them is an object with the one
+    /// key `cut`, which says what it was and how large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+}
+
+/// Bytes of an event, as JSON, that a list has whole.
+const WHOLE_BYTES: usize = 64 << 10;
+/// Items of an array, and bytes of a text, that stay in a larger one.
+const KEPT_ITEMS: usize = 100;
+const KEPT_TEXT: usize = 4 << 10;
+
+impl Event {
+    /// As it is in a list: without what is very large.
+    pub fn listed(record: &EventRecord) -> Self {
+        let mut event = Self::from(record);
+        if size(&event.data) > WHOLE_BYTES {
+            event.data.values_mut().for_each(cut);
+            event.whole = Some(format!("/api/v1/runs/{}/events/{}", record.run, record.seq));
+        }
+        event
+    }
+}
+
+/// Puts a mark in the place of every large part.
+fn cut(value: &mut Value) {
+    let (kind, count) = match value {
+        Value::Array(items) if items.len() > KEPT_ITEMS => ("array", items.len()),
+        Value::String(text) if text.len() > KEPT_TEXT => ("text", text.len()),
+        Value::Object(fields) if fields.len() > KEPT_ITEMS => ("object", fields.len()),
+        Value::Array(items) => return items.iter_mut().for_each(cut),
+        Value::Object(fields) => return fields.values_mut().for_each(cut),
+        _ => return,
+    };
+    let unit = if kind == "text" { "length" } else { "items" };
+    *value = serde_json::json!({ "cut": { "type": kind, unit: count, "bytes": size(value) } });
+}
+
+/// Bytes of something as JSON.
+pub(in crate::http) fn size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 impl From<&EventRecord> for Event {
@@ -36,6 +91,7 @@ impl From<&EventRecord> for Event {
             at: record.at.into(),
             kind,
             data,
+            whole: None,
         }
     }
 }
@@ -49,4 +105,31 @@ pub struct EventPage {
     pub next_cursor: String,
     /// Whether everything that is there up to now has been given.
     pub complete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_model::{Event as ModelEvent, RunId, StageId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn large_parts_of_events_are_marked_and_linked() {
+        let started = |tasks: u32| EventRecord {
+            run: RunId::from_parts(Timestamp(1), 1),
+            seq: 3,
+            at: Timestamp(2),
+            event: ModelEvent::StageStarted {
+                stage: StageId(4),
+                tasks: (0..tasks).map(|at| at..at + 1).collect(),
+            },
+        };
+        let small = Event::listed(&started(101));
+        assert_eq!((small.whole.as_ref(), &small), (None, &Event::from(&started(101))));
+        let large = Event::listed(&started(10_000));
+        assert!(large.whole.is_some_and(|link| link.ends_with("/events/3")));
+        assert_eq!(large.data["stage"], 4);
+        assert_eq!(large.data["tasks"]["cut"]["items"], 10_000);
+        assert!(size(&large.data) < 200);
+    }
 }

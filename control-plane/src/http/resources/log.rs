@@ -1,9 +1,10 @@
 //! What user functions and logging transforms wrote.
 
 use serde::{Deserialize, Serialize};
-use weir_model::{Event, EventRecord, LogLevel};
+use weir_model::{EventRecord, LogLevel, LogLine, TaskId, Timestamp};
 
 use super::Time;
+use crate::history::{self, PlacedLine};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -25,25 +26,24 @@ pub struct LogEntry {
 impl LogEntry {
     /// The lines that an event carries.
     pub fn of(record: &EventRecord) -> impl Iterator<Item = Self> + '_ {
-        let carried = match &record.event {
-            Event::TaskAccepted {
-                task, attempt, output, ..
-            } => Some((task, *attempt, &output.metrics.logs)),
-            Event::AttemptFailed {
-                task, attempt, metrics, ..
-            } => Some((task, *attempt, &metrics.logs)),
-            _ => None,
-        };
-        carried.into_iter().flat_map(move |(task, attempt, logs)| {
-            logs.iter().map(move |line| Self {
-                at: record.at.into(),
-                task: task.to_string(),
-                attempt,
-                severity: line.level.into(),
-                source: line.source.clone(),
-                message: line.message.clone(),
-            })
-        })
+        history::lines(&record.event).map(|(task, attempt, line)| Self::new(record.at, task, attempt, line))
+    }
+
+    fn new(at: Timestamp, task: TaskId, attempt: u32, line: &LogLine) -> Self {
+        Self {
+            at: at.into(),
+            task: task.to_string(),
+            attempt,
+            severity: line.level.into(),
+            source: line.source.clone(),
+            message: line.message.clone(),
+        }
+    }
+}
+
+impl From<&PlacedLine> for LogEntry {
+    fn from(line: &PlacedLine) -> Self {
+        Self::new(line.at, line.task, line.attempt, &line.line)
     }
 }
 

@@ -16,12 +16,15 @@ mod request;
 mod run;
 mod schedule;
 mod session;
+mod stage;
 mod stream;
+mod task;
 mod time;
 mod worker;
 
 pub use attempt::{Attempt, AttemptPage, AttemptState};
 pub use audit::{AuditEntry, AuditPage};
+pub(super) use event::size;
 pub use event::{Event, EventPage};
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogPage, LogSeverity};
@@ -42,7 +45,15 @@ pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
 pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
+pub use stage::{
+    AttemptCounts, Conservation, Quantiles, StageFunction, StageInput, StageList, StageOperator, StageProfile,
+    StageQuantiles, StageSink, Verdict,
+};
 pub use stream::{StreamEnd, StreamEndReason, StreamRows, StreamRun, StreamRunPatch};
+pub use task::{
+    AttemptDetail, AttemptFailure, AttemptFailureKind, AttemptOperator, InvalidTaskOrder, Task, TaskDetail, TaskOrder,
+    TaskOrderKey, TaskPage, TaskRange,
+};
 pub use time::Time;
 pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState};
 
