@@ -9,7 +9,9 @@ use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 use weir_control_plane::http::ProblemBody;
-use weir_control_plane::http::resources::{EventPage, ListedRun, LogPage, Module, Run, RunPage, RunRequest, Upload};
+use weir_control_plane::http::resources::{
+    EventPage, FindingList, ListedRun, LogPage, Module, Run, RunPage, RunRequest, Upload,
+};
 use weir_model::{Digest, RunId};
 use weir_platform::{aws, clock};
 
@@ -176,6 +178,12 @@ impl Client {
     /// Asks a run to stop.
     pub(crate) async fn cancel(&self, run: RunId) -> Result<Run, Error> {
         self.json(self.request(Method::POST, &format!("/api/v1/runs/{run}/cancel"))?)
+            .await
+    }
+
+    /// What is worth a look in a run.
+    pub(crate) async fn findings(&self, run: RunId) -> Result<FindingList, Error> {
+        self.json(self.request(Method::GET, &format!("/api/v1/runs/{run}/findings"))?)
             .await
     }
 

@@ -1,9 +1,10 @@
 //! Runs of this machine's data folder, as their logs tell them.
 
-use weir_control_plane::http::resources::{Event, Run};
+use weir_control_plane::http::resources::{Event, FindingList, Run};
 use weir_control_plane::store::Store;
+use weir_model::findings::findings;
 use weir_model::machine::{self, RunState};
-use weir_model::{EventRecord, RunId};
+use weir_model::{EventRecord, PriceTable, RunId};
 
 use crate::error::Error;
 
@@ -48,10 +49,15 @@ pub(crate) async fn run(store: &dyn Store, run: RunId) -> Result<Run, Error> {
     resource(&state, row.as_ref())
 }
 
+/// What is worth a look in a run, as far as its log tells.
+pub(crate) fn diagnose(state: &RunState) -> FindingList {
+    FindingList::new(state.run(), state.is_finished(), findings(&state.profile()))
+}
+
 /// What a state shows.
 pub(crate) fn resource(state: &RunState, row: Option<&weir_control_plane::store::RunRow>) -> Result<Run, Error> {
     let submission = state
         .submission()
         .ok_or_else(|| Error::NotFound(format!("run {} has no events", state.run())))?;
-    Ok(Run::new(&state.snapshot(), submission, row))
+    Ok(Run::new(&state.snapshot(), submission, row, &PriceTable::default()))
 }

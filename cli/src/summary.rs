@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use weir_control_plane::http::resources::{Event, ListedRun, Metric, Run, RunResult, RunState, StageState};
+use weir_control_plane::http::resources::{
+    Event, FindingList, FindingSeverity, ListedRun, Metric, Run, RunResult, RunState, StageState,
+};
 use weir_model::Timestamp;
 
 use crate::args::OutputFormat;
@@ -167,6 +169,56 @@ pub(crate) fn print_runs(out: &mut dyn Write, runs: &[ListedRun], output: Output
             }
             writeln!(out, "{}", trim(&table))
         }
+    }
+}
+
+/// Prints what is worth a look in a run.
+pub(crate) fn print_findings(out: &mut dyn Write, found: &FindingList, output: OutputFormat) -> io::Result<()> {
+    match output {
+        OutputFormat::Json => print_json(out, found, true),
+        OutputFormat::Jsonl => found
+            .items
+            .iter()
+            .try_for_each(|finding| print_json(out, finding, false)),
+        OutputFormat::Table => {
+            if found.items.is_empty() {
+                let so_far = if found.complete { "" } else { " so far" };
+                return writeln!(out, "run {}: nothing stands out{so_far}", found.run);
+            }
+            for (place, finding) in found.items.iter().enumerate() {
+                if place > 0 {
+                    writeln!(out)?;
+                }
+                let code = serde_json::to_value(finding.code)?;
+                let code = code.as_str().unwrap_or_default();
+                writeln!(out, "{:<8} {}  [{code}]", severity(finding.severity), finding.title)?;
+                writeln!(out, "         {}", finding.detail)?;
+                writeln!(out, "         fix: {}", finding.fix)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Says on stderr that there are findings, and how to see them.
+pub(crate) fn mention_findings(found: &FindingList) {
+    let number = found.items.len();
+    let Some(worst) = found.items.iter().map(|finding| finding.severity).max() else {
+        return;
+    };
+    let findings = if number == 1 { "finding" } else { "findings" };
+    eprintln!(
+        "{number} {findings} ({} at worst): `weir runs diagnose {}`",
+        severity(worst),
+        found.run
+    );
+}
+
+fn severity(severity: FindingSeverity) -> &'static str {
+    match severity {
+        FindingSeverity::Info => "info",
+        FindingSeverity::Warning => "warning",
+        FindingSeverity::Error => "error",
     }
 }
 

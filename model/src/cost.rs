@@ -34,8 +34,8 @@ pub struct Usage {
     pub storage_requests: StorageRequests,
     /// Messages through the queues: each is sent, received and deleted.
     pub queue_messages: u64,
-    /// Wasm modules that had to be compiled.
-    pub modules_compiled: u64,
+    /// Wasm modules that workers did not have in memory yet: they were compiled, or read from a cache of compiled ones.
+    pub modules_loaded: u64,
     /// Workers that ran attempts.
     pub workers: u32,
 }
@@ -43,7 +43,15 @@ pub struct Usage {
 const US_PER_S: f64 = 1e6;
 const GIB: f64 = (1_u64 << 30) as f64;
 
+/// Requests that a message takes: to send, to receive and to delete it.
+const REQUESTS_PER_MESSAGE: u64 = 3;
+
 impl Usage {
+    /// Requests to the queues.
+    pub fn queue_requests(&self) -> u64 {
+        self.queue_messages.saturating_mul(REQUESTS_PER_MESSAGE)
+    }
+
     /// Adds an attempt that had its slot for `slot_us` microseconds. One that never reported counts with the time that
     /// is known of it; `allowance` is that of the run's other attempts then.
     pub(crate) fn add_attempt(&mut self, metrics: &TaskMetrics, slot_us: u64, allowance: Allowance) {
@@ -68,7 +76,7 @@ impl Usage {
         add(&mut self.shuffle_bytes, metrics.shuffle_bytes_out);
         add(&mut self.spill_bytes, metrics.spilled_bytes);
         add(&mut self.queue_messages, metrics.reports);
-        add(&mut self.modules_compiled, metrics.modules_compiled);
+        add(&mut self.modules_loaded, metrics.modules_loaded);
         self.storage_requests.add(&metrics.storage);
     }
 }
@@ -191,7 +199,7 @@ impl PriceTable {
             ),
             line(
                 CostItem::Queue,
-                usage.queue_messages.saturating_mul(3) as f64,
+                usage.queue_requests() as f64,
                 CostUnit::Requests,
                 self.queue_million_requests / 1e6,
             ),

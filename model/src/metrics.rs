@@ -58,9 +58,10 @@ pub struct TaskMetrics {
     /// Messages that the attempt has put into the report queue, the one that carries this included.
     #[serde(skip_serializing_if = "is_zero")]
     pub reports: u64,
-    /// Wasm modules that had to be compiled, since no cache had them.
+    /// Wasm modules that the process did not have in memory yet: they were compiled, or read from its cache of compiled
+    /// ones.
     #[serde(skip_serializing_if = "is_zero")]
-    pub modules_compiled: u64,
+    pub modules_loaded: u64,
     /// What user functions took; the costliest first, bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionMetrics>,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LogLine, MetricValue, OutputManifest, Reason, RunId, StageId, Timestamp};
+use crate::{
+    Allowance, LogLine, MetricValue, OutputManifest, PhaseDurations, Reason, RunId, StageId, Timestamp, Usage,
+};
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,15 @@ pub struct RunSnapshot {
     /// What user functions counted in accepted attempts, by `function.metric`.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricValue>,
+    /// How long its phases took.
+    #[serde(default)]
+    pub phases: PhaseDurations,
+    /// What the attempts used that are over.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What its latest attempt was allowed.
+    #[serde(default)]
+    pub allowance: Allowance,
 }
 
 /// Where a stage is.

@@ -10,8 +10,8 @@ use weir_model::RunId;
 
 pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
-    DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, ProvisionerKind, QueueArgs, ServerArgs, StorageArgs,
-    WorkerArgs,
+    DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs, ServerArgs,
+    StorageArgs, WorkerArgs,
 };
 
 /// Batch pipelines and SQL with sandboxed Wasm functions.

@@ -148,6 +148,13 @@ pub(crate) enum RunsCommand {
         #[arg(short, long)]
         follow: bool,
     },
+    /// What is worth a look in a run, and what to do about it
+    Diagnose {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+    },
     /// Ask a run to stop
     Cancel {
         /// The run, or `latest`

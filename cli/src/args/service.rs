@@ -1,6 +1,7 @@
 //! Settings of the service. Each is a flag, a variable, and a key of the configuration file.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
@@ -76,6 +77,9 @@ pub(crate) struct ServerArgs {
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+
+    #[command(flatten)]
+    pub(crate) prices: PriceArgs,
 
     /// Address of the HTTP API; port 0 takes a free one
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -201,10 +205,21 @@ pub(crate) struct WorkerArgs {
 pub(crate) struct DevArgs {
     #[command(flatten)]
     pub(crate) embedded: EmbeddedArgs,
+    #[command(flatten)]
+    pub(crate) prices: PriceArgs,
 
     /// Address of the HTTP API; port 0 takes a free one
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
+}
+
+/// What things cost.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct PriceArgs {
+    /// Prices for the estimates of what runs cost, in TOML; `docs/findings.md` says which [default: those of AWS in
+    /// us-east-1]
+    #[arg(long, env = "WEIR_PRICES", value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

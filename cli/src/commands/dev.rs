@@ -12,6 +12,7 @@ use crate::args::DevArgs;
 use crate::embedded::Embedded;
 use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
+use crate::service::prices;
 use crate::service::signals;
 use crate::submission;
 
@@ -40,6 +41,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),
         open: true,
+        prices: prices::read(&args.prices)?,
         ..Default::default()
     };
     let environment = http::Environment {

@@ -67,5 +67,9 @@ pub(super) async fn print(
         rows.and_then(|rows| out.write_all(&rows))
             .map_err(Error::io(format!("show the first rows of {target}")))?;
     }
-    out.flush().map_err(Error::io("print the summary"))
+    out.flush().map_err(Error::io("print the summary"))?;
+    if output == OutputFormat::Table {
+        summary::mention_findings(&history::diagnose(&state));
+    }
+    Ok(())
 }

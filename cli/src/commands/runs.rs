@@ -26,6 +26,7 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
         RunsCommand::Get { run, look } => get(run, &look).await,
         RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
         RunsCommand::Logs { run, look, follow } => print_logs(run, &look, follow).await,
+        RunsCommand::Diagnose { run, look } => diagnose(run, &look).await,
         RunsCommand::Cancel { run, look } => cancel(run, &look).await,
         RunsCommand::Retry {
             run,
@@ -235,6 +236,16 @@ async fn print_logs(run: RunRef, look: &LookArgs, follow: bool) -> Result<(), Er
         }
         _ => Ok(()),
     }
+}
+
+async fn diagnose(run: RunRef, look: &LookArgs) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let run = source.find(run).await?;
+    let found = match &source {
+        Source::Server(client) => client.findings(run).await?,
+        Source::Here(store) => history::diagnose(&history::state(store, run).await?),
+    };
+    summary::print_findings(&mut io::stdout().lock(), &found, look.output).map_err(Error::io("print the findings"))
 }
 
 async fn cancel(run: RunRef, look: &LookArgs) -> Result<(), Error> {

@@ -19,13 +19,14 @@ use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
 use crate::service::machine::{EnginePlanner, Machine};
 use crate::service::parts::{self, Database, Queues};
-use crate::service::signals;
+use crate::service::{prices, signals};
 
 pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
     signals::serve(|stop| run(args, stop)).await
 }
 
 async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
+    let prices = prices::read(&args.prices)?;
     let store = Database::open(&args.database).await?.store(args.migrate).await?;
     let queues = Queues::open(&args.queues).await?;
     let storage = parts::storage(&args.storage).await?;
@@ -57,6 +58,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     }
     let options = http::Options {
         default_settings: default_settings(&args),
+        prices,
         api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
         open,
         ..Default::default()

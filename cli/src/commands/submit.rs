@@ -50,6 +50,13 @@ pub(super) async fn submitted(
     eprintln!("run {}", run.id);
     let run = drive::remote(client, run, patience).await?;
     summary::print_run(&mut out, &run, output).map_err(Error::io("print the run"))?;
+    if output == OutputFormat::Table {
+        match client.findings(run.id).await {
+            Ok(found) => summary::mention_findings(&found),
+            // The run is over and told of: this is no reason to fail.
+            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "cannot read the findings"),
+        }
+    }
     drive::check(&run)
 }
 

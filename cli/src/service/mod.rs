@@ -4,4 +4,5 @@ pub(crate) mod health;
 pub(crate) mod inspector;
 pub(crate) mod machine;
 pub(crate) mod parts;
+pub(crate) mod prices;
 pub(crate) mod signals;

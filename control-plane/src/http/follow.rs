@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_model::machine::{RunState, apply};
-use weir_model::{Event, RunId, RunSnapshot, Submission};
+use weir_model::{Event, RunId, RunProfile, RunSnapshot, Submission};
 
 use super::resources::Run;
 use super::source::Source;
@@ -120,10 +120,21 @@ impl Follower {
             Some(snapshot) => snapshot,
             None => Arc::new(self.folded(api).await?),
         };
-        Ok(Run::new(&snapshot, &self.submission, row.as_ref()))
+        let prices = &api.options().prices;
+        Ok(Run::new(&snapshot, &self.submission, row.as_ref(), prices))
     }
 
     async fn folded(&self, api: &Api) -> Result<RunSnapshot, Problem> {
+        self.look(api, RunState::snapshot).await
+    }
+
+    /// Where the time, the rows and the memory of the run went so far, and whether it is over.
+    pub(super) async fn profile(&self, api: &Api) -> Result<(RunProfile, bool), Problem> {
+        self.look(api, |state| (state.profile(), state.is_finished())).await
+    }
+
+    /// What the log tells so far.
+    async fn look<T>(&self, api: &Api, of: impl FnOnce(&RunState) -> T) -> Result<T, Problem> {
         let fold = api.folds().of(self.run);
         let mut state = fold.state.lock().await;
         loop {
@@ -134,10 +145,8 @@ impl Follower {
                 break;
             }
         }
-        let snapshot = state.snapshot();
-        let tasks = snapshot.stages.iter().map(|stage| u64::from(stage.tasks)).sum();
-        fold.tasks.store(tasks, Ordering::Relaxed);
-        Ok(snapshot)
+        fold.tasks.store(state.tasks(), Ordering::Relaxed);
+        Ok(of(&state))
     }
 
     /// Waits until the run may have changed, at most until `deadline`.

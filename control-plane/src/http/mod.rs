@@ -23,6 +23,7 @@ mod namespaces;
 mod pipelines;
 mod precondition;
 mod problem;
+mod profile;
 mod quotas;
 pub mod resources;
 mod runs;
@@ -52,7 +53,7 @@ use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use weir_model::{Digest, RunSettings};
+use weir_model::{Digest, PriceTable, RunSettings};
 use weir_platform::Storage;
 
 use crate::ControlPlane;
@@ -87,6 +88,8 @@ pub struct Options {
     pub default_settings: RunSettings,
     /// Whether runs are read from the history in storage alone, and nothing is changed.
     pub read_only: bool,
+    /// What things cost, for estimates.
+    pub prices: PriceTable,
     /// The digest of a key that opens everything, for whoever makes the first keys.
     pub api_key: Option<Digest>,
     /// Lets whoever reaches the server do everything.
@@ -109,6 +112,7 @@ impl Default for Options {
             base: "/".to_owned(),
             default_settings: RunSettings::default(),
             read_only: false,
+            prices: PriceTable::default(),
             api_key: None,
             open: false,
             session_ms: 12 * 3_600_000,
@@ -368,6 +372,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(stages::get))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(profile::metrics))
+        .routes(routes!(profile::list))
         .routes(routes!(history::events))
         .routes(routes!(history::event))
         .routes(routes!(history::logs))

@@ -28,6 +28,7 @@ pub fn apply(state: &mut RunState, record: &EventRecord) {
     if state.is_finished() {
         return;
     }
+    state.profiler.apply(record);
     let at = record.at;
     match &record.event {
         Event::Submitted { submission } => state.submitted(submission, at),

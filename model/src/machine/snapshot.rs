@@ -53,6 +53,9 @@ impl RunState {
             logs: self.logs.iter().cloned().collect(),
             log_lines: self.log_lines,
             metrics: self.user_metrics.clone(),
+            phases: self.profiler.phases(),
+            usage: self.profiler.usage(),
+            allowance: self.profiler.allowance(),
         }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use crate::{
-    ExecutionId, InputRef, LogLine, MetricValue, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings,
-    Stage, StageGraph, StageId, StagePhase, Submission, TaskId, TaskMetrics, TaskOutput, TaskReport, Timestamp,
+    ExecutionId, InputRef, LogLine, MetricValue, OutputManifest, Profiler, Reason, RunId, RunOutcome, RunPhase,
+    RunProfile, RunSettings, Stage, StageGraph, StageId, StagePhase, Submission, TaskId, TaskMetrics, TaskOutput,
+    TaskReport, Timestamp,
 };
 
 use super::liveness::Liveness;
@@ -40,6 +41,8 @@ pub struct RunState {
     pub(super) log_lines: u64,
     /// What user functions counted in accepted attempts.
     pub(super) user_metrics: BTreeMap<String, MetricValue>,
+    /// Where the time, the rows and the memory went.
+    pub(super) profiler: Profiler,
     pub(super) live: Liveness,
 }
 
@@ -271,6 +274,7 @@ impl RunState {
             logs: VecDeque::new(),
             log_lines: 0,
             user_metrics: BTreeMap::new(),
+            profiler: Profiler::default(),
             live: Liveness::default(),
         }
     }
@@ -318,6 +322,16 @@ impl RunState {
     /// The outputs that were made visible.
     pub fn outputs(&self) -> &[OutputManifest] {
         &self.outputs
+    }
+
+    /// Tasks of the stages that have started.
+    pub fn tasks(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.tasks.len() as u64).sum()
+    }
+
+    /// Where its time, its rows and its memory went so far. Costs as much as there are tasks.
+    pub fn profile(&self) -> RunProfile {
+        self.profiler.profile()
     }
 
     /// The attempt of a stage, from zero; absent while it waits for its inputs.

@@ -12,7 +12,7 @@ use super::{PhaseDurations, RunProfile, SlotUse, WorkerMemory};
 
 /// Folds the events of a run, in order, into its [`RunProfile`]. It keeps about two hundred bytes for each task, and of
 /// operators and functions their sums.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profiler {
     last_seq: u64,
     times: Times,
@@ -27,7 +27,7 @@ pub struct Profiler {
     allowance: Allowance,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Times {
     submitted: Option<Timestamp>,
     /// When the control plane that planned it began with it.
@@ -41,7 +41,7 @@ struct Times {
     finished: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct OpenAttempt {
     attempt: u32,
     speculative: bool,
@@ -50,7 +50,7 @@ struct OpenAttempt {
     started_at: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct WorkerFold {
     slots: u32,
     first_start: Timestamp,
@@ -74,7 +74,7 @@ impl Profiler {
         self.stages.iter().map(|stage| stage.samples.len() as u64).sum()
     }
 
-    /// Folds an event in. Events come in order; one that was folded in already changes nothing.
+    /// Folds an event in. Events come in order; one that was folded in already, or makes no sense, changes nothing.
     pub fn apply(&mut self, record: &EventRecord) {
         if record.seq <= self.last_seq {
             return;
@@ -83,8 +83,10 @@ impl Profiler {
         let at = record.at;
         match &record.event {
             Event::Submitted { .. } => {
-                self.times.submitted = Some(at);
-                self.times.begun = Some(at);
+                if self.times.submitted.is_none() {
+                    self.times.submitted = Some(at);
+                    self.times.begun = Some(at);
+                }
             }
             Event::OwnerChanged { .. } => {
                 if self.times.planned.is_none() {
@@ -117,11 +119,18 @@ impl Profiler {
             } => self.attempt_started(*task, *attempt, *worker, at),
             Event::TaskAccepted {
                 task,
+                stage_attempt,
                 attempt,
                 worker,
                 output,
                 ..
             } => {
+                if self
+                    .stage(task.stage)
+                    .is_none_or(|stage| !stage.accepts(task.index, *stage_attempt))
+                {
+                    return;
+                }
                 self.slots_of(*worker, output.metrics.allowance, at);
                 let delay = self.end(*task, *attempt, &End::Succeeded(&output.metrics), at);
                 if let Some(stage) = self.stage(task.stage) {
@@ -136,23 +145,28 @@ impl Profiler {
                 metrics,
                 ..
             } => {
-                self.end(*task, *attempt, &End::Failed(metrics), at);
                 if let Some(stage) = self.stage(task.stage) {
                     stage.failed(&failure.code);
+                    self.end(*task, *attempt, &End::Failed(metrics), at);
                 }
             }
-            Event::StageCompleted { stage, .. } => {
-                if let Some(stage) = self.stage(*stage) {
-                    stage.completed(at);
-                }
+            Event::StageCompleted { stage, stage_attempt } => {
+                let Some(stage) = self.stage(*stage).filter(|stage| stage.may_complete(*stage_attempt)) else {
+                    return;
+                };
+                stage.completed(at);
                 if self.stages.iter().all(|stage| stage.finished_at.is_some()) {
                     self.times.computed = Some(at);
                 }
             }
-            Event::StageReopened { stage, tasks, .. } => {
-                self.times.computed = None;
-                if let Some(stage) = self.stage(*stage) {
-                    stage.reopened(tasks);
+            Event::StageReopened {
+                stage,
+                stage_attempt,
+                tasks,
+            } => {
+                if let Some(stage) = self.stage(*stage).filter(|stage| stage.may_reopen(*stage_attempt)) {
+                    stage.reopened(*stage_attempt, tasks);
+                    self.times.computed = None;
                 }
             }
             Event::CancelRequested { .. } | Event::StopStarted { .. } | Event::CommitStarted => {
@@ -176,24 +190,27 @@ impl Profiler {
     }
 
     fn dispatched(&mut self, task: TaskId, attempt: OpenAttempt, at: Timestamp) {
+        if self.stage(task.stage).is_none_or(|stage| !stage.is_open(task.index)) {
+            return;
+        }
         if !attempt.speculative {
             self.give_up(task, at);
         }
-        let Some(stage) = self.stage(task.stage) else { return };
-        stage.dispatched(attempt.attempt, attempt.speculative);
+        if let Some(stage) = self.stage(task.stage) {
+            stage.dispatched(attempt.attempt, attempt.speculative);
+        }
         self.open.entry(task).or_default().push(attempt);
     }
 
     fn attempt_started(&mut self, task: TaskId, attempt: u32, worker: WorkerId, at: Timestamp) {
-        self.times.first_start.get_or_insert(at);
-        self.slots_of(worker, Allowance::default(), at);
-        let open = self.open.get_mut(&task).into_iter().flatten();
-        let Some(open) = open.into_iter().find(|open| open.attempt == attempt) else {
+        let mut open = self.open.get_mut(&task).into_iter().flatten();
+        let Some(open) = open.find(|open| open.attempt == attempt) else {
             return;
         };
-        if open.started_at.replace(at).is_none()
-            && let Some(stage) = self.stage(task.stage)
-        {
+        let first = open.started_at.replace(at).is_none();
+        self.times.first_start.get_or_insert(at);
+        self.slots_of(worker, Allowance::default(), at);
+        if first && let Some(stage) = self.stage(task.stage) {
             stage.attempts.queued = stage.attempts.queued.saturating_sub(1);
             stage.attempts.running = stage.attempts.running.saturating_add(1);
         }
@@ -285,12 +302,27 @@ impl Profiler {
     }
 
     fn finished(&mut self, at: Timestamp) {
-        let left: Vec<TaskId> = self.open.keys().copied().collect();
+        let mut left: Vec<TaskId> = self.open.keys().copied().collect();
+        // Sums of seconds depend on their order, and two folds of one log must be the same.
+        left.sort_unstable();
         for task in left {
             self.give_up(task, at);
         }
         self.times.computed.get_or_insert(at);
         self.times.finished = Some(at);
+    }
+
+    /// What the attempts used that are over.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            workers: u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
+            ..self.usage.clone()
+        }
+    }
+
+    /// What the latest attempt that said so was allowed.
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
     }
 
     /// The profile so far. Costs as much as there are tasks.
@@ -299,10 +331,7 @@ impl Profiler {
             phases: self.phases(),
             slots: self.slots(),
             memory: self.memory,
-            usage: Usage {
-                workers: u32::try_from(self.workers.len()).unwrap_or(u32::MAX),
-                ..self.usage.clone()
-            },
+            usage: self.usage(),
             stages: self.stages.iter().map(StageFold::profile).collect(),
             ..RunProfile::default()
         };
@@ -366,7 +395,8 @@ impl Profiler {
         );
     }
 
-    fn phases(&self) -> PhaseDurations {
+    /// How long the phases took.
+    pub fn phases(&self) -> PhaseDurations {
         let times = &self.times;
         let between = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.ms_since(from?));
         // A run that was stopped before a phase began never had that phase.

@@ -23,7 +23,7 @@ const MAX_OPERATORS: usize = 2_000;
 const MAX_FUNCTIONS: usize = 200;
 
 /// What the accepted attempt of a task measured.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     elapsed_us: u64,
     queue_delay_ms: u64,
@@ -86,13 +86,15 @@ pub(super) enum EndKind {
     GivenUp,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct StageFold {
     id: StageId,
     name: String,
     transforms: Vec<String>,
     pub(super) inputs: Vec<StageInput>,
     sink: Option<SinkProfile>,
+    /// Grows when what its tasks wrote was lost.
+    attempt: u32,
     phase: StagePhase,
     started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
@@ -122,6 +124,7 @@ impl StageFold {
             transforms: stage.transforms.clone(),
             inputs: stage.inputs.clone(),
             sink,
+            attempt: 0,
             phase: StagePhase::Waiting,
             started_at: None,
             finished_at: None,
@@ -142,12 +145,31 @@ impl StageFold {
         }
     }
 
+    /// Whether an attempt of this task would be of use.
+    pub(super) fn is_open(&self, task: u32) -> bool {
+        self.samples.get(task as usize).is_some_and(Option::is_none)
+    }
+
+    /// Whether the output of an attempt counts.
+    pub(super) fn accepts(&self, task: u32, stage_attempt: u32) -> bool {
+        self.attempt == stage_attempt && self.is_open(task)
+    }
+
+    pub(super) fn may_complete(&self, stage_attempt: u32) -> bool {
+        self.phase == StagePhase::Running && self.attempt == stage_attempt && self.samples.iter().all(Option::is_some)
+    }
+
+    pub(super) fn may_reopen(&self, stage_attempt: u32) -> bool {
+        self.phase != StagePhase::Waiting && stage_attempt >= self.attempt
+    }
+
     pub(super) fn completed(&mut self, at: Timestamp) {
         self.phase = StagePhase::Completed;
         self.finished_at = Some(at);
     }
 
-    pub(super) fn reopened(&mut self, tasks: &[u32]) {
+    pub(super) fn reopened(&mut self, stage_attempt: u32, tasks: &[u32]) {
+        self.attempt = stage_attempt;
         self.phase = StagePhase::Running;
         self.finished_at = None;
         self.reopened = self.reopened.saturating_add(tasks.len() as u32);

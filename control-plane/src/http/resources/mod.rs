@@ -6,6 +6,7 @@
 mod attempt;
 mod audit;
 mod event;
+mod finding;
 mod key;
 mod log;
 mod module;
@@ -20,12 +21,14 @@ mod stage;
 mod stream;
 mod task;
 mod time;
+mod usage;
 mod worker;
 
 pub use attempt::{Attempt, AttemptPage, AttemptState};
 pub use audit::{AuditEntry, AuditPage};
 pub(super) use event::size;
 pub use event::{Event, EventPage};
+pub use finding::{Evidence, EvidenceUnit, Finding, FindingList, FindingSeverity};
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogPage, LogSeverity};
 pub use module::{Module, ModuleFunction, Upload};
@@ -38,8 +41,8 @@ pub use pipeline::{
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
 pub use run::{
-    Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunPage, RunReason, RunResult,
-    RunState, Stage, StageState,
+    Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunMetrics, RunPage,
+    RunReason, RunResult, RunState, Stage, StageState,
 };
 pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
@@ -55,6 +58,7 @@ pub use task::{
     TaskOrderKey, TaskPage, TaskRange,
 };
 pub use time::Time;
+pub use usage::{BilledItem, BilledUnit, Cost, CostLine, Resources, StorageRequests, Usage};
 pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState};
 
 /// What readiness found.

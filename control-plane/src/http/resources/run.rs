@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_model::{
-    Digest, Job, MetricValue, Namespace, OutputManifest, Reason, RunId, RunOutcome, RunPhase, RunSettings, RunSnapshot,
-    StagePhase, StageSnapshot, Submission, Timestamp, TraceParent,
+    Digest, Job, MetricValue, Namespace, OutputManifest, PhaseDurations, PriceTable, Reason, RunId, RunOutcome,
+    RunPhase, RunSettings, RunSnapshot, StagePhase, StageSnapshot, Submission, TraceParent,
 };
 
-use super::{RunPipeline, RunSchedule, Time};
+use super::{Resources, RunPipeline, RunSchedule, Time, Usage};
 use crate::admission::is_queued;
 use crate::store::RunRow;
 
@@ -62,6 +62,10 @@ pub struct Run {
     /// Its settings.
     #[schema(value_type = Object)]
     pub settings: RunSettings,
+    /// What a task of it is allowed.
+    pub resources: Resources,
+    /// What it used, and about what that costs.
+    pub usage: Usage,
     /// Totals over its stages.
     pub progress: Progress,
     /// Its stages, once they are planned.
@@ -125,12 +129,16 @@ pub struct RunReason {
     pub retryable: bool,
 }
 
-/// How long the phases of a run took, in milliseconds; only those that are over.
+/// How long the phases of a run took, in milliseconds. They follow each other; one that is not over is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Durations {
-    /// From the submission until the stages were known.
+    /// From the submission until a server began with it.
+    pub queued_ms: Option<u64>,
+    /// From then until the stages were known.
     pub planning_ms: Option<u64>,
-    /// From then until the last stage was complete.
+    /// From then until a worker took the first task.
+    pub cold_start_ms: Option<u64>,
+    /// From then until the last stage was complete, or the run was stopped.
     pub running_ms: Option<u64>,
     /// From then until the end.
     pub committing_ms: Option<u64>,
@@ -260,6 +268,34 @@ pub enum Metric {
     },
 }
 
+/// What a run counted and used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunMetrics {
+    /// The run.
+    #[schema(value_type = String)]
+    pub run: RunId,
+    /// What user functions counted in accepted attempts, by `function.metric`.
+    pub user: BTreeMap<String, Metric>,
+    /// How long its phases took.
+    pub durations: Durations,
+    /// Totals over its stages.
+    pub progress: Progress,
+    /// What it used, and about what that costs.
+    pub usage: Usage,
+}
+
+impl From<Run> for RunMetrics {
+    fn from(run: Run) -> Self {
+        Self {
+            run: run.id,
+            user: run.metrics,
+            durations: run.durations,
+            progress: run.progress,
+            usage: run.usage,
+        }
+    }
+}
+
 /// Where to go on, as paths of this server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Links {
@@ -270,6 +306,14 @@ pub struct Links {
     pub events: String,
     /// What its functions wrote.
     pub logs: String,
+    /// What it counted and used.
+    pub metrics: String,
+    /// What is worth a look in it.
+    pub findings: String,
+    /// The attempts of its tasks.
+    pub attempts: String,
+    /// Its page of the dashboard.
+    pub dashboard: String,
 }
 
 /// A run in a list. Its counts may be some hundred milliseconds old.
@@ -322,8 +366,8 @@ pub struct RunPage {
 }
 
 impl Run {
-    /// A run as the API shows it; `row` is that of the store, when there is one.
-    pub fn new(snapshot: &RunSnapshot, submission: &Submission, row: Option<&RunRow>) -> Self {
+    /// A run as the API shows it; `row` is that of the store, when there is one. What it used is estimated at `prices`.
+    pub fn new(snapshot: &RunSnapshot, submission: &Submission, row: Option<&RunRow>, prices: &PriceTable) -> Self {
         let cancel_requested = row.is_some_and(|row| row.cancel_requested_by.is_some());
         let queued = row.is_some_and(queued);
         let stages: Vec<Stage> = snapshot.stages.iter().map(Stage::from).collect();
@@ -346,13 +390,15 @@ impl Run {
             created_at: snapshot.created_at.into(),
             planned_at: snapshot.planned_at.map(Time),
             finished_at: snapshot.finished_at.map(Time),
-            durations: durations(snapshot),
+            durations: snapshot.phases.into(),
             job: match submission.job {
                 Job::Pipeline { .. } => JobKind::Pipeline,
                 Job::Sql { .. } => JobKind::Sql,
             },
             modules: submission.modules.clone(),
             settings: submission.settings.clone(),
+            resources: snapshot.allowance.into(),
+            usage: Usage::new(&snapshot.usage, prices),
             progress: progress(&stages),
             stages,
             outputs: snapshot.outputs.iter().map(Output::from).collect(),
@@ -388,17 +434,16 @@ fn requested(cancel: bool, phase: RunPhase) -> Option<RequestedState> {
     (cancel && phase != RunPhase::Finished).then_some(RequestedState::Cancelled)
 }
 
-fn durations(run: &RunSnapshot) -> Durations {
-    let between = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.ms_since(from?));
-    let computed = match run.stages.iter().all(|stage| stage.finished_at.is_some()) {
-        true => run.stages.iter().filter_map(|stage| stage.finished_at).max(),
-        false => None,
-    };
-    Durations {
-        planning_ms: between(Some(run.created_at), run.planned_at),
-        running_ms: between(run.planned_at, computed),
-        committing_ms: between(computed, run.finished_at),
-        total_ms: between(Some(run.created_at), run.finished_at),
+impl From<PhaseDurations> for Durations {
+    fn from(phases: PhaseDurations) -> Self {
+        Self {
+            queued_ms: phases.queued_ms,
+            planning_ms: phases.planning_ms,
+            cold_start_ms: phases.cold_start_ms,
+            running_ms: phases.running_ms,
+            committing_ms: phases.committing_ms,
+            total_ms: phases.total_ms,
+        }
     }
 }
 
@@ -426,6 +471,10 @@ impl Links {
         Self {
             events: format!("{this}/events"),
             logs: format!("{this}/logs"),
+            metrics: format!("{this}/metrics"),
+            findings: format!("{this}/findings"),
+            attempts: format!("{this}/attempts"),
+            dashboard: format!("/runs/{run}"),
             this,
         }
     }
