@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_model::machine::{RunState, apply};
-use weir_model::{Event, RunId, RunProfile, RunSnapshot, Submission};
+use weir_model::{Event, RunId, RunSnapshot, Submission};
 
 use super::resources::Run;
 use super::source::Source;
@@ -111,8 +111,14 @@ impl Follower {
 
     /// The run as it is now.
     pub(super) async fn present(&mut self, api: &Api) -> Result<Run, Problem> {
+        let prices = &api.options().prices;
         if let Some(summary) = &self.history {
-            return Ok(Run::new(&summary.snapshot, &self.submission, Some(&summary.row)));
+            return Ok(Run::new(
+                &summary.snapshot,
+                &self.submission,
+                Some(&summary.row),
+                prices,
+            ));
         }
         let row = api.control_plane().run_get(self.run).await?;
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));
@@ -120,21 +126,10 @@ impl Follower {
             Some(snapshot) => snapshot,
             None => Arc::new(self.folded(api).await?),
         };
-        let prices = &api.options().prices;
         Ok(Run::new(&snapshot, &self.submission, row.as_ref(), prices))
     }
 
     async fn folded(&self, api: &Api) -> Result<RunSnapshot, Problem> {
-        self.look(api, RunState::snapshot).await
-    }
-
-    /// Where the time, the rows and the memory of the run went so far, and whether it is over.
-    pub(super) async fn profile(&self, api: &Api) -> Result<(RunProfile, bool), Problem> {
-        self.look(api, |state| (state.profile(), state.is_finished())).await
-    }
-
-    /// What the log tells so far.
-    async fn look<T>(&self, api: &Api, of: impl FnOnce(&RunState) -> T) -> Result<T, Problem> {
         let fold = api.folds().of(self.run);
         let mut state = fold.state.lock().await;
         loop {
@@ -146,7 +141,7 @@ impl Follower {
             }
         }
         fold.tasks.store(state.tasks(), Ordering::Relaxed);
-        Ok(of(&state))
+        Ok(state.snapshot())
     }
 
     /// Waits until the run may have changed, at most until `deadline`.

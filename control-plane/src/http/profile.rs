@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use weir_model::findings::findings;
 
-use super::extract::RunPath;
 use super::follow::Follower;
 use super::resources::{FindingList, RunMetrics};
+use super::source::{RunSource, Source};
 use super::{Api, Problem};
 
 /// What a run counted and used so far: the metrics of its user functions, and the totals of the platform.
@@ -15,8 +15,8 @@ use super::{Api, Problem};
     params(("run" = String, Path, description = "The run's id")),
     responses((status = 200, body = RunMetrics), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn metrics(State(api): State<Api>, RunPath(run): RunPath) -> Result<Json<RunMetrics>, Problem> {
-    let present = Follower::open(&api, run).await?.present(&api).await?;
+pub(super) async fn metrics(State(api): State<Api>, RunSource(source): RunSource) -> Result<Json<RunMetrics>, Problem> {
+    let present = Follower::at(&api, &source).await?.present(&api).await?;
     Ok(Json(present.into()))
 }
 
@@ -27,7 +27,13 @@ pub(super) async fn metrics(State(api): State<Api>, RunPath(run): RunPath) -> Re
     params(("run" = String, Path, description = "The run's id")),
     responses((status = 200, body = FindingList), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn list(State(api): State<Api>, RunPath(run): RunPath) -> Result<Json<FindingList>, Problem> {
-    let (profile, over) = Follower::open(&api, run).await?.profile(&api).await?;
-    Ok(Json(FindingList::new(run, over, findings(&profile))))
+pub(super) async fn list(State(api): State<Api>, RunSource(source): RunSource) -> Result<Json<FindingList>, Problem> {
+    Ok(Json(findings_of(&api, &source).await?))
+}
+
+/// What is worth a look in a run.
+pub(super) async fn findings_of(api: &Api, source: &Source) -> Result<FindingList, Problem> {
+    let profile = source.profile(api).await?;
+    let over = profile.phases.total_ms.is_some();
+    Ok(FindingList::new(source.run(), over, findings(&profile)))
 }
