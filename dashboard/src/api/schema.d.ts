@@ -154,6 +154,104 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pipelines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Pipelines in the order of their names. */
+        get: operations["pipelines_list"];
+        put?: never;
+        /** Makes a pipeline with its first version. The definition is checked as that of a run is. */
+        post: operations["pipelines_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pipelines/{pipeline}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A pipeline with its latest version. */
+        get: operations["pipelines_get"];
+        /**
+         * Makes a pipeline, or changes it: another definition becomes its next version, the same one makes none.
+         * @description With `If-Match` the change is made only to the pipeline as the client knows it.
+         */
+        put: operations["pipelines_put"];
+        post?: never;
+        /**
+         * Deletes a pipeline with its versions. Its runs stay. A pipeline of the same name that is made later goes on counting
+         *     versions where this one ended.
+         */
+        delete: operations["pipelines_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pipelines/{pipeline}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Submits a run of a pipeline.
+         * @description With an `Idempotency-Key` (1 to 255 characters of ASCII) the same request can be sent again until it is answered:
+         *     it makes one run. The key can not be used for another request.
+         */
+        post: operations["pipelines_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pipelines/{pipeline}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Versions of a pipeline, the latest first. */
+        get: operations["pipeline_versions_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pipelines/{pipeline}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version of a pipeline. */
+        get: operations["pipeline_versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs": {
         parameters: {
             query?: never;
@@ -281,6 +379,136 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/scaling": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many workers there are, and how many there should be. For admins of the whole service. */
+        get: operations["scaling_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Schedules in the order of their names. */
+        get: operations["schedules_list"];
+        put?: never;
+        /** Makes a schedule. It makes runs from now on, unless it is suspended. */
+        post: operations["schedules_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The next ten times of a cron expression. */
+        get: operations["schedules_preview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{schedule}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule. */
+        get: operations["schedules_get"];
+        /**
+         * Makes a schedule, or changes it. With other times it goes on from now; times that were due and have no run yet are
+         *     left out then.
+         * @description With `If-Match` the change is made only to the schedule as the client knows it.
+         */
+        put: operations["schedules_put"];
+        post?: never;
+        /** Deletes a schedule. Its runs stay. */
+        delete: operations["schedules_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{schedule}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a schedule make runs again, from its next time on. */
+        post: operations["schedules_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{schedule}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a schedule make no more runs until it is resumed. Runs under way go on. */
+        post: operations["schedules_suspend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{schedule}/trigger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a run as the schedule does, now, whatever its times and its concurrency policy say.
+         * @description With an `Idempotency-Key` (1 to 255 characters of ASCII) the same request can be sent again until it is answered:
+         *     it makes one run.
+         */
+        post: operations["schedules_trigger"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -295,6 +523,47 @@ export interface paths {
         post: operations["session_create"];
         /** Ends the session that the request's cookie names. */
         delete: operations["session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follows what changes, as server-sent events.
+         * @description The events are `rows`, `run`, `run_patch` and `end`; the schemas `StreamRows`, `StreamRun`, `StreamRunPatch` and
+         *     `StreamEnd` say what their data is. A topic begins with its present state, unless the `Last-Event-ID` says that the
+         *     client has that. Lines that begin with `:` come every 15 seconds when nothing else does. The server may close the
+         *     stream at any time, and does from time to time: connect again with the id of the last event. The answer is 204 when
+         *     all topics have ended and the client knows how.
+         */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Workers that were heard of within the last hour, the latest first. For admins of the whole service. */
+        get: operations["workers_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -449,6 +718,16 @@ export interface components {
          * @enum {string}
          */
         Authentication: "anonymous" | "bearer" | "session";
+        /**
+         * @description What becomes of times at which no server was there to make a run.
+         * @enum {string}
+         */
+        CatchUp: "none" | "latest" | "all";
+        /**
+         * @description What a schedule does at its time while a run of it is under way.
+         * @enum {string}
+         */
+        ConcurrencyPolicy: "allow" | "forbid" | "replace";
         /** @description A key that was just made. The secret is shown here and never again. */
         CreatedKey: {
             /** @description The key. */
@@ -570,6 +849,50 @@ export interface components {
             /** @description The run. */
             self: string;
         };
+        /** @description A pipeline in a list. */
+        ListedPipeline: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description Words to find and group pipelines by. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Where to go on. */
+            links: components["schemas"]["PipelineLinks"];
+            /** @description Its name. */
+            name: string;
+            /** @description The tenant. */
+            namespace: string;
+            /** @description When it was last changed. */
+            updated_at: components["schemas"]["Time"];
+            /** @description Who changed it last. */
+            updated_by: string;
+            /**
+             * Format: int32
+             * @description The latest version, from one.
+             */
+            version: number;
+        };
+        /** @description A version of a pipeline in a list. */
+        ListedPipelineVersion: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description The SHA-256 digest of the definition. */
+            digest: string;
+            /** @description What is new in it. */
+            note?: string | null;
+            /**
+             * Format: int32
+             * @description The version, from one.
+             */
+            version: number;
+        };
         /** @description A run in a list. Its counts may be some hundred milliseconds old. */
         ListedRun: {
             /** @description When it was submitted. */
@@ -586,9 +909,11 @@ export interface components {
             name: string;
             /** @description The tenant. */
             namespace: string;
+            pipeline?: components["schemas"]["RunPipeline"] | null;
             reason?: components["schemas"]["RunReason"] | null;
             requested_state?: components["schemas"]["RequestedState"] | null;
             result?: components["schemas"]["RunResult"] | null;
+            schedule?: components["schemas"]["RunSchedule"] | null;
             /**
              * Format: int32
              * @description Stages, once they are planned.
@@ -754,6 +1079,125 @@ export interface components {
             rows: number;
             /** @description The transform that wrote it. */
             transform: string;
+        };
+        /** @description A pipeline with its latest version. */
+        Pipeline: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description What runs of the latest version run. */
+            definition: components["schemas"]["RunRequest"];
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description The SHA-256 digest of the latest version. */
+            digest: string;
+            /** @description Changes whenever anything else in this resource does. The same as the header, without quotes. */
+            etag: string;
+            /** @description What kind of job it is. */
+            job: components["schemas"]["JobKind"];
+            /** @description Words to find and group pipelines by. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Where to go on. */
+            links: components["schemas"]["PipelineLinks"];
+            /** @description Its name. */
+            name: string;
+            /** @description The tenant. */
+            namespace: string;
+            /** @description When it was last changed. */
+            updated_at: components["schemas"]["Time"];
+            /** @description Who changed it last. */
+            updated_by: string;
+            /**
+             * Format: int32
+             * @description The latest version, from one.
+             */
+            version: number;
+        };
+        /** @description Where to go on, as paths of this server. */
+        PipelineLinks: {
+            /** @description Its runs. */
+            runs: string;
+            /** @description The pipeline. */
+            self: string;
+            /** @description Its versions. */
+            versions: string;
+        };
+        /** @description Pipelines in the order of their names. */
+        PipelinePage: {
+            /** @description The pipelines. */
+            items: components["schemas"]["ListedPipeline"][];
+            /** @description What to give as `cursor` for the next ones; left out when there are none. */
+            next_cursor?: string | null;
+        };
+        /** @description What a pipeline is to be. */
+        PipelineRequest: {
+            /** @description What its runs run, without a `name`. */
+            definition: components["schemas"]["RunRequest"];
+            /** @description What it is for, at most 2000 bytes. */
+            description?: string | null;
+            /** @description Words to find and group pipelines by; those of its runs are in the definition. */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Its name: 1 to 63 lower-case letters, digits, `-`, `_` and `.`, the first of them a letter or a digit. Where the
+             *     address has it, it can be left out.
+             */
+            name?: string | null;
+            /** @description What is new in this version, at most 1000 bytes. */
+            note?: string | null;
+        };
+        /** @description A run of a pipeline to make. */
+        PipelineRunRequest: {
+            /** @description Labels, over those of the definition. */
+            labels?: {
+                [key: string]: string;
+            };
+            /** @description The run's name, 1 to 200 bytes; that of the pipeline when it is left out. */
+            name?: string | null;
+            /** @description Values of parameters, over those of the definition. */
+            parameters?: {
+                [key: string]: string;
+            };
+            /** @description Settings, over those of the definition. */
+            settings?: Record<string, never> | null;
+            /**
+             * Format: int32
+             * @description The version; the latest when it is left out.
+             */
+            version?: number | null;
+        };
+        /** @description A version of a pipeline. It never changes. */
+        PipelineVersion: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description What its runs run. */
+            definition: components["schemas"]["RunRequest"];
+            /** @description The SHA-256 digest of the definition. */
+            digest: string;
+            /** @description What kind of job it is. */
+            job: components["schemas"]["JobKind"];
+            /** @description What is new in it. */
+            note?: string | null;
+            /** @description The pipeline's name. */
+            pipeline: string;
+            /**
+             * Format: int32
+             * @description The version, from one.
+             */
+            version: number;
+        };
+        /** @description Versions of a pipeline, the latest first. */
+        PipelineVersionPage: {
+            /** @description The versions. */
+            items: components["schemas"]["ListedPipelineVersion"][];
+            /** @description What to give as `cursor` for older ones; left out when there are none. */
+            next_cursor?: string | null;
         };
         /** @description What went wrong, for programs (`code`) and people (`detail`). */
         Problem: {
@@ -1014,6 +1458,7 @@ export interface components {
             namespace: string;
             /** @description Its committed outputs. */
             outputs: components["schemas"]["Output"][];
+            pipeline?: components["schemas"]["RunPipeline"] | null;
             planned_at?: components["schemas"]["Time"] | null;
             /** @description Totals over its stages. */
             progress: components["schemas"]["Progress"];
@@ -1022,6 +1467,7 @@ export interface components {
             result?: components["schemas"]["RunResult"] | null;
             /** @description The run that this one tries again. */
             retry_of?: string | null;
+            schedule?: components["schemas"]["RunSchedule"] | null;
             /** @description Its settings. */
             settings: Record<string, never>;
             /** @description Its stages, once they are planned. */
@@ -1039,6 +1485,16 @@ export interface components {
             items: components["schemas"]["ListedRun"][];
             /** @description What to give as `cursor` for older ones; left out when there are none. */
             next_cursor?: string | null;
+        };
+        /** @description The definition that a run was made of. */
+        RunPipeline: {
+            /** @description The pipeline's name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The version, from one.
+             */
+            version: number;
         };
         /** @description Why a run ended as it did. */
         RunReason: {
@@ -1080,11 +1536,238 @@ export interface components {
          * @enum {string}
          */
         RunResult: "succeeded" | "failed" | "cancelled";
+        /** @description The schedule that made a run. */
+        RunSchedule: {
+            at?: components["schemas"]["Time"] | null;
+            /** @description The schedule's name. */
+            name: string;
+        };
         /**
          * @description Where a run is.
          * @enum {string}
          */
         RunState: "queued" | "planning" | "running" | "committing" | "stopping" | "finished";
+        /** @description How many workers there are, and how many there should be. */
+        Scaling: {
+            /** @description What there is to do. */
+            backlog: components["schemas"]["ScalingBacklog"];
+            /**
+             * @description Whether this server decides on the number of workers. Of several servers one does; none does when workers are
+             *     started by other means.
+             */
+            decides: boolean;
+            /**
+             * Format: int64
+             * @description Tasks that the active workers run at once.
+             */
+            slots: number;
+            /**
+             * Format: int64
+             * @description Tasks that the active workers run now.
+             */
+            slots_busy: number;
+            /**
+             * Format: int32
+             * @description Workers that take tasks.
+             */
+            workers_active: number;
+            /**
+             * Format: int32
+             * @description Workers that end what they run.
+             */
+            workers_draining: number;
+            /**
+             * Format: int32
+             * @description Workers that whoever starts them says are there; only the server that decides asks.
+             */
+            workers_provisioned?: number | null;
+            /**
+             * Format: int32
+             * @description Workers that are wanted; only the server that decides says so.
+             */
+            workers_wanted?: number | null;
+        };
+        /** @description The tasks of all runs that are not over. */
+        ScalingBacklog: {
+            /**
+             * Format: int64
+             * @description Runs that are not over.
+             */
+            runs: number;
+            /**
+             * Format: int64
+             * @description Tasks with an attempt under way.
+             */
+            tasks_running: number;
+            /**
+             * Format: int64
+             * @description Tasks that no worker has begun with.
+             */
+            tasks_waiting: number;
+        };
+        /** @description A schedule. */
+        Schedule: {
+            /** @description What becomes of times at which no server was there. */
+            catch_up: components["schemas"]["CatchUp"];
+            /** @description What to do while a run of it is under way. */
+            concurrency_policy: components["schemas"]["ConcurrencyPolicy"];
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description When. */
+            cron: string;
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description Changes whenever people change the schedule, not when it makes runs. The same as the header, without quotes. */
+            etag: string;
+            /**
+             * Format: int32
+             * @description Runs that failed or were cancelled and are kept; all when there is no limit.
+             */
+            failed_run_history_limit?: number | null;
+            /** @description Labels of the runs, over those of the pipeline. */
+            labels: {
+                [key: string]: string;
+            };
+            last_at?: components["schemas"]["Time"] | null;
+            /** @description The latest run that it made by itself. */
+            last_run?: string | null;
+            /** @description Where to go on. */
+            links: components["schemas"]["ScheduleLinks"];
+            /** @description Its name. */
+            name: string;
+            /** @description The tenant. */
+            namespace: string;
+            next_at?: components["schemas"]["Time"] | null;
+            /** @description Values of parameters, over those of the pipeline. */
+            parameters: {
+                [key: string]: string;
+            };
+            /** @description The pipeline that it makes runs of. */
+            pipeline: string;
+            reason?: components["schemas"]["RunReason"] | null;
+            /** @description Settings of the runs, over those of the pipeline. */
+            settings: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Times that got no run.
+             */
+            skipped: number;
+            skipped_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description After how many seconds a time is given up.
+             */
+            start_deadline_s?: number | null;
+            /** @description Whether it makes runs. */
+            state: components["schemas"]["ScheduleState"];
+            /**
+             * Format: int32
+             * @description Runs that succeeded and are kept; all when there is no limit.
+             */
+            successful_run_history_limit?: number | null;
+            /** @description The time zone of `cron`. */
+            time_zone: string;
+            /** @description When it was last changed. */
+            updated_at: components["schemas"]["Time"];
+            /** @description Who changed it last. */
+            updated_by: string;
+            /**
+             * Format: int32
+             * @description The version of the pipeline; the latest when there is none.
+             */
+            version?: number | null;
+        };
+        /** @description Where to go on, as paths of this server. */
+        ScheduleLinks: {
+            /** @description The pipeline. */
+            pipeline: string;
+            /** @description The runs that it made. */
+            runs: string;
+            /** @description The schedule. */
+            self: string;
+        };
+        /** @description Schedules in the order of their names. */
+        SchedulePage: {
+            /** @description The schedules. */
+            items: components["schemas"]["Schedule"][];
+            /** @description What to give as `cursor` for the next ones; left out when there are none. */
+            next_cursor?: string | null;
+        };
+        /** @description The next times of a cron expression. */
+        SchedulePreview: {
+            /** @description The expression in words, in English. */
+            description: string;
+            /** @description The next times, at most ten. */
+            times: components["schemas"]["Time"][];
+        };
+        /** @description What a schedule is to be. */
+        ScheduleRequest: {
+            /** @description What becomes of times at which no server was there; `none` when it is left out. */
+            catch_up?: components["schemas"]["CatchUp"];
+            /** @description What to do while a run of it is under way; `allow` when it is left out. */
+            concurrency_policy?: components["schemas"]["ConcurrencyPolicy"];
+            /**
+             * @description Minute, hour, day of the month, month and day of the week, such as `30 6 * * MON-FRI`; or `@hourly`, `@daily`,
+             *     `@weekly`, `@monthly`, `@yearly`.
+             * @example 30 6 * * MON-FRI
+             */
+            cron: string;
+            /** @description What it is for, at most 2000 bytes. */
+            description?: string | null;
+            /**
+             * Format: int32
+             * @description Runs that failed or were cancelled and are kept, at most 10000; all when it is left out.
+             */
+            failed_run_history_limit?: number | null;
+            /** @description Labels of the runs, over those of the pipeline. */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Its name: 1 to 63 lower-case letters, digits, `-`, `_` and `.`, the first of them a letter or a digit; not
+             *     `preview`. Where the address has it, it can be left out.
+             */
+            name?: string | null;
+            /** @description Values of parameters, over those of the pipeline. */
+            parameters?: {
+                [key: string]: string;
+            };
+            /** @description The pipeline that it makes runs of. */
+            pipeline: string;
+            /** @description Settings of the runs, over those of the pipeline. */
+            settings?: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description After how many seconds a time is given up, at most 31536000. When it is left out: a minute without catch-up,
+             *     never with it.
+             */
+            start_deadline_s?: number | null;
+            /**
+             * Format: int32
+             * @description Runs that succeeded and are kept, at most 10000; all when it is left out.
+             */
+            successful_run_history_limit?: number | null;
+            /** @description Whether it makes no runs. */
+            suspend?: boolean;
+            /**
+             * @description The IANA time zone of `cron`; `UTC` when it is left out. Where a clock goes forward, a time of day that it skips
+             *     comes right after the gap; where it goes back, one that it shows twice comes once.
+             * @example Europe/Berlin
+             */
+            time_zone?: string | null;
+            /**
+             * Format: int32
+             * @description The version of the pipeline; the latest at the time of the run when it is left out.
+             */
+            version?: number | null;
+        };
+        /**
+         * @description Whether a schedule makes runs.
+         * @enum {string}
+         */
+        ScheduleState: "scheduled" | "failing" | "suspended" | "completed";
         /** @description Who sends the requests, and what they may do. */
         Session: {
             /** @description How they showed it. */
@@ -1183,6 +1866,49 @@ export interface components {
          * @enum {string}
          */
         StageState: "waiting" | "running" | "completed";
+        /** @description The event `end`: nothing more comes of a topic. A stream whose topics have all ended is closed. */
+        StreamEnd: {
+            /** @description Why. */
+            reason: components["schemas"]["StreamEndReason"];
+            /** @description The topic. */
+            topic: string;
+        };
+        /**
+         * @description Why nothing more comes of a topic.
+         * @enum {string}
+         */
+        StreamEndReason: "finished" | "deleted";
+        /** @description The event `rows`: what differs in a list, such as the topics `runs` and `workers` are. */
+        StreamRows: {
+            /**
+             * @description Whether `items` are all rows of the list, in the place of any known before; else they are those that are new or
+             *     differ, by their `id`.
+             */
+            complete: boolean;
+            /** @description Rows, as the list of the same name has them. */
+            items: Record<string, never>[];
+            /** @description Ids of rows that are in the list no more. */
+            removed?: string[];
+            /** @description The topic. */
+            topic: string;
+        };
+        /** @description The event `run`: a run as it is now. */
+        StreamRun: {
+            /** @description The run. */
+            run: components["schemas"]["Run"];
+            /** @description The topic, `run:` and the id. */
+            topic: string;
+        };
+        /** @description The event `run_patch`: what differs in a run. */
+        StreamRunPatch: {
+            /**
+             * @description A JSON merge patch (RFC 7396) of the run, but for `stages`: those that differ are in it, each to be put in the
+             *     place of the one with the same `id`.
+             */
+            patch: Record<string, never>;
+            /** @description The topic, `run:` and the id. */
+            topic: string;
+        };
         /** @description A file, glob or folder that SQL can read by a name. */
         Table: {
             /** @description The table's name. */
@@ -1212,6 +1938,43 @@ export interface components {
             /** @description Where to. */
             url: string;
         };
+        /** @description A process that runs tasks. */
+        Worker: {
+            /** @description Where it runs: a host, or the ARN of an ECS task. */
+            host: string;
+            /** @description Its id, new with every start. */
+            id: string;
+            /**
+             * Format: int32
+             * @description Tasks that it runs now.
+             */
+            running: number;
+            /** @description When it was last heard of. */
+            seen_at: components["schemas"]["Time"];
+            /**
+             * Format: int32
+             * @description Tasks that it runs at once.
+             */
+            slots: number;
+            /** @description When it started. */
+            started_at: components["schemas"]["Time"];
+            /** @description How it is. */
+            state: components["schemas"]["WorkerState"];
+            /** @description Its version of weir. */
+            version: string;
+        };
+        /** @description Workers, those that were heard of last first. */
+        WorkerPage: {
+            /** @description The workers. */
+            items: components["schemas"]["Worker"][];
+            /** @description What to give as `cursor` for those that were heard of earlier; left out when there are none. */
+            next_cursor?: string | null;
+        };
+        /**
+         * @description How a worker is.
+         * @enum {string}
+         */
+        WorkerState: "active" | "draining" | "lost";
     };
     responses: never;
     parameters: never;
@@ -1897,11 +2660,400 @@ export interface operations {
             };
         };
     };
+    pipelines_list: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 1000; 50 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PipelinePage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipelines_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PipelineRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    /** @description The pipeline */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipeline"];
+                };
+            };
+            /** @description There is one of this name */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipelines_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipeline"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipelines_put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the pipeline as it is known */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PipelineRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipeline"];
+                };
+            };
+            /** @description It is new */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipeline"];
+                };
+            };
+            /** @description It is not as it is known */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipelines_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the pipeline as it is known */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A schedule makes runs of it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is not as it is known */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipelines_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request, so that it can be repeated */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PipelineRunRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description `true` when the request was answered before */
+                    "Idempotent-Replayed"?: string | null;
+                    /** @description The run */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipeline_versions_list: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 1000; 50 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PipelineVersionPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pipeline_versions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The pipeline's name */
+                pipeline: string;
+                /** @description The version, from one, or `latest` */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PipelineVersion"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_list: {
         parameters: {
             query?: {
                 /** @description Only those of the job of this name. */
                 name?: string;
+                /** @description Only those that were made of the pipeline of this name. */
+                pipeline?: string;
+                /** @description Only those that the schedule of this name made. */
+                schedule?: string;
                 /** @description Only those that are here. */
                 state?: components["schemas"]["RunState"];
                 /** @description Only those that ended so. */
@@ -2273,6 +3425,448 @@ export interface operations {
             };
         };
     };
+    scaling_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Scaling"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_list: {
+        parameters: {
+            query?: {
+                /** @description Only those that make runs of the pipeline of this name. */
+                pipeline?: string;
+                /** @description At most this many, from 1 to 1000; 50 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    /** @description The schedule */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description There is one of this name */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_preview: {
+        parameters: {
+            query: {
+                /** @description Minute, hour, day of the month, month and day of the week; or a word such as `@daily`. */
+                cron: string;
+                /** @description The IANA time zone; `UTC` when it is left out. */
+                time_zone?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the schedule as it is known */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description It is new */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description It is not as it is known */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the schedule as it is known */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not as it is known */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_suspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedules_trigger: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request, so that it can be repeated */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The schedule's name */
+                schedule: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    /** @description `true` when the request was answered before */
+                    "Idempotent-Replayed"?: string | null;
+                    /** @description The run */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     session_get: {
         parameters: {
             query?: never;
@@ -2364,6 +3958,96 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query: {
+                /** @description What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `workers`. */
+                topics: string;
+                /** @description As the header `Last-Event-ID`, for clients that cannot set it. */
+                last_event_id?: string;
+            };
+            header?: {
+                /** @description The id of the last event that was received */
+                "Last-Event-ID"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description All topics have ended, and the client knows how */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    workers_list: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 1000; 200 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerPage"];
+                };
             };
             "4XX": {
                 headers: {
