@@ -4,6 +4,8 @@ import { Link, Route, Switch, useLocation } from "wouter";
 import { Empty, LoadingPage } from "./components/feedback";
 import { ThemeButton } from "./components/theme";
 import { isIn, sections } from "./sections";
+import { SessionMenu } from "./session/menu";
+import { SessionGate } from "./session/session";
 
 const RunPage = lazy(() => import("./pages/run"));
 const ComparePage = lazy(() => import("./pages/compare"));
@@ -27,6 +29,7 @@ function Top() {
           </Link>
         ))}
       </nav>
+      <SessionMenu />
       <ThemeButton />
     </header>
   );
@@ -46,6 +49,14 @@ function useFreshStart() {
 }
 
 export function App() {
+  return (
+    <SessionGate>
+      <Frame />
+    </SessionGate>
+  );
+}
+
+function Frame() {
   useFreshStart();
   const [home] = sections;
   return (

@@ -32,7 +32,43 @@ export class Problem extends Error {
   }
 }
 
+/** What goes with each request: the namespace that it is about, and the proof that it comes from this page. */
+interface Companions {
+  namespace?: string | undefined;
+  csrfToken?: string | undefined;
+}
+
+let companions: Companions = {};
+let onUnauthorized: () => void = () => undefined;
+
+/** Sets what goes with the requests from now on. */
+export function accompany(changed: Companions): void {
+  companions = { ...companions, ...changed };
+}
+
+/** Sets what happens when the server knows the reader no more. */
+export function whenUnauthorized(listener: () => void): void {
+  onUnauthorized = listener;
+}
+
+/** The headers that go with a request. */
+export function headersOf(method: string): Record<string, string> {
+  const { namespace, csrfToken } = companions;
+  return {
+    ...(namespace ? { "Weir-Namespace": namespace } : {}),
+    ...(csrfToken && method !== "GET" && method !== "HEAD" ? { "X-CSRF-Token": csrfToken } : {}),
+  };
+}
+
 export const api = createClient<paths>({ baseUrl: "" });
+api.use({
+  onRequest: ({ request }) => {
+    for (const [name, value] of Object.entries(headersOf(request.method))) request.headers.set(name, value);
+  },
+  onResponse: ({ response }) => {
+    if (response.status === 401) onUnauthorized();
+  },
+});
 
 /** The data of an answer; a problem is thrown. */
 export function data<T>(answer: { data?: T; error?: unknown; response: Response }): T {

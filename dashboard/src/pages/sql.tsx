@@ -11,9 +11,9 @@ import { useSubmit } from "../sql/queries";
 import { Recent } from "../sql/recent";
 import { inScript, statementAt, statements, withSetup, type Statement } from "../sql/statements";
 import { Tables } from "../sql/tables";
+import { useSession } from "../session/session";
 import "../sql/sql.css";
 
-const namespace = "default";
 const isApple = /Mac|iP(hone|ad|od)/.test(navigator.userAgent);
 const empty: Draft = { statement: "", tables: [] };
 
@@ -27,6 +27,7 @@ function marksOf(error: Error | null, chosen: Statement | undefined): Mark[] {
 
 export default function SqlPage() {
   const [address, setAddress] = useAddress();
+  const { namespace } = useSession();
   const run = address.get("run") ?? undefined;
   const [past, setPast] = useState(() => entries(namespace));
   // A link to one's own query brings its statement back; else the page is as it was left.
