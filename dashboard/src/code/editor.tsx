@@ -12,15 +12,17 @@ interface Props {
   onChange: (value: string) => void;
   language: Language;
   label: string;
+  /** The text area's id, for a label outside. */
+  id?: string;
   /** Ids of elements that say more, such as the errors. */
-  describedBy?: string;
+  describedBy?: string | undefined;
   invalid?: boolean;
   marks?: Mark[];
   /** The text area, for whoever wants to know or move its caret. */
   area?: React.RefObject<HTMLTextAreaElement | null>;
   /** What Ctrl+Enter (⌘ Enter) does. */
   onSubmit?: () => void;
-  placeholder?: string;
+  placeholder?: string | undefined;
   autoFocus?: boolean;
   /** The least height, in lines. */
   rows?: number;
@@ -74,6 +76,7 @@ export function CodeEditor(props: Props) {
         </pre>
         <textarea
           ref={area}
+          id={props.id}
           value={value}
           aria-label={props.label}
           aria-describedby={props.describedBy}

@@ -1,0 +1,92 @@
+// Namespaces, quotas, keys and the audit log.
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+
+import { api, data, Problem } from "./client";
+import { usePaged } from "./paged";
+import type { KeyRequest, QuotaLimits } from "./types";
+
+/** Milliseconds between two looks at what is used. */
+const LIVE = 3000;
+const PAGE = 100;
+
+export function useNamespaces() {
+  return usePaged(["namespaces"], async (cursor, signal) => {
+    const query = { limit: PAGE, ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/namespaces", { params: { query }, signal }));
+  });
+}
+
+/** What a namespace may use, and what it uses. */
+export function useQuota(namespace: string) {
+  return useQuery({
+    queryKey: ["quota", namespace],
+    queryFn: async ({ signal }) =>
+      data(await api.GET("/api/v1/namespaces/{namespace}/quota", { params: { path: { namespace } }, signal })),
+    refetchInterval: LIVE,
+    retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
+  });
+}
+
+export function useSaveQuota(namespace: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (body: QuotaLimits) =>
+      data(await api.PUT("/api/v1/namespaces/{namespace}/quota", { params: { path: { namespace } }, body })),
+    onSuccess: (saved) => client.setQueryData(["quota", namespace], saved),
+  });
+}
+
+/** What a change of namespaces changes: the list, and what the reader may choose from. */
+function useNamespacesChanged() {
+  const client = useQueryClient();
+  return () => {
+    void client.invalidateQueries({ queryKey: ["namespaces"] });
+    void client.invalidateQueries({ queryKey: ["session"] });
+  };
+}
+
+export function useCreateNamespace() {
+  const onSuccess = useNamespacesChanged();
+  return useMutation({
+    mutationFn: async (body: { name: string; display_name?: string }) =>
+      data(await api.POST("/api/v1/namespaces", { body })),
+    onSuccess,
+  });
+}
+
+export function useDeleteNamespace() {
+  const onSuccess = useNamespacesChanged();
+  return useMutation({
+    mutationFn: async (namespace: string) => {
+      const params = { path: { namespace } };
+      const { error, response } = await api.DELETE("/api/v1/namespaces/{namespace}", { params });
+      if (error) throw new Problem(response.status, error);
+    },
+    onSuccess,
+  });
+}
+
+/** Keys, the youngest first; of the namespace, or of the service and all that is in it. */
+export function useKeys(scope: "namespace" | "service") {
+  return usePaged(["keys", scope], async (cursor, signal) => {
+    const query = { scope, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/keys", { params: { query }, signal }));
+  });
+}
+
+export function useCreateKey() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (body: KeyRequest) => data(await api.POST("/api/v1/keys", { body })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
+  });
+}
+
+export function useRevokeKey() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (key: string) => data(await api.DELETE("/api/v1/keys/{key}", { params: { path: { key } } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
+  });
+}
