@@ -1,0 +1,261 @@
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+
+import { api, data, Problem } from "../api/client";
+import type { Scaling, Worker } from "../api/types";
+import { Card } from "../components/card";
+import { Empty, Failure, LoadingBlock } from "../components/feedback";
+import { Grid, type Column } from "../components/grid";
+import { State, type Tone } from "../components/state";
+import { Ago, useNow } from "../components/time";
+import { useAddress } from "../lib/address";
+import { count, duration, percent } from "../lib/format";
+import "../workers/workers.css";
+
+/** Milliseconds between two looks. */
+const LIVE = 2000;
+const PAGE = 1000;
+
+function useWorkers() {
+  return useInfiniteQuery({
+    queryKey: ["workers"],
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) };
+      return data(await api.GET("/api/v1/workers", { params: { query }, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    refetchInterval: LIVE,
+  });
+}
+
+function useScaling() {
+  return useQuery({
+    queryKey: ["scaling"],
+    queryFn: async ({ signal }) => data(await api.GET("/api/v1/scaling", { signal })),
+    refetchInterval: LIVE,
+    placeholderData: keepPreviousData,
+  });
+}
+
+const tones: Record<Worker["state"], [Tone, string, string]> = {
+  active: ["good", "Active", "It takes tasks"],
+  draining: ["warn", "Draining", "It ends what it runs, and takes no more"],
+  lost: ["bad", "Lost", "It was not heard of for a minute"],
+};
+
+/** Slots of a worker, those that are taken filled. */
+function Slots({ worker }: { worker: Worker }) {
+  const { running, slots } = worker;
+  return (
+    <div className="slots" title={`${running} of ${slots} slots are busy`}>
+      <span className="slots-bar" aria-hidden="true">
+        {slots <= 16 ? (
+          Array.from({ length: slots }, (_, slot) => <i key={slot} className={slot < running ? "busy" : undefined} />)
+        ) : (
+          <i className="part" style={{ width: `${(100 * running) / slots}%` }} />
+        )}
+      </span>
+      <span>
+        {count(running)} of {count(slots)}
+      </span>
+    </div>
+  );
+}
+
+const columns = (now: number): Column<Worker>[] => [
+  { key: "host", title: "Host", width: "minmax(160px, 2fr)", show: (worker) => <strong>{worker.host}</strong> },
+  {
+    key: "state",
+    title: "State",
+    width: "116px",
+    show: (worker) => {
+      const [tone, word, meaning] = tones[worker.state];
+      return (
+        <span title={meaning}>
+          <State tone={tone}>{word}</State>
+        </span>
+      );
+    },
+  },
+  { key: "slots", title: "Slots", width: "minmax(170px, 1.4fr)", show: (worker) => <Slots worker={worker} /> },
+  { key: "version", title: "Version", width: "96px", show: (worker) => <span className="mono">{worker.version}</span> },
+  {
+    key: "up",
+    title: "Up for",
+    width: "96px",
+    numeric: true,
+    show: (worker) => duration(Date.parse(worker.seen_at) - Date.parse(worker.started_at)),
+  },
+  {
+    key: "seen",
+    title: "Heard of",
+    width: "110px",
+    hint: "When the worker last said how it is",
+    show: (worker) => <Ago at={worker.seen_at} now={now} />,
+  },
+  {
+    key: "id",
+    title: "Id",
+    width: "minmax(120px, 1fr)",
+    show: (worker) => <span className="mono muted">{worker.id}</span>,
+  },
+];
+
+/** A number with its name, and what it is made of. */
+function Figure(props: { name: string; value: React.ReactNode; note?: React.ReactNode }) {
+  return (
+    <div>
+      <dt>{props.name}</dt>
+      <dd>
+        {props.value} {props.note && <small>{props.note}</small>}
+      </dd>
+    </div>
+  );
+}
+
+function Fleet({ scaling }: { scaling: Scaling }) {
+  const { backlog, slots, slots_busy: busy, workers_wanted: wanted, workers_provisioned: provisioned } = scaling;
+  const share = slots === 0 ? 0 : busy / slots;
+  return (
+    <section className="card fleet" aria-label="Fleet">
+      <dl className="facts">
+        <Figure
+          name="Active workers"
+          value={count(scaling.workers_active)}
+          note={scaling.workers_draining > 0 ? `and ${count(scaling.workers_draining)} draining` : undefined}
+        />
+        <Figure
+          name="Busy slots"
+          value={count(busy)}
+          note={slots > 0 ? `of ${count(slots)}, ${percent(share)}` : "there are none"}
+        />
+        <Figure name="Waiting tasks" value={count(backlog.tasks_waiting)} />
+        <Figure name="Running tasks" value={count(backlog.tasks_running)} />
+        <Figure name="Runs under way" value={count(backlog.runs)} />
+        {scaling.decides && (
+          <Figure
+            name="Wanted workers"
+            value={wanted == null ? "–" : count(wanted)}
+            note={provisioned != null ? `${count(provisioned)} provisioned` : undefined}
+          />
+        )}
+      </dl>
+      <div
+        className="bar"
+        role="progressbar"
+        aria-label="Busy slots"
+        aria-valuemin={0}
+        aria-valuemax={slots}
+        aria-valuenow={busy}
+        aria-valuetext={`${busy} of ${slots} slots are busy`}
+      >
+        <i style={{ width: percent(share).replace(" ", "") }} />
+      </div>
+      {!scaling.decides && <p className="muted">This server does not decide on the number of workers.</p>}
+    </section>
+  );
+}
+
+const shows = ["all", "active", "draining", "lost"] as const;
+const title = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
+
+export default function WorkersPage() {
+  const workers = useWorkers();
+  const scaling = useScaling();
+  const [address, setAddress] = useAddress();
+  const now = useNow(true);
+  const show = address.get("state") ?? "all";
+  const search = address.get("search") ?? "";
+  const wanted = search.trim().toLowerCase();
+  const all = workers.data?.pages.flatMap((page) => page.items) ?? [];
+  const rows = all.filter(
+    (worker) =>
+      (show === "all" || worker.state === show) &&
+      `${worker.host} ${worker.id} ${worker.version}`.toLowerCase().includes(wanted),
+  );
+  const versions = new Set(all.filter((worker) => worker.state === "active").map((worker) => worker.version));
+  const error = workers.error ?? scaling.error;
+
+  return (
+    <>
+      <title>Workers · Weir</title>
+      <div className="row spread">
+        <h1>Workers</h1>
+        <div className="row">
+          <div className="chips" role="group" aria-label="State">
+            {shows.map((key) => (
+              <button
+                key={key}
+                aria-pressed={key === show}
+                onClick={() => setAddress({ state: key === "all" ? null : key })}
+              >
+                {title(key)}
+              </button>
+            ))}
+          </div>
+          <input
+            type="search"
+            placeholder="Host, id or version"
+            aria-label="Host, id or version"
+            value={search}
+            onChange={(event) => setAddress({ search: event.target.value })}
+          />
+        </div>
+      </div>
+      {error && !(error instanceof Problem && error.status === 403) && (
+        <Failure error={error} retry={() => void Promise.all([workers.refetch(), scaling.refetch()])} />
+      )}
+      {error instanceof Problem && error.status === 403 ? (
+        <div className="card">
+          <Empty icon="machine" title="Workers belong to the whole service">
+            They run tasks of every namespace, so that only admins of the service see them.
+          </Empty>
+        </div>
+      ) : (
+        <>
+          {scaling.data ? <Fleet scaling={scaling.data} /> : scaling.isPending && <LoadingBlock height={108} />}
+          {versions.size > 1 && (
+            <div className="notice warn" role="status">
+              <span aria-hidden="true">!</span>
+              <div>
+                <strong>Active workers have {versions.size} versions</strong>
+                <p>{[...versions].sort().join(", ")}. That is usual during an update, and at no other time.</p>
+              </div>
+            </div>
+          )}
+          {workers.isPending && <LoadingBlock height={300} />}
+          {workers.data && (
+            <Card title="Workers" label="Table of workers" note={count(rows.length)}>
+              {rows.length > 0 ? (
+                <Grid
+                  label="Workers"
+                  columns={columns(now)}
+                  total={rows.length}
+                  row={(index) => rows[index]}
+                  rowKey={(worker) => worker.id}
+                  minWidth={980}
+                />
+              ) : all.length > 0 ? (
+                <Empty icon="search" title="No worker is like that" small>
+                  <button onClick={() => setAddress({ state: null, search: null })}>Show all</button>
+                </Empty>
+              ) : (
+                <Empty icon="machine" title="No worker is here">
+                  One starts when there is something to do, or by hand:
+                  <pre>weir worker --help</pre>
+                </Empty>
+              )}
+            </Card>
+          )}
+          {workers.hasNextPage && (
+            <div className="row" style={{ justifyContent: "center" }}>
+              <button disabled={workers.isFetchingNextPage} onClick={() => void workers.fetchNextPage()}>
+                {workers.isFetchingNextPage ? "Loading…" : "More workers"}
+              </button>
+            </div>
+          )}
+        </>
+      )}
+    </>
+  );
+}
