@@ -14,7 +14,11 @@ export interface Section {
 
 export const sections: Section[] = [
   { title: "Runs", path: "/runs", also: ["/compare"], page: lazy(() => import("./pages/runs")) },
+  { title: "Pipelines", path: "/pipelines", page: lazy(() => import("./pages/pipelines")) },
+  { title: "Schedules", path: "/schedules", page: lazy(() => import("./pages/schedules")) },
   { title: "SQL", path: "/sql", page: lazy(() => import("./pages/sql")) },
+  { title: "Workers", path: "/workers", page: lazy(() => import("./pages/workers")) },
+  { title: "Settings", path: "/settings", page: lazy(() => import("./pages/settings")) },
 ];
 
 /** Whether an address is in a section; the first section has the root, too. */

@@ -21,6 +21,10 @@ export interface RunFilter {
   state?: ListedRun["state"];
   result?: NonNullable<ListedRun["result"]>;
   name?: string;
+  /** The pipeline that they are made of. */
+  pipeline?: string;
+  /** The schedule that made them. */
+  schedule?: string;
 }
 
 /** Runs, the youngest first, page by page. */
