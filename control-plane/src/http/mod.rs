@@ -345,7 +345,13 @@ fn describe(error: &dyn std::error::Error) -> String {
         (name = "health", description = "For load balancers, orchestrators and monitoring"),
     ),
     // Data of events, which no answer names.
-    components(schemas(resources::StreamRows, resources::StreamRun, resources::StreamRunPatch, resources::StreamEnd)),
+    components(schemas(
+        resources::StreamRows,
+        resources::StreamRun,
+        resources::StreamRunPatch,
+        resources::StreamEnd,
+        resources::TaskRange,
+    )),
 )]
 struct Document;
 
