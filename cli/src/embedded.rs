@@ -158,6 +158,10 @@ impl Embedded {
             storage: storage.clone(),
             planner: Arc::new(EnginePlanner(engine.clone())),
         };
+        let options = control_plane::Options {
+            slots: Some(u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(args.workers)),
+            ..options
+        };
         let control_plane = ControlPlane::start(options, environment);
         Ok(Self {
             control_plane,

@@ -19,8 +19,8 @@ use crate::store::{
     Backlog, Changes, Idempotency, IdentityStore, NamespaceLoad, PipelineStore, RunFilter, RunRow, Store, WorkerRow,
 };
 use crate::{
-    Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, inbox, leases, listen, receipts,
-    reports, scaling, takeover, vitals,
+    Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
+    receipts, reports, scaling, takeover, vitals,
 };
 
 /// What a control plane works with.
@@ -71,6 +71,7 @@ impl ControlPlane {
         shared.spawn(listen::listen(shared.clone()));
         shared.spawn(leases::renew(shared.clone()));
         shared.spawn(leases::give_up_expired(shared.clone()));
+        shared.spawn(gate::keep(shared.clone()));
         shared.spawn(vitals::show(shared.clone()));
         if shared.options.takes_over {
             shared.spawn(takeover::sweep(shared.clone()));

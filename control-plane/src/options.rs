@@ -21,6 +21,15 @@ pub struct Options {
     pub max_queued_runs: usize,
     /// What namespaces may use that have no quota of their own.
     pub default_quota: Quota,
+    /// Slots of all workers, where these do not say how many they have.
+    pub slots: Option<u32>,
+    /// For how long, in milliseconds, the task messages last the workers that are in the queue beyond one for each slot:
+    /// as long as it takes from the end of a task until the message of the next one is with a worker. More lets
+    /// namespaces with short tasks wait for each other, less leaves slots idle.
+    pub send_ahead_ms: u64,
+    /// Task messages that are in the queue beyond one for each slot while only one namespace has any; half as many as there
+    /// are slots when it is not given.
+    pub send_ahead_alone: Option<u32>,
     /// Whether runs that nobody drives are taken over: those of others that died, and those that wait for room. Not
     /// where several people share one store, each for runs of their own.
     pub takes_over: bool,
@@ -42,6 +51,9 @@ impl Default for Options {
             max_runs: 1_000,
             max_queued_runs: 10_000,
             default_quota: Quota::default(),
+            slots: None,
+            send_ahead_ms: 10,
+            send_ahead_alone: Some(64),
             takes_over: false,
             concurrent_effects: 64,
             grace_ms: 5_000,
@@ -58,6 +70,8 @@ impl Options {
             lease_ms: 5_000,
             takes_over: true,
             queue_in_process: false,
+            send_ahead_ms: 250,
+            send_ahead_alone: None,
             ..Self::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use weir_model::{Namespace, RunId, RunSnapshot, TaskReport};
 use weir_platform::{Queue, Receipt, Storage};
 
 use crate::admission::Queued;
+use crate::gate::{self, Gate};
 use crate::inbox::Inbox;
 use crate::quotas::Quotas;
 use crate::receipts::{Origin, Receipts};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<Semaphore>,
     pub(crate) queued: Queued,
     pub(crate) quotas: Quotas,
+    /// Task messages pass it on their way to the queue.
+    pub(crate) gate: Gate,
     /// Held while a run is taken in of a namespace that may have only so many.
     pub(crate) admitting: tokio::sync::Mutex<()>,
     pub(crate) scaling: watch::Sender<ScalingStatus>,
@@ -102,6 +105,11 @@ impl Shared {
             receipts,
             queued: Queued::default(),
             quotas: Quotas::new(options.default_quota, options.takes_over),
+            gate: Gate::new(gate::Options {
+                slots: options.slots,
+                ahead: Duration::from_millis(options.send_ahead_ms),
+                ahead_alone: options.send_ahead_alone,
+            }),
             admitting: tokio::sync::Mutex::default(),
             rooms: Arc::new(Semaphore::new(options.max_runs.clamp(1, Semaphore::MAX_PERMITS))),
             scaling: watch::Sender::default(),

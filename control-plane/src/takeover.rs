@@ -148,7 +148,10 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
     let mut taken = Vec::new();
     let (waiting, begun): (Vec<&RunRow>, Vec<&RunRow>) = found.iter().partition(|row| admission::is_queued(row));
     taken.extend(begun.iter().map(|row| row.run));
-    while taken.len() < 2 * share
+    // Control planes that look at the same time shall not all ask for the same runs; where there is room for one only,
+    // it is for the one whose turn it is.
+    let choice = share + share / 2;
+    while taken.len() < choice
         && let Some(run) = turns.next(&waiting, &queued)
     {
         queued.insert(run);
@@ -159,8 +162,7 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         true => Left::Few,
         false => Left::Nothing,
     };
-    // Control planes that look at the same time shall not all ask for the same runs.
-    taken.truncate(2 * share);
+    taken.truncate(choice);
     random::shuffle(&mut taken);
     taken.truncate(share);
     let mut taking = futures::stream::iter(taken.into_iter().map(|run| {

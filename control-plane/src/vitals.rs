@@ -25,6 +25,7 @@ pub(crate) async fn show(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         metrics().runs_active(shared.runs().len() as u64);
+        metrics().gate_waiting(shared.gate.waiting());
         metrics().outbox_lag(shared.unsent.load(Ordering::Relaxed));
         // Of a store that is this process's alone, nobody asks.
         if shared.options.takes_over

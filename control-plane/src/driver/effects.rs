@@ -1,23 +1,21 @@
 //! Carrying effects out. Each is a task of its own, safe to repeat, whose answer is an input.
 
+use futures::{FutureExt as _, TryFutureExt as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
-
-use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::Instrument as _;
 use weir_model::machine::{Effect, Input};
 use weir_model::{
-    Failure, FailureKind, RunId, RunOutcome, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput, Timestamp,
-    layout,
+    Failure, FailureKind, RunId, RunOutcome, RunPhase, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput,
+    Timestamp, layout,
 };
 use weir_platform::output::{self, SinkOutput};
-use weir_platform::{MAX_DELAY, QueueError, SendMessage, StorageError, clock};
+use weir_platform::{QueueError, SendMessage, StorageError, clock};
 
 use super::Driver;
-use super::outbox::Sending;
+use super::kept::Kept;
 use super::retry::{Backoff, retry};
 use crate::history::{self, Ended};
 use crate::leases;
@@ -32,8 +30,8 @@ const SEND_BATCH: usize = 1_000;
 pub(super) enum Outcome {
     /// Nothing that the machine has to know.
     Done,
-    /// Task messages were sent.
-    Sent(Sending),
+    /// Task messages were sent that were begun with at these cursors of the outbox.
+    Sent(Vec<u64>),
     /// An answer.
     Input(Box<Input>),
     /// The objects of the finished run are deleted, and the store knows.
@@ -72,19 +70,57 @@ impl Driver {
                 Effect::Cleanup => self.clean_up(),
             }
         }
-        if !dispatches.is_empty() {
-            self.trace(&mut dispatches);
-            let span = span!("dispatch", self.trace, self.run);
-            let (shared, sending) = (self.shared.clone(), self.outbox.begin());
-            let unsent = Unsent::new(shared.clone(), dispatches.len());
-            // After a panic the cursor stays where it is.
-            let sent = async move {
-                send(shared, dispatches).await;
-                drop(unsent);
-                Outcome::Sent(sending)
-            };
-            self.start(|_| Outcome::Done, sent.instrument(span));
+        self.trace(&mut dispatches);
+        let before = self.outbox.begin(dispatches.len());
+        for (message, not_before) in dispatches {
+            let is_copy = !self.state.message_kept_back(message.task);
+            self.kept.push(*message, not_before, before, is_copy);
         }
+    }
+
+    /// Sends the messages that the gate lets through.
+    pub(super) fn send_on(&mut self) {
+        let now = clock::now();
+        if self.state.phase() != RunPhase::Running {
+            for kept in self.kept.drain() {
+                self.outbox.end(kept.before);
+            }
+        }
+        self.kept.wake(now);
+        let mut sending = Vec::new();
+        loop {
+            let in_flight = self.state.tasks_under_way().saturating_sub(self.kept.tasks());
+            let granted = self.place.pass(self.kept.ready(), in_flight);
+            let mut used = 0;
+            while used < granted
+                && let Some(kept) = self.kept.pop()
+            {
+                if self.state.is_awaited(kept.task, kept.stage_attempt(), kept.attempt) {
+                    self.state.message_sent(kept.task, now);
+                    sending.push(kept);
+                    used += 1;
+                } else {
+                    self.outbox.end(kept.before);
+                }
+            }
+            // What was not used goes back, and others may have it.
+            if used == granted {
+                break;
+            }
+        }
+        if sending.is_empty() {
+            return;
+        }
+        let span = span!("dispatch", self.trace, self.run);
+        let shared = self.shared.clone();
+        let unsent = Unsent::new(shared.clone(), sending.len());
+        // After a panic the cursor stays where it is.
+        let sent = async move {
+            send(shared, &sending).await;
+            drop(unsent);
+            Outcome::Sent(sending.iter().map(|kept| kept.before).collect())
+        };
+        self.start(|_| Outcome::Done, sent.instrument(span));
     }
 
     /// Says in task messages which stage's span their tasks are part of.
@@ -347,9 +383,9 @@ async fn stop_workers(shared: &Shared, run: RunId) {
 
 /// Sends task messages, waiting for room as long as the run is driven. What cannot be sent for another reason is
 /// missed and sent again by the machine.
-async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) {
+async fn send(shared: Arc<Shared>, messages: &[Kept]) {
     let passing = |error: &QueueError| !matches!(error, QueueError::Full { .. });
-    for batch in dispatches.chunks(SEND_BATCH) {
+    for batch in messages.chunks(SEND_BATCH) {
         let mut room = Backoff::new();
         let send = || shared.tasks.send(batch.iter().map(message).collect());
         loop {
@@ -365,12 +401,11 @@ async fn send(shared: Arc<Shared>, dispatches: Vec<Dispatch>) {
     }
 }
 
-fn message((message, not_before): &Dispatch) -> SendMessage {
-    let delay = not_before.map_or(0, |time| time.ms_since(clock::now()));
-    let body = serde_json::to_string(message).expect("a task message is made of numbers and words");
+fn message(kept: &Kept) -> SendMessage {
+    let message = kept.message();
+    let body = serde_json::to_string(&message).expect("a task message is made of numbers and words");
     SendMessage {
-        delay: Duration::from_millis(delay).min(MAX_DELAY),
-        traceparent: message.traceparent.clone(),
+        traceparent: message.traceparent,
         ..SendMessage::new(body, message.namespace.to_string())
     }
 }

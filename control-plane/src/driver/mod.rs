@@ -1,6 +1,7 @@
 //! The actor that drives one run.
 
 mod effects;
+mod kept;
 mod outbox;
 mod retry;
 
@@ -18,6 +19,7 @@ use weir_model::{
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
+use crate::gate::Place;
 use crate::receipts::{self, Origin};
 use crate::reports;
 use crate::shared::{Driven, Mail, Shared};
@@ -25,6 +27,7 @@ use crate::store::{Lease, RunSummary};
 use crate::traces;
 use crate::vitals::Counts;
 use effects::Outcome;
+use kept::KeptBack;
 use outbox::Outbox;
 
 /// Reports that wait for a driver; more are given back to the queue.
@@ -85,10 +88,11 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
     let run = start.state.run();
     let trace = TraceParent::of_run(run, start.state.submission());
     let namespace = start.state.submission().map(|submission| submission.namespace.clone());
+    let namespace = namespace.unwrap_or_default();
     shared.runs().insert(
         run,
         Driven {
-            namespace: namespace.unwrap_or_default(),
+            namespace: namespace.clone(),
             lease: start.lease.clone(),
             renewed: start.owned_since,
             lost: lost.clone(),
@@ -106,6 +110,8 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
         mail,
         handled: Vec::new(),
         outbox: Outbox::new(start.sent_through),
+        kept: KeptBack::default(),
+        place: Place::new(shared.clone(), run, namespace.clone()),
         counts: Counts::default(),
         effects: JoinSet::new(),
         executions: HashSet::new(),
@@ -169,6 +175,10 @@ struct Driver {
     /// The reports whose consequences are not in the log yet.
     handled: Vec<Origin>,
     outbox: Outbox,
+    /// Task messages that are not sent yet.
+    kept: KeptBack,
+    /// Among those who share the workers.
+    place: Place,
     counts: Counts,
     /// Effects that are under way; dropped with the driver, which aborts them.
     effects: JoinSet<Outcome>,
@@ -205,6 +215,7 @@ enum Exit {
 enum Wake {
     Mail,
     Effect(Outcome),
+    /// Time has passed, or messages may be sent.
     Timer,
     Exit(Exit),
 }
@@ -268,7 +279,12 @@ impl Driver {
     }
 
     async fn next_wake(&mut self, mail: &mut Vec<Mail>) -> Wake {
-        let timers = [self.tick_in(), self.view.publish_in(&self.shared), self.view.row_in()];
+        let timers = [
+            self.tick_in(),
+            self.kept_in(),
+            self.view.publish_in(&self.shared),
+            self.view.row_in(),
+        ];
         let sleep = timers.into_iter().flatten().min().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
         tokio::select! {
             biased;
@@ -277,6 +293,7 @@ impl Driver {
             Some(outcome) = self.effects.join_next() => Wake::Effect(effects::joined(outcome)),
             // The other end is in the list of runs for as long as this actor lives.
             _ = self.mail.recv_many(mail, BATCH) => Wake::Mail,
+            () = self.place.told() => Wake::Timer,
             () = tokio::time::sleep(sleep) => Wake::Timer,
         }
     }
@@ -312,6 +329,7 @@ impl Driver {
         }
         self.perform(effects);
         self.outbox.begun(self.state.next_seq() - 1);
+        self.send_on();
         if let Some(snapshot) = snapshot {
             self.view.show(snapshot);
         }
@@ -350,8 +368,10 @@ impl Driver {
     fn take_outcome(&mut self, outcome: Outcome, inputs: &mut Vec<Input>) {
         match outcome {
             Outcome::Done => {}
-            Outcome::Sent(sending) => {
-                self.outbox.end(sending);
+            Outcome::Sent(cursors) => {
+                for before in cursors {
+                    self.outbox.end(before);
+                }
                 // Also when nothing else happens for a while, the store is to know.
                 self.view.row_stale |= !self.state.is_finished();
             }
@@ -401,6 +421,12 @@ impl Driver {
             }
         }
         self.executions_left.send_replace(self.executions.len());
+    }
+
+    /// How long until the backoff of a message is over that is kept back.
+    fn kept_in(&self) -> Option<Duration> {
+        let left = self.kept.next_wake()?.ms_since(clock::now());
+        Some(Duration::from_millis(left))
     }
 
     /// How long until time itself leads to something.

@@ -8,16 +8,10 @@ use std::collections::BTreeMap;
 /// Which events' messages were sent.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// The cursors from before each batch of messages that is being sent, with their number.
-    sending: BTreeMap<u64, u32>,
-    /// The cursor when nothing is being sent.
+    /// The cursors from before each batch of messages that are not all sent, with their number.
+    sending: BTreeMap<u64, usize>,
+    /// The cursor when nothing is left to send.
     through: u64,
-}
-
-/// Messages that are being sent.
-#[derive(Debug)]
-pub(super) struct Sending {
-    before: u64,
 }
 
 impl Outbox {
@@ -34,11 +28,13 @@ impl Outbox {
         self.sending.keys().next().copied().unwrap_or(self.through)
     }
 
-    /// Messages are about to be sent that belong to events after the cursor.
-    pub(super) fn begin(&mut self) -> Sending {
+    /// Messages are to be sent that belong to events after the cursor, which is given.
+    pub(super) fn begin(&mut self, messages: usize) -> u64 {
         let before = self.cursor();
-        *self.sending.entry(before).or_default() += 1;
-        Sending { before }
+        if messages > 0 {
+            *self.sending.entry(before).or_default() += messages;
+        }
+        before
     }
 
     /// The messages of all events up to `seq` have [begun](Self::begin) to be sent.
@@ -46,12 +42,12 @@ impl Outbox {
         self.through = seq;
     }
 
-    /// Messages were sent.
-    pub(super) fn end(&mut self, sent: Sending) {
-        if let Some(count) = self.sending.get_mut(&sent.before) {
+    /// A message was sent, or is not to be sent any more, that was begun with at this cursor.
+    pub(super) fn end(&mut self, before: u64) {
+        if let Some(count) = self.sending.get_mut(&before) {
             *count -= 1;
             if *count == 0 {
-                self.sending.remove(&sent.before);
+                self.sending.remove(&before);
             }
         }
     }
@@ -67,14 +63,17 @@ mod tests {
         assert_eq!(outbox.cursor(), 3);
         outbox.begun(5);
         assert_eq!(outbox.cursor(), 5, "events without messages are not waited for");
-        let first = outbox.begin();
+        let first = outbox.begin(1);
         outbox.begun(10);
-        let second = outbox.begin();
+        let second = outbox.begin(1);
         outbox.begun(20);
         assert_eq!(outbox.cursor(), 5);
         outbox.end(second);
         assert_eq!(outbox.cursor(), 5, "the first is still being sent");
         outbox.end(first);
         assert_eq!(outbox.cursor(), 20);
+        assert_eq!(outbox.begin(0), 20);
+        outbox.begun(30);
+        assert_eq!(outbox.cursor(), 30);
     }
 }

@@ -70,12 +70,16 @@ impl Quotas {
     /// Reads them anew.
     pub(crate) async fn read(&self, store: &dyn Store) -> Result<(), Error> {
         let asked = Instant::now();
-        let own = store.quotas().await?.into_iter().collect();
+        let own: Own = store.quotas().await?.into_iter().collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = match *known.own == own {
+            true => known.own.clone(),
+            false => Arc::new(own),
+        };
         // Of two who ask, the one who asked last knows better.
         if known.read_at.is_none_or(|at| at <= asked) {
             *known = Known {
-                own: Arc::new(own),
+                own,
                 read_at: Some(asked),
             };
         }

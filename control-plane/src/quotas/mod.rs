@@ -4,7 +4,7 @@ mod known;
 
 use std::time::Duration;
 
-pub(crate) use known::Quotas;
+pub(crate) use known::{Own, Quotas};
 use serde::{Deserialize, Serialize};
 
 /// What a namespace may use, and its share of what is short. Without a number there is no limit.

@@ -3,6 +3,7 @@
 mod cancellation;
 mod dead_letters;
 mod failures;
+mod fairness;
 mod fleet;
 mod history;
 mod housekeeping;

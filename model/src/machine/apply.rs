@@ -11,10 +11,7 @@ use crate::{
 
 use super::dispatch::invalid_graph;
 use super::snapshot::{MAX_LOG_LINES, MAX_USER_METRICS};
-use super::state::{Attempt, RunState, StageState, Stop, TaskState, TaskStatus, Totals, Try};
-
-/// How often the patience with a message that nobody takes is doubled.
-const MAX_DOUBLINGS: u32 = 6;
+use super::state::{Attempt, RunState, StageState, Stop, TaskState, TaskStatus, Totals, Try, patience};
 
 /// Folds an event into the state.
 ///
@@ -155,7 +152,7 @@ impl RunState {
             None => 0,
         };
         task.next_attempt = attempt.saturating_add(1);
-        let doublings = task.unanswered.min(MAX_DOUBLINGS);
+        let unanswered = task.unanswered;
         let tries = Try {
             attempt: new,
             copy: None,
@@ -163,7 +160,7 @@ impl RunState {
         };
         stage.set_status(id.index, TaskStatus::InFlight(tries));
         let from = not_before.map_or(at, |time| time.max(at));
-        let patience = self.settings.attempt_timeout_ms.saturating_mul(1 << doublings);
+        let patience = patience(&self.settings, unanswered);
         self.live.queued(*id, from.plus_ms(patience));
     }
 

@@ -48,6 +48,20 @@ impl Liveness {
         );
     }
 
+    /// A message is kept back by whoever is to send it: it is not missed. Says whether nobody runs its task meanwhile.
+    pub(super) fn keep_back(&mut self, task: TaskId) -> bool {
+        let waits = !self.is_running(task);
+        if waits {
+            self.queued(task, NEVER);
+        }
+        waits
+    }
+
+    /// How many tasks have an attempt under way.
+    pub(super) fn len(&self) -> usize {
+        self.watches.len()
+    }
+
     /// An attempt was heard of.
     pub(super) fn running(&mut self, task: TaskId, now: Timestamp, deadline: Timestamp, metrics: Option<&TaskMetrics>) {
         self.heard(now);

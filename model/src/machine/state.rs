@@ -193,6 +193,15 @@ impl Totals {
     }
 }
 
+/// How often the patience with a message that nobody takes is doubled.
+const MAX_DOUBLINGS: u32 = 6;
+
+/// How long a message may wait, in milliseconds, of whose task so many before it were not taken.
+pub(super) fn patience(settings: &RunSettings, unanswered: u32) -> u64 {
+    let doublings = unanswered.min(MAX_DOUBLINGS);
+    settings.attempt_timeout_ms.saturating_mul(1 << doublings)
+}
+
 impl TaskState {
     pub(super) fn new(partitions: Range<u32>) -> Self {
         Self {
@@ -370,6 +379,40 @@ impl RunState {
         };
         let deadline = now.plus_ms(self.settings.attempt_timeout_ms);
         self.live.running(report.task, now, deadline, metrics);
+    }
+
+    /// How many tasks have an attempt under way, sent or not.
+    pub fn tasks_under_way(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Keeps what is not in the log either: that the message of an attempt is not sent yet, and so is not missed. Says
+    /// whether nobody runs the task meanwhile; otherwise the attempt is a copy.
+    pub fn message_kept_back(&mut self, task: TaskId) -> bool {
+        self.live.keep_back(task)
+    }
+
+    /// A message that was kept back is sent now: from now on it can be missed.
+    pub fn message_sent(&mut self, task: TaskId, now: Timestamp) {
+        let Some(unanswered) = self.task(task).map(|task| task.unanswered) else {
+            return;
+        };
+        if !self.live.is_running(task) {
+            let deadline = now.plus_ms(patience(&self.settings, unanswered));
+            self.live.queued(task, deadline);
+        }
+    }
+
+    /// Whether an attempt is under way that nobody is known to have begun with.
+    pub fn is_awaited(&self, task: TaskId, stage_attempt: u32, attempt: u32) -> bool {
+        let stage = self.stage(task.stage).filter(|stage| stage.attempt == stage_attempt);
+        stage.is_some()
+            && self.phase == RunPhase::Running
+            && self
+                .task(task)
+                .and_then(TaskState::under_way)
+                .and_then(|tries| tries.get(attempt))
+                .is_some_and(|attempt| attempt.execution.is_none())
     }
 
     /// The earliest time, from `now` on, at which [`Input::Tick`](super::Input::Tick) leads to something.

@@ -29,6 +29,7 @@ pub struct Metrics {
     dispatch_latency: Histogram<f64>,
     lease_takeovers: Counter<u64>,
     outbox_lag: Gauge<u64>,
+    gate_waiting: Gauge<u64>,
     dead_letters: Counter<u64>,
     store_errors: Counter<u64>,
     http_requests: Counter<u64>,
@@ -58,6 +59,10 @@ pub fn metrics() -> &'static Metrics {
             dispatch_latency: seconds("weir.dispatch.latency", "Time from the dispatch of a task to its start"),
             lease_takeovers: counter("weir.lease.takeovers", "Runs that this control plane took over"),
             outbox_lag: gauge("weir.outbox.lag", "Events of dispatches that are not known to be sent"),
+            gate_waiting: gauge(
+                "weir.gate.waiting.tasks",
+                "Tasks that wait until the workers have room for them",
+            ),
             dead_letters: counter("weir.dead_letters", "Task messages that were delivered too often"),
             store_errors: counter("weir.store.errors", "Calls of the store that failed"),
             http_requests: counter("weir.http.requests", "Requests, by route and status"),
@@ -120,6 +125,11 @@ impl Metrics {
     /// Events of dispatches that are not known to be sent.
     pub fn outbox_lag(&self, events: u64) {
         self.outbox_lag.record(events, &[]);
+    }
+
+    /// Tasks that wait until the workers have room for them.
+    pub fn gate_waiting(&self, tasks: u64) {
+        self.gate_waiting.record(tasks, &[]);
     }
 
     /// A task message was delivered too often.
