@@ -345,6 +345,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/events/{seq}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One event of a run, whole. */
+        get: operations["runs_event"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is worth a look in a run, with what to do about it: rules over what was measured. Of a run that is not over,
+         *     what is known by now.
+         */
+        get: operations["runs_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/logs": {
         parameters: {
             query?: never;
@@ -354,6 +391,23 @@ export interface paths {
         };
         /** Lines that the user functions and logging transforms of a run wrote. An attempt's lines are there when it is over. */
         get: operations["runs_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a run counted and used so far: the metrics of its user functions, and the totals of the platform. */
+        get: operations["runs_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -373,6 +427,77 @@ export interface paths {
         put?: never;
         /** Submits what a run that is over ran, as a new run. */
         post: operations["runs_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/stages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The stages of a run once they are planned, with quantiles over their tasks, and what their operators did. */
+        get: operations["runs_stages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/stages/{stage}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A stage of a run. */
+        get: operations["runs_stage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The tasks of a run that were begun with, one row each: of the attempt that is under way, else of the one whose output
+         *     was accepted, else of the latest.
+         */
+        get: operations["runs_tasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/tasks/{stage}/{task}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A task with its attempts: how they failed, what their operators did, and what their functions counted. */
+        get: operations["runs_task"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -641,6 +766,11 @@ export interface components {
              * @description Bytes written.
              */
             bytes_out: number;
+            /**
+             * Format: int64
+             * @description CPU time of its own thread, in microseconds; zero where it cannot be measured.
+             */
+            cpu_us: number;
             /** @description When its message was decided. */
             dispatched_at: components["schemas"]["Time"];
             /**
@@ -653,9 +783,16 @@ export interface components {
             finished_at?: components["schemas"]["Time"] | null;
             /**
              * Format: int64
+             * @description The place in the run's log of the event that tells how it went.
+             */
+            outcome_seq?: number | null;
+            /**
+             * Format: int64
              * @description The most memory held at once, in bytes.
              */
             peak_memory_bytes: number;
+            /** @description When it could be taken: later than it was decided, if it had to wait for a backoff. */
+            ready_at: components["schemas"]["Time"];
             /**
              * Format: int64
              * @description Rows read.
@@ -666,6 +803,16 @@ export interface components {
              * @description Rows written.
              */
             rows_out: number;
+            /**
+             * Format: int64
+             * @description Of the bytes read, those from shuffle objects.
+             */
+            shuffle_bytes_in: number;
+            /**
+             * Format: int64
+             * @description Of the bytes written, those to shuffle objects.
+             */
+            shuffle_bytes_out: number;
             /** @description Whether it is a copy of a slow attempt. */
             speculative: boolean;
             /**
@@ -694,6 +841,146 @@ export interface components {
             /** @description Who ran it, once that is known. */
             worker?: string | null;
         };
+        /** @description Attempts, by how they went. */
+        AttemptCounts: {
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            dispatched: number;
+            /**
+             * Format: int32
+             * @description Those that failed.
+             */
+            failed: number;
+            /** @description Failures by their code. */
+            failures: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description Those that another took the place of, or that the end of the run ended.
+             */
+            given_up: number;
+            /**
+             * Format: int32
+             * @description Those that no worker is known to have taken yet.
+             */
+            queued: number;
+            /**
+             * Format: int32
+             * @description Those that were made since an earlier one failed, was lost, or lost its output.
+             */
+            retries: number;
+            /**
+             * Format: int32
+             * @description Those that run.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description Copies of slow attempts.
+             */
+            speculative: number;
+            /**
+             * Format: int32
+             * @description Copies that were done first.
+             */
+            speculative_wins: number;
+            /**
+             * Format: int32
+             * @description Those whose output was accepted.
+             */
+            succeeded: number;
+        };
+        /** @description An attempt with all that is known of it. */
+        AttemptDetail: components["schemas"]["Attempt"] & {
+            error?: components["schemas"]["AttemptFailure"] | null;
+            /**
+             * Format: int64
+             * @description Lines that its user functions and logging transforms wrote, those that were dropped included.
+             */
+            log_lines: number;
+            /** @description What its user functions counted, by `function.metric`. */
+            metrics: {
+                [key: string]: components["schemas"]["Metric"];
+            };
+            /** @description What its operators did, each before its inputs. */
+            operators: components["schemas"]["AttemptOperator"][];
+        };
+        /** @description How an attempt failed. */
+        AttemptFailure: {
+            /** @description A stable word for programs. */
+            code: string;
+            /**
+             * Format: int64
+             * @description One past the last row that it was at, if that is known.
+             */
+            end_row?: number | null;
+            /**
+             * Format: int64
+             * @description The first row that it was at, if that is known.
+             */
+            first_row?: number | null;
+            /** @description The user's function, if it was in one. */
+            function?: string | null;
+            /** @description Whose fault it was. */
+            kind: components["schemas"]["AttemptFailureKind"];
+            /** @description For people. */
+            message: string;
+            /** @description The transform, if that is known. */
+            transform?: string | null;
+        };
+        /**
+         * @description Whose fault a failure was, and so what follows from it.
+         * @enum {string}
+         */
+        AttemptFailureKind: "user" | "platform" | "shuffle_lost" | "cancelled";
+        /** @description What an operator did in an attempt. */
+        AttemptOperator: {
+            /**
+             * Format: int64
+             * @description Bytes of the batches that it gave out, when it counts them.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description CPU time, in microseconds.
+             */
+            cpu_us: number;
+            /**
+             * Format: int32
+             * @description Its depth; the root is at zero.
+             */
+            depth: number;
+            /**
+             * Format: int32
+             * @description Its place in the stage's plan, from the root at zero.
+             */
+            id: number;
+            /** @description The operator, such as `HashJoinExec`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The most memory that it said to hold, in bytes; few operators say it.
+             */
+            peak_memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Rows that it gave out.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Bytes that it spilled.
+             */
+            spilled_bytes: number;
+            /**
+             * Format: int64
+             * @description Wall time inside Wasm calls, in microseconds.
+             */
+            wasm_us: number;
+        };
         /** @description Attempts of a run, in the order in which they were dispatched. */
         AttemptPage: {
             /** @description Whether everything that is there up to now has been given. */
@@ -719,6 +1006,16 @@ export interface components {
          */
         Authentication: "anonymous" | "bearer" | "session";
         /**
+         * @description What costs.
+         * @enum {string}
+         */
+        BilledItem: "vcpu" | "memory" | "storage_writes" | "storage_reads" | "queue";
+        /**
+         * @description What a line counts.
+         * @enum {string}
+         */
+        BilledUnit: "hours" | "gib_hours" | "requests";
+        /**
          * @description What becomes of times at which no server was there to make a run.
          * @enum {string}
          */
@@ -728,6 +1025,89 @@ export interface components {
          * @enum {string}
          */
         ConcurrencyPolicy: "allow" | "forbid" | "replace";
+        /** @description Whether the rows of a stage add up. */
+        Conservation: {
+            /** @description Whether what it wrote is what became visible. */
+            commit: components["schemas"]["Verdict"];
+            /** @description Whether what was written for it is what it read. */
+            exchange: components["schemas"]["Verdict"];
+            /** @description Whether what it read is what it wrote and dropped; not to be said of joins, aggregations and flat maps. */
+            inside: components["schemas"]["Verdict"];
+            /**
+             * Format: int64
+             * @description Rows that the commit made visible, when it is a sink of a run that succeeded.
+             */
+            rows_committed?: number | null;
+            /**
+             * Format: int64
+             * @description Rows that filters and limits dropped.
+             */
+            rows_dropped: number;
+            /**
+             * Format: int64
+             * @description Rows that it read, from files and from other stages.
+             */
+            rows_in: number;
+            /**
+             * Format: int64
+             * @description Rows that the stages before wrote for it; once for each task where every task reads all of them.
+             */
+            rows_offered: number;
+            /**
+             * Format: int64
+             * @description Rows that it wrote.
+             */
+            rows_out: number;
+            /**
+             * Format: int64
+             * @description Rows that user functions refused.
+             */
+            rows_refused: number;
+            /**
+             * Format: int64
+             * @description Of these, rows that it read.
+             */
+            rows_taken: number;
+            /**
+             * Format: int64
+             * @description Of these, rows that nobody asked for: behind a limit, for example.
+             */
+            rows_unread: number;
+        };
+        /** @description About what a run costs: its own share, without what is paid for while nothing runs. */
+        Cost: {
+            /**
+             * Format: double
+             * @description The sum of the lines.
+             */
+            amount: number;
+            /**
+             * @description The currency.
+             * @example USD
+             */
+            currency: string;
+            /** @description What for. */
+            lines: components["schemas"]["CostLine"][];
+            /** @description Which prices of the server's configuration. */
+            price_table_version: string;
+        };
+        /** @description One line of an estimate. */
+        CostLine: {
+            /**
+             * Format: double
+             * @description The price of that.
+             */
+            amount: number;
+            /** @description What for. */
+            item: components["schemas"]["BilledItem"];
+            /**
+             * Format: double
+             * @description How much of it.
+             */
+            quantity: number;
+            /** @description Of what. */
+            unit: components["schemas"]["BilledUnit"];
+        };
         /** @description A key that was just made. The secret is shown here and never again. */
         CreatedKey: {
             /** @description The key. */
@@ -735,8 +1115,13 @@ export interface components {
             /** @description What to send as `Authorization: Bearer SECRET`. */
             secret: string;
         };
-        /** @description How long the phases of a run took, in milliseconds; only those that are over. */
+        /** @description How long the phases of a run took, in milliseconds. They follow each other; one that is not over is left out. */
         Durations: {
+            /**
+             * Format: int64
+             * @description From then until a worker took the first task.
+             */
+            cold_start_ms?: number | null;
             /**
              * Format: int64
              * @description From then until the end.
@@ -744,12 +1129,17 @@ export interface components {
             committing_ms?: number | null;
             /**
              * Format: int64
-             * @description From the submission until the stages were known.
+             * @description From then until the stages were known.
              */
             planning_ms?: number | null;
             /**
              * Format: int64
-             * @description From then until the last stage was complete.
+             * @description From the submission until a server began with it.
+             */
+            queued_ms?: number | null;
+            /**
+             * Format: int64
+             * @description From then until the last stage was complete, or the run was stopped.
              */
             running_ms?: number | null;
             /**
@@ -771,6 +1161,11 @@ export interface components {
             seq: number;
             /** @description What happened: `submitted`, `planned`, `task_accepted`, `finished`, … */
             type: string;
+            /**
+             * @description Where the whole event is, when parts of `data` were too large for a list: each of them is an object with the one
+             *     key `cut`, which says what it was and how large.
+             */
+            whole?: string | null;
         };
         /** @description Events of a run, in order. */
         EventPage: {
@@ -781,6 +1176,79 @@ export interface components {
             /** @description What to give as `after` to go on, now or when the run has gone on. */
             next_cursor: string;
         };
+        /** @description What a finding was found by. */
+        Evidence: {
+            /** @description The user function. */
+            function?: string | null;
+            /** @description The page of the dashboard that shows it, as a path of this server. */
+            link: string;
+            /** @description The name of the number that was compared. */
+            metric: string;
+            /**
+             * Format: int32
+             * @description The operator, by its id in the stage.
+             */
+            operator?: number | null;
+            /**
+             * Format: int32
+             * @description The stage.
+             */
+            stage?: number | null;
+            /**
+             * Format: int32
+             * @description The task, by its index in the stage.
+             */
+            task?: number | null;
+            /**
+             * Format: double
+             * @description What it was compared with.
+             */
+            threshold: number;
+            /** @description What both count. */
+            unit: components["schemas"]["EvidenceUnit"];
+            /**
+             * Format: double
+             * @description The number.
+             */
+            value: number;
+        };
+        /**
+         * @description What the numbers of an evidence count.
+         * @enum {string}
+         */
+        EvidenceUnit: "count" | "ratio" | "share" | "bytes" | "milliseconds";
+        /** @description Something worth a look. */
+        Finding: {
+            /**
+             * @description A stable word for programs: `skewed_duration`, `spill`, `small_files`, …
+             * @example skewed_duration
+             */
+            code: string;
+            /** @description What was measured. */
+            detail: string;
+            /** @description Where to look. */
+            evidence: components["schemas"]["Evidence"];
+            /** @description What to do about it. */
+            fix: string;
+            /** @description How serious it is. */
+            severity: components["schemas"]["FindingSeverity"];
+            /** @description What it is, in one line. */
+            title: string;
+        };
+        /** @description What is worth a look in a run, the most serious first. */
+        FindingList: {
+            /** @description Whether the run is over: until then more may be found, and what was found may pass. */
+            complete: boolean;
+            /** @description The findings. */
+            items: components["schemas"]["Finding"][];
+            /** @description The run. */
+            run: string;
+        };
+        /**
+         * @description How serious a finding is.
+         * @enum {string}
+         */
+        FindingSeverity: "info" | "warning" | "error";
         /** @description That the process is alive. */
         Health: {
             /** @description Always `ok`. */
@@ -842,10 +1310,18 @@ export interface components {
         KeyState: "active" | "expired" | "revoked";
         /** @description Where to go on, as paths of this server. */
         Links: {
+            /** @description The attempts of its tasks. */
+            attempts: string;
+            /** @description Its page of the dashboard. */
+            dashboard: string;
             /** @description What happened to it. */
             events: string;
+            /** @description What is worth a look in it. */
+            findings: string;
             /** @description What its functions wrote. */
             logs: string;
+            /** @description What it counted and used. */
+            metrics: string;
             /** @description The run. */
             self: string;
         };
@@ -1298,6 +1774,49 @@ export interface components {
              */
             tasks_running: number;
         };
+        /** @description Quantiles of a number of which each task has one; each of them is one of these numbers. */
+        Quantiles: {
+            /**
+             * Format: int32
+             * @description The task that has the largest.
+             */
+            largest_task: number;
+            /**
+             * Format: int64
+             * @description The smallest.
+             */
+            p0: number;
+            /**
+             * Format: int64
+             * @description The largest.
+             */
+            p100: number;
+            /**
+             * Format: int64
+             * @description A quarter are at most this.
+             */
+            p25: number;
+            /**
+             * Format: int64
+             * @description The median.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description Three quarters are at most this.
+             */
+            p75: number;
+            /**
+             * Format: int64
+             * @description All but a twentieth are at most this.
+             */
+            p95: number;
+            /**
+             * Format: int64
+             * @description The sum of all.
+             */
+            sum: number;
+        };
         /** @description What a namespace may use, and what it uses. */
         Quota: {
             /** @description Whether the limits are those of every namespace that has none of its own. */
@@ -1412,6 +1931,29 @@ export interface components {
          * @enum {string}
          */
         RequestedState: "cancelled";
+        /** @description What a task of a run is allowed, as its latest attempt said; nothing is known before the first one is over. */
+        Resources: {
+            /**
+             * Format: int64
+             * @description The share of one slot in them. A task may hold more while the others hold less.
+             */
+            slot_memory_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes that all tasks of a worker together may hold; beyond them they spill, or fail.
+             */
+            worker_memory_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Tasks that a worker runs at once.
+             */
+            worker_slots?: number | null;
+            /**
+             * Format: double
+             * @description Processors of a worker.
+             */
+            worker_vcpus?: number | null;
+        };
         /**
          * @description What somebody may do in a namespace. Each role may do what those before it may.
          * @enum {string}
@@ -1464,6 +2006,8 @@ export interface components {
             progress: components["schemas"]["Progress"];
             reason?: components["schemas"]["RunReason"] | null;
             requested_state?: components["schemas"]["RequestedState"] | null;
+            /** @description What a task of it is allowed. */
+            resources: components["schemas"]["Resources"];
             result?: components["schemas"]["RunResult"] | null;
             /** @description The run that this one tries again. */
             retry_of?: string | null;
@@ -1478,6 +2022,23 @@ export interface components {
             submitted_by?: string | null;
             /** @description The id of its trace, if it was submitted with one. */
             trace_id?: string | null;
+            /** @description What it used, and about what that costs. */
+            usage: components["schemas"]["Usage"];
+        };
+        /** @description What a run counted and used. */
+        RunMetrics: {
+            /** @description How long its phases took. */
+            durations: components["schemas"]["Durations"];
+            /** @description Totals over its stages. */
+            progress: components["schemas"]["Progress"];
+            /** @description The run. */
+            run: string;
+            /** @description What it used, and about what that costs. */
+            usage: components["schemas"]["Usage"];
+            /** @description What user functions counted in accepted attempts, by `function.metric`. */
+            user: {
+                [key: string]: components["schemas"]["Metric"];
+            };
         };
         /** @description Runs, the youngest first. */
         RunPage: {
@@ -1861,11 +2422,233 @@ export interface components {
              */
             tasks_running: number;
         };
+        /** @description What a user function took. */
+        StageFunction: {
+            /**
+             * Format: int64
+             * @description Calls: of a batch each, as a rule.
+             */
+            calls: number;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: double
+             * @description The share of all tasks' time, from 0 to 1.
+             */
+            time_share: number;
+            /**
+             * Format: int64
+             * @description Wall time inside it, in microseconds.
+             */
+            wasm_us: number;
+        };
+        /** @description An exchange that a stage reads. */
+        StageInput: {
+            /** @description Whether every task reads all of it. */
+            broadcast: boolean;
+            /**
+             * Format: int64
+             * @description Bytes that were written for it.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows that were written for it.
+             */
+            rows: number;
+            /**
+             * Format: int32
+             * @description The stage that writes it.
+             */
+            stage: number;
+        };
+        /** @description Stages of a run, in order. */
+        StageList: {
+            /** @description The stages. */
+            items: components["schemas"]["StageProfile"][];
+        };
+        /** @description What an operator did in all tasks of its stage. */
+        StageOperator: {
+            /**
+             * Format: int64
+             * @description Bytes of the batches that it gave out, when it counts them.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description CPU time, in microseconds.
+             */
+            cpu_us: number;
+            /**
+             * Format: int32
+             * @description Its depth; the root is at zero.
+             */
+            depth: number;
+            /** @description User functions that it calls. */
+            functions: string[];
+            /**
+             * Format: int32
+             * @description Its place in the stage's plan, from the root at zero, each operator before its inputs.
+             */
+            id: number;
+            /** @description The operator, such as `HashJoinExec`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The operator that takes its rows; absent for the root.
+             */
+            parent?: number | null;
+            /**
+             * Format: int64
+             * @description The most memory that it said to hold in one task, in bytes; few operators say it.
+             */
+            peak_memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Rows that it gave out.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Rows that it took from its inputs; those that it read, for a leaf.
+             */
+            rows_in: number;
+            /**
+             * Format: double
+             * @description The share of what the operators of the run computed, from 0 to 1.
+             */
+            run_share: number;
+            /**
+             * Format: int64
+             * @description Bytes that it spilled.
+             */
+            spilled_bytes: number;
+            /**
+             * Format: double
+             * @description The share of what the operators of the stage computed, from 0 to 1.
+             */
+            stage_share: number;
+            /**
+             * Format: int32
+             * @description Tasks that ran it.
+             */
+            tasks: number;
+            /**
+             * Format: int64
+             * @description Wall time inside Wasm calls, in microseconds.
+             */
+            wasm_us: number;
+        };
+        /** @description A stage with quantiles over its tasks, and what its operators did. */
+        StageProfile: components["schemas"]["Stage"] & {
+            /** @description Its attempts. */
+            attempts: components["schemas"]["AttemptCounts"];
+            /** @description Whether its rows add up. */
+            conservation: components["schemas"]["Conservation"];
+            /** @description Its user functions, the costliest first; the first some. */
+            functions: components["schemas"]["StageFunction"][];
+            /** @description The exchanges that it reads. */
+            inputs: components["schemas"]["StageInput"][];
+            /** @description Its operators, each before its inputs. */
+            operators: components["schemas"]["StageOperator"][];
+            /** @description Quantiles over its tasks: over the attempts that were accepted. */
+            quantiles: components["schemas"]["StageQuantiles"];
+            /**
+             * Format: int32
+             * @description Times that tasks ran again since what they had written was lost.
+             */
+            reopened: number;
+            sink?: components["schemas"]["StageSink"] | null;
+            /**
+             * Format: double
+             * @description The share of the time of all tasks of the run, from 0 to 1.
+             */
+            time_share: number;
+            /** @description The pipeline's transforms that have work in it. */
+            transforms: string[];
+        };
+        /** @description Quantiles over the tasks of a stage. Tasks can be listed by each of them. */
+        StageQuantiles: {
+            /** @description Bytes read, from files and shuffle objects. */
+            bytes_in: components["schemas"]["Quantiles"];
+            /** @description Bytes written, to files and shuffle objects. */
+            bytes_out: components["schemas"]["Quantiles"];
+            /** @description CPU time of the attempt's own thread, in microseconds. */
+            cpu_us: components["schemas"]["Quantiles"];
+            /** @description Wall time on the worker, in microseconds. */
+            elapsed_us: components["schemas"]["Quantiles"];
+            /** @description The most memory held at once, in bytes. */
+            peak_memory_bytes: components["schemas"]["Quantiles"];
+            /** @description From when the attempt could be taken until a worker was known to have it, in milliseconds. */
+            queue_delay_ms: components["schemas"]["Quantiles"];
+            /** @description Rows read. */
+            rows_in: components["schemas"]["Quantiles"];
+            /** @description Rows written. */
+            rows_out: components["schemas"]["Quantiles"];
+            /** @description Bytes read from shuffle objects. */
+            shuffle_bytes_in: components["schemas"]["Quantiles"];
+            /** @description Bytes written to shuffle objects. */
+            shuffle_bytes_out: components["schemas"]["Quantiles"];
+            /** @description Bytes spilled to local disk. */
+            spilled_bytes: components["schemas"]["Quantiles"];
+            /** @description Wall time inside Wasm calls, in microseconds. */
+            wasm_us: components["schemas"]["Quantiles"];
+        };
+        /** @description The files of a sink. */
+        StageSink: {
+            /**
+             * Format: int64
+             * @description Bytes in all files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files of accepted attempts.
+             */
+            files: number;
+            /** @description The format. */
+            format: string;
+            /**
+             * Format: int64
+             * @description Of these, small ones.
+             */
+            small_files: number;
+            /** @description The transform. */
+            transform: string;
+        };
         /**
          * @description Where a stage is.
          * @enum {string}
          */
         StageState: "waiting" | "running" | "completed";
+        /** @description Requests to an object storage, by what they are billed as. */
+        StorageRequests: {
+            /**
+             * Format: int64
+             * @description Deletions.
+             */
+            delete: number;
+            /**
+             * Format: int64
+             * @description Reads of objects or of ranges.
+             */
+            get: number;
+            /**
+             * Format: int64
+             * @description Looks at what an object is, without its bytes.
+             */
+            head: number;
+            /**
+             * Format: int64
+             * @description Pages of lists.
+             */
+            list: number;
+            /**
+             * Format: int64
+             * @description Writes: of objects, of parts of uploads, copies, and the begin and end of uploads.
+             */
+            put: number;
+        };
         /** @description The event `end`: nothing more comes of a topic. A stream whose topics have all ended is closed. */
         StreamEnd: {
             /** @description Why. */
@@ -1916,6 +2699,57 @@ export interface components {
             /** @description Its path or URL; the format follows from the extension. */
             path: string;
         };
+        /** @description A task with the attempt that says how it goes. */
+        Task: {
+            /** @description The attempt that is under way; else the one whose output was accepted; else the latest. */
+            attempt: components["schemas"]["Attempt"];
+            /**
+             * Format: int32
+             * @description Attempts of it.
+             */
+            attempts: number;
+            /**
+             * Format: int32
+             * @description Those of them that failed.
+             */
+            attempts_failed: number;
+            /**
+             * Format: int32
+             * @description The stage of the task.
+             */
+            stage: number;
+            /** @description How it goes: the state of `attempt`. */
+            state: components["schemas"]["AttemptState"];
+            /**
+             * Format: int32
+             * @description The task's number in its stage.
+             */
+            task: number;
+        };
+        /** @description A task with its attempts. */
+        TaskDetail: {
+            /** @description Its attempts, in the order in which they were dispatched; of very many, the latest. */
+            attempts: components["schemas"]["AttemptDetail"][];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description Tasks of a run. */
+        TaskPage: {
+            /** @description The tasks. */
+            items: components["schemas"]["Task"][];
+            /** @description What to give as `cursor` for those that follow; left out when there are none. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description Tasks that the query asks for, those of other pages included.
+             */
+            total: number;
+        };
+        /**
+         * @description A number of tasks that they can be chosen by; a stage has quantiles of each, under the same name.
+         * @enum {string}
+         */
+        TaskRange: "elapsed_us" | "queue_delay_ms" | "cpu_us" | "wasm_us" | "rows_in" | "rows_out" | "bytes_in" | "bytes_out" | "shuffle_bytes_in" | "shuffle_bytes_out" | "spilled_bytes" | "peak_memory_bytes";
         /**
          * Format: date-time
          * @description A moment, written as RFC 3339 in UTC with milliseconds.
@@ -1938,6 +2772,89 @@ export interface components {
             /** @description Where to. */
             url: string;
         };
+        /** @description What the attempts of a run used that are over. Those that failed or were given up count as well. */
+        Usage: {
+            /**
+             * Format: int64
+             * @description Bytes read from files.
+             */
+            bytes_read: number;
+            /**
+             * Format: int64
+             * @description Bytes written to files.
+             */
+            bytes_written: number;
+            /**
+             * Format: double
+             * @description Seconds of CPU time of the attempts' own threads, as the operating system counts them: what operators hand to
+             *     other threads is not in it.
+             */
+            cpu_seconds: number;
+            /** @description About what that costs. */
+            estimated_cost: components["schemas"]["Cost"];
+            /**
+             * Format: double
+             * @description Memory that belongs to these slots, over time: a slot has its share of its worker's. GiB times seconds.
+             */
+            memory_gib_seconds: number;
+            /**
+             * Format: int64
+             * @description Wasm modules that workers did not have in memory yet: they were compiled, or read from a cache of compiled ones.
+             */
+            modules_loaded: number;
+            /**
+             * Format: int64
+             * @description Requests to the queues: each message is sent, received and deleted.
+             */
+            queue_requests: number;
+            /**
+             * Format: int64
+             * @description Rows read from files.
+             */
+            rows_read: number;
+            /**
+             * Format: int64
+             * @description Rows that stages wrote, to each other and to files.
+             */
+            rows_written: number;
+            /**
+             * Format: int64
+             * @description Bytes written to shuffle objects.
+             */
+            shuffle_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes spilled to local disk.
+             */
+            spill_bytes: number;
+            /** @description Requests of attempts to the storage. */
+            storage_requests: components["schemas"]["StorageRequests"];
+            /**
+             * Format: double
+             * @description Seconds that attempts had a slot of a worker.
+             */
+            task_seconds: number;
+            /**
+             * Format: double
+             * @description Seconds of processors that belong to these slots: a slot has its share of its worker's. This is what is billed.
+             */
+            vcpu_seconds: number;
+            /**
+             * Format: double
+             * @description Seconds inside Wasm functions.
+             */
+            wasm_seconds: number;
+            /**
+             * Format: int32
+             * @description Workers that ran attempts.
+             */
+            workers: number;
+        };
+        /**
+         * @description Whether a sum holds.
+         * @enum {string}
+         */
+        Verdict: "holds" | "broken" | "not_applicable";
         /** @description A process that runs tasks. */
         Worker: {
             /** @description Where it runs: a host, or the ARN of an ECS task. */
@@ -3332,6 +4249,84 @@ export interface operations {
             };
         };
     };
+    runs_event: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The event's place in the log */
+                seq: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_findings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindingList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_logs: {
         parameters: {
             query?: {
@@ -3355,6 +4350,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LogPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunMetrics"];
                 };
             };
             "4XX": {
@@ -3405,6 +4438,184 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_stages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StageList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_stage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The stage */
+                stage: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StageProfile"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_tasks: {
+        parameters: {
+            query?: {
+                /** @description Only those of this stage. */
+                stage?: number;
+                /** @description Only those that are here. */
+                state?: components["schemas"]["AttemptState"];
+                /** @description The metric that `min` and `max` are about. */
+                metric?: components["schemas"]["TaskRange"];
+                /** @description Only those whose `metric` is at least this. */
+                min?: number;
+                /** @description Only those whose `metric` is at most this. */
+                max?: number;
+                /**
+                 * @description What to sort by, ascending, or with a `-` before it descending: `-elapsed_us`. Without it they come in order of
+                 *     stage and index.
+                 */
+                sort?: string;
+                /** @description The `next_cursor` of the page before, asked for with the same parameters. */
+                cursor?: string;
+                /** @description At most this many, from 1 to 5000; 1000 when it is left out. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The stage */
+                stage: number;
+                /** @description The task's number in its stage */
+                task: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskDetail"];
                 };
             };
             "4XX": {
