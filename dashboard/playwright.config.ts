@@ -30,6 +30,10 @@ export default defineConfig({
       ],
     },
   },
+  projects: [
+    { name: "empty", testMatch: "empty.spec.ts" },
+    { name: "pages", testMatch: "*.spec.ts", testIgnore: "empty.spec.ts", dependencies: ["empty"] },
+  ],
   ...(url
     ? {}
     : {

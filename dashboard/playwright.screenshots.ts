@@ -1,4 +1,4 @@
 import config from "./playwright.config";
 
 /** The tests' server and browser, for pictures. */
-export default { ...config, testMatch: "screenshots.ts" };
+export default { ...config, projects: [{ name: "screenshots", testMatch: "screenshots.ts" }] };

@@ -41,3 +41,45 @@ export async function finished(request: APIRequestContext, name: string, pipelin
   expect(ended.state).toBe("finished");
   return ended;
 }
+
+/** A join of two tables that are made of numbers, with an aggregation. */
+export const JOIN =
+  "select a.value % 97 as country, count(*) as orders, sum(b.value) as revenue from generate_series(1, 300000) a " +
+  "join generate_series(1, 200000) b on a.value % 200000 = b.value group by 1 order by 3 desc";
+
+/** Many groups over many partitions, of which one has most rows. */
+export const SPREAD =
+  "select k, count(*) as n, sum(v) as total from (select case when value % 3 = 0 then 0 else value % 5000 end as k, " +
+  "value as v from generate_series(1, 400000)) t group by k";
+
+/** Settings by which small partitions stay tasks of their own. */
+export const spread = (partitions: number) => ({
+  target_partitions: partitions,
+  coalesce: { target_bytes: 1, min_bytes: 1, parallelism: partitions },
+});
+
+/** Submits an SQL statement; gives the run. */
+export async function submitSql(
+  request: APIRequestContext,
+  name: string,
+  statement: string,
+  settings: Record<string, unknown> = {},
+): Promise<Run> {
+  const answer = await request.post("/api/v1/runs", { data: { name, sql: { statement }, settings } });
+  expect(answer.status(), await answer.text()).toBe(201);
+  return (await answer.json()) as Run;
+}
+
+/** Submits an SQL statement and waits for its end. */
+export async function finishedSql(
+  request: APIRequestContext,
+  name: string,
+  statement: string,
+  settings: Record<string, unknown> = {},
+): Promise<Run> {
+  const run = await submitSql(request, name, statement, settings);
+  const answer = await request.get(`/api/v1/runs/${run.id}?wait=45`);
+  const ended = (await answer.json()) as Run;
+  expect(ended.result, JSON.stringify(ended.reason)).toBe("succeeded");
+  return ended;
+}

@@ -1,10 +1,13 @@
 // What pages ask for, and how often while it changes.
 
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef } from "react";
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+
+import type { MeasureName } from "../lib/measures";
 
 import { api, data, Problem } from "./client";
-import type { Attempt, ListedRun, LogEntry, RunEvent } from "./types";
+import { useFollow } from "./stream";
+import type { Attempt, ListedRun, LogEntry, Run, RunEvent } from "./types";
 
 /** Milliseconds between two looks at what is changing. */
 const LIVE = 1000;
@@ -14,6 +17,7 @@ const PAGE = 50;
 const ATTEMPTS = 5000;
 const EVENTS = 500;
 const LINES = 1000;
+const TASKS = 1000;
 /** A page holds no more entries of a list than so many; a program has the rest. */
 export const MOST = 100_000;
 
@@ -29,6 +33,7 @@ export interface RunFilter {
 
 /** Runs, the youngest first, page by page. */
 export function useRuns(filter: RunFilter) {
+  const live = useFollow("runs");
   return useInfiniteQuery({
     queryKey: ["runs", filter],
     queryFn: async ({ pageParam, signal }) => {
@@ -37,17 +42,19 @@ export function useRuns(filter: RunFilter) {
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    refetchInterval: (query) => (query.state.data && query.state.data.pages.length > 1 ? false : LIST),
+    refetchInterval: (query) => (live || (query.state.data?.pages.length ?? 0) > 1 ? false : LIST),
   });
 }
 
 /** One run with its stages, live until it is over; without an id there is none. */
 export function useRun(id: string) {
+  const known = useQueryClient().getQueryData<Run>(["run", id]);
+  const live = useFollow(known && known.state !== "finished" ? `run:${id}` : undefined);
   return useQuery({
     queryKey: ["run", id],
     enabled: id !== "",
     queryFn: async ({ signal }) => data(await api.GET("/api/v1/runs/{run}", { params: { path: { run: id } }, signal })),
-    refetchInterval: (query) => (query.state.data?.state === "finished" ? false : LIVE),
+    refetchInterval: (query) => (live || query.state.data?.state === "finished" ? false : LIVE),
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
 }
@@ -163,17 +170,79 @@ export function useLogs(id: string, live: boolean, wanted: number) {
   return useTail<LogEntry>(["logs", id], page, live, wanted);
 }
 
-/** The stages of a run as they were planned, from the event that planned them. */
-export function usePlan(id: string, planned: boolean) {
-  return useQuery({
-    queryKey: ["plan", id],
-    enabled: planned,
-    staleTime: Infinity,
-    queryFn: async ({ signal }) => {
-      const params = { path: { run: id }, query: { limit: 50 } };
-      const page = data(await api.GET("/api/v1/runs/{run}/events", { params, signal }));
-      return page.items.find((event: RunEvent) => event.type === "planned") ?? null;
+/** The stages of a run with what was measured of them. */
+export function useStages(id: string, live: boolean) {
+  const query = useQuery({
+    queryKey: ["stages", id],
+    queryFn: async ({ signal }) =>
+      data(await api.GET("/api/v1/runs/{run}/stages", { params: { path: { run: id } }, signal })).items,
+    staleTime: live ? 0 : Infinity,
+    refetchInterval: live ? LIST : false,
+  });
+  useLastLook(live, query.refetch);
+  return query;
+}
+
+/** What is worth a look in a run. */
+export function useFindings(id: string, live: boolean) {
+  const query = useQuery({
+    queryKey: ["findings", id],
+    queryFn: async ({ signal }) =>
+      data(await api.GET("/api/v1/runs/{run}/findings", { params: { path: { run: id } }, signal })),
+    staleTime: live ? 0 : Infinity,
+    refetchInterval: live ? LIST : false,
+  });
+  useLastLook(live, query.refetch);
+  return query;
+}
+
+export interface TaskQuery {
+  stage?: number;
+  state?: Attempt["state"];
+  metric?: MeasureName;
+  min?: number;
+  max?: number;
+  sort?: string;
+}
+
+/** Tasks, page by page as they come into sight. */
+export function useTasks(id: string, filter: TaskQuery, live: boolean) {
+  const tasks = useInfiniteQuery({
+    queryKey: ["tasks", id, filter],
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { ...filter, limit: TASKS, ...(pageParam ? { cursor: pageParam } : {}) };
+      return data(await api.GET("/api/v1/runs/{run}/tasks", { params: { path: { run: id }, query }, signal }));
     },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    staleTime: live ? 0 : Infinity,
+    placeholderData: keepPreviousData,
+    // While a run goes on what is in sight is asked for again, unless that is long.
+    refetchInterval: (query) => (live && (query.state.data?.pages.length ?? 0) <= 2 ? LIST : false),
+  });
+  const pages = tasks.data?.pages;
+  const rows = useMemo(() => pages?.flatMap((page) => page.items) ?? [], [pages]);
+  const { hasNextPage, isFetching, fetchNextPage, refetch } = tasks;
+  useLastLook(live, refetch);
+  const [wanted, setWanted] = useState(0);
+  const more = useCallback((_: number, last: number) => setWanted(last), []);
+  useEffect(() => {
+    if (hasNextPage && !isFetching && wanted + TASKS / 2 > rows.length) void fetchNextPage();
+  }, [wanted, rows.length, hasNextPage, isFetching, fetchNextPage]);
+  return { tasks, rows, more };
+}
+
+/** One task with its attempts. */
+export function useTask(id: string, stage: number, task: number, live: boolean) {
+  return useQuery({
+    queryKey: ["task", id, stage, task],
+    queryFn: async ({ signal }) => {
+      const params = { path: { run: id, stage, task } };
+      return data(await api.GET("/api/v1/runs/{run}/tasks/{stage}/{task}", { params, signal }));
+    },
+    staleTime: live ? 0 : Infinity,
+    refetchInterval: live ? LIST : false,
+    retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
 }
 

@@ -5,11 +5,16 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Run = Schemas["Run"];
+export type Finding = Schemas["Finding"];
+export type StageProfile = Schemas["StageProfile"];
+export type Task = Schemas["Task"];
+export type TaskDetail = Schemas["TaskDetail"];
+export type AttemptDetail = Schemas["AttemptDetail"];
+export type Attempt = Schemas["Attempt"];
 export type ListedRun = Schemas["ListedRun"];
 export type RunPage = Schemas["RunPage"];
 export type Stage = Schemas["Stage"];
 export type Metric = Schemas["Metric"];
-export type Attempt = Schemas["Attempt"];
 export type RunEvent = Schemas["Event"];
 export type EventPage = Schemas["EventPage"];
 export type LogEntry = Schemas["LogEntry"];

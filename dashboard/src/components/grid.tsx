@@ -1,7 +1,7 @@
 // A table of any number of rows: only those in sight are drawn, and rows that are not here yet have their place.
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useId, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useId, useRef, useState } from "react";
 
 const ROW = 32;
 
@@ -70,7 +70,7 @@ export function Grid<T>(props: GridProps<T>) {
     count: total,
     getScrollElement: () => frame.current,
     estimateSize: () => ROW,
-    overscan: 12,
+    overscan: 8,
     scrollPaddingStart: ROW + 4,
   });
   const shown = virtual.getVirtualItems();
@@ -80,6 +80,14 @@ export function Grid<T>(props: GridProps<T>) {
     if (total > 0) onRange?.(first, last);
   }, [first, last, total, onRange]);
 
+  const pick = useCallback(
+    (index: number) => {
+      setActive(index);
+      const value = row(index);
+      if (value !== undefined) onOpen?.(value);
+    },
+    [row, onOpen],
+  );
   const template = columns.map((column) => column.width).join(" ");
   const page = Math.max(1, Math.floor(height / ROW) - 2);
   const moves: Record<string, (at: number) => number> = {
@@ -117,13 +125,8 @@ export function Grid<T>(props: GridProps<T>) {
       style={{ maxHeight: height }}
       onKeyDown={onKeyDown}
     >
-      <div role="rowgroup" className="grid-head">
-        <div
-          className="grid-row"
-          role="row"
-          aria-rowindex={1}
-          style={{ gridTemplateColumns: template, minWidth, height: ROW }}
-        >
+      <div role="rowgroup" className="grid-head" style={{ minWidth }}>
+        <div className="grid-row" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template, height: ROW }}>
           {columns.map((column) => {
             const sorted = sort?.key === column.key;
             return (
@@ -155,28 +158,55 @@ export function Grid<T>(props: GridProps<T>) {
           const value = row(index);
           const key = value === undefined ? undefined : rowKey(value);
           return (
-            <div
+            <GridRow
               key={key ?? index}
               id={`${id}-${index}`}
-              role="row"
-              aria-rowindex={index + 2}
-              aria-selected={onOpen ? key !== undefined && key === open : undefined}
-              className={["grid-row", onOpen && "opens", index === active && "active"].filter(Boolean).join(" ")}
-              style={{ gridTemplateColumns: template, transform: `translateY(${start}px)`, height: ROW }}
-              onClick={() => {
-                setActive(index);
-                if (value !== undefined) onOpen?.(value);
-              }}
-            >
-              {columns.map((column) => (
-                <div key={column.key} role="gridcell" className={column.numeric ? "n" : undefined}>
-                  {value === undefined ? <span className="skeleton">······</span> : column.show(value)}
-                </div>
-              ))}
-            </div>
+              index={index}
+              start={start}
+              value={value}
+              columns={columns as Column<unknown>[]}
+              template={template}
+              isOpen={key !== undefined && key === open}
+              isActive={index === active}
+              onPick={onOpen ? pick : undefined}
+            />
           );
         })}
       </div>
     </div>
   );
 }
+
+interface GridRowProps {
+  id: string;
+  index: number;
+  start: number;
+  value: unknown;
+  columns: Column<unknown>[];
+  template: string;
+  isOpen: boolean;
+  isActive: boolean;
+  onPick: ((index: number) => void) | undefined;
+}
+
+/** A row; it is drawn again only when something of it differs, not whenever the table scrolls. */
+const GridRow = memo(function GridRow(props: GridRowProps) {
+  const { id, index, start, value, columns, template, isOpen, isActive, onPick } = props;
+  return (
+    <div
+      id={id}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={onPick ? isOpen : undefined}
+      className={["grid-row", onPick && "opens", isActive && "active"].filter(Boolean).join(" ")}
+      style={{ gridTemplateColumns: template, transform: `translateY(${start}px)`, height: ROW }}
+      onClick={() => onPick?.(index)}
+    >
+      {columns.map((column) => (
+        <div key={column.key} role="gridcell" className={column.numeric ? "n" : undefined}>
+          {value === undefined ? <span className="skeleton">······</span> : column.show(value)}
+        </div>
+      ))}
+    </div>
+  );
+});

@@ -68,7 +68,7 @@ export function StageStateBadge({ stage }: { stage: Pick<Stage, "state"> }) {
   return <State tone={tone}>{word}</State>;
 }
 
-const attemptStates: Record<Attempt["state"], [Tone, string]> = {
+export const attemptStates: Record<Attempt["state"], [Tone, string]> = {
   queued: ["idle", "Queued"],
   running: ["busy", "Running"],
   succeeded: ["good", "Accepted"],

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { ago, bytes, count, duration, percent, short } from "./format";
+import { ago, bytes, count, counted, duration, percent, short } from "./format";
 
 describe("numbers for people", () => {
   it("groups digits", () => expect(count(1234567)).toBe("1,234,567"));
+  it("counts things", () => expect([counted(1, "slot"), counted(2000, "slot")]).toEqual(["1 slot", "2,000 slots"]));
   it("shortens", () => expect(short(1_250_000)).toBe("1.3M"));
   it("uses binary units", () => {
     expect(bytes(0)).toBe("0 B");

@@ -70,3 +70,8 @@ export function ago(iso: string, now: number): string {
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
+
+/** A number with its word: "1 slot", "2,000 slots". */
+export function counted(value: number, word: string): string {
+  return `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { boxes, layout, nextIn, plannedStages, WIDTH, type StageNode } from "./graph";
+import { boxes, layout, nextIn, WIDTH, type StageNode } from "./graph";
 
 const TALL = 60;
 
@@ -25,19 +25,6 @@ describe("the graph of stages", () => {
       [1, 2],
     ]);
     for (const edge of placed.edges) expect(edge.path).toMatch(/^M[\d. -]+/);
-  });
-
-  it("leaves out what a run of another version does not say", () => {
-    expect(plannedStages(undefined)).toEqual([]);
-    expect(plannedStages({ data: { graph: { stages: [{ id: "x" }, null] } } })).toEqual([]);
-    const stages = [
-      { id: 0, inputs: [] },
-      { id: 1, inputs: [{ stage: 0 }, 7] },
-    ];
-    expect(plannedStages({ data: { graph: { stages } } })).toEqual([
-      { id: 0, inputs: [] },
-      { id: 1, inputs: [0, 7] },
-    ]);
   });
 });
 

@@ -180,23 +180,3 @@ export function nextIn(direction: Direction, from: DOMRect, others: DOMRect[]): 
   });
   return best;
 }
-
-/** The inputs of each stage, from the event that planned the run; nothing when it is not as expected. */
-export function plannedStages(event: { data: Record<string, unknown> } | null | undefined): StageNode[] {
-  const graph = event?.data["graph"];
-  const stages = graph && typeof graph === "object" ? (graph as Record<string, unknown>)["stages"] : undefined;
-  if (!Array.isArray(stages)) return [];
-  return stages.flatMap((stage: unknown): StageNode[] => {
-    if (!stage || typeof stage !== "object") return [];
-    const { id, inputs } = stage as { id?: unknown; inputs?: unknown };
-    if (typeof id !== "number") return [];
-    const sources = Array.isArray(inputs) ? inputs : [];
-    return [{ id, inputs: sources.flatMap(source) }];
-  });
-}
-
-function source(input: unknown): number[] {
-  if (typeof input === "number") return [input];
-  const stage: unknown = input && typeof input === "object" ? (input as Record<string, unknown>)["stage"] : undefined;
-  return typeof stage === "number" ? [stage] : [];
-}

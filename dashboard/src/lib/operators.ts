@@ -15,8 +15,8 @@ export interface Operator {
   functions: string[];
 }
 
-export interface Step {
-  operator: Operator;
+export interface Step<T> {
+  operator: T;
   /** How many branches away from the way of the first inputs it is. */
   branch: number;
   /** Names from the root to it. */
@@ -24,9 +24,9 @@ export interface Step {
 }
 
 /** The operators in the order in which rows go through them: inputs before those that read them. */
-export function steps(operators: Operator[]): Step[] {
-  const way: { operator: Operator; branch: number; inputs: number; path: string }[] = [];
-  const found = operators.map((operator): Step => {
+export function steps<T extends Pick<Operator, "depth" | "name">>(operators: T[]): Step<T>[] {
+  const way: { operator: T; branch: number; inputs: number; path: string }[] = [];
+  const found = operators.map((operator): Step<T> => {
     while (way.length > 0 && (way.at(-1)?.operator.depth ?? 0) >= operator.depth) way.pop();
     const reader = way.at(-1);
     const input = reader ? reader.inputs++ : 0;

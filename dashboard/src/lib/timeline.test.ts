@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Attempt } from "../api/types";
-import { byLane, percentiles, spanAt, timeline } from "./timeline";
+import { byLane, spanAt, timeline } from "./timeline";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 
@@ -15,6 +15,7 @@ function attempt(worker: string | null, start: number | null, end: number | null
     state: end === null ? "running" : "succeeded",
     worker,
     dispatched_at: new Date(START).toISOString(),
+    ready_at: new Date(START).toISOString(),
     started_at: at(start),
     finished_at: at(end),
     failure: null,
@@ -26,6 +27,9 @@ function attempt(worker: string | null, start: number | null, end: number | null
     peak_memory_bytes: 0,
     elapsed_us: elapsed * 1000,
     wasm_us: 0,
+    cpu_us: 0,
+    shuffle_bytes_in: 0,
+    shuffle_bytes_out: 0,
   };
 }
 
@@ -71,12 +75,5 @@ describe("what is at a moment", () => {
     expect(byLane(timeline([attempt("a", 0, 9), attempt("a", 3, 5)], START, START)).map((row) => row.length)).toEqual([
       1, 1,
     ]);
-  });
-});
-
-describe("percentiles", () => {
-  it("are values of the list", () => {
-    expect(percentiles([4, 1, 3, 2], [0, 0.25, 0.5, 0.75, 0.95, 1])).toEqual([1, 1, 2, 3, 4, 4]);
-    expect(percentiles([], [0.5])).toEqual([0]);
   });
 });

@@ -76,9 +76,3 @@ export function byLane({ lanes, spans }: Timeline): Span[][] {
   for (const span of spans) rows[span.lane]?.push(span);
   return rows;
 }
-
-/** The values at some shares of a list, by the nearest rank; zeros when it is empty. */
-export function percentiles(values: number[], shares: number[]): number[] {
-  const sorted = [...values].sort((a, b) => a - b);
-  return shares.map((share) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0);
-}

@@ -3,15 +3,16 @@ import "./compare.css";
 
 import { Link } from "wouter";
 
-import { useRun, useRuns } from "../api/queries";
-import type { Run, Stage } from "../api/types";
+import { useFindings, useRun, useRuns, useStages } from "../api/queries";
+import type { Run, StageProfile } from "../api/types";
 import { Card } from "../components/card";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { RunStateBadge } from "../components/state";
 import { Ago, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
 import { change, differences, pairs, times } from "../lib/compare";
-import { bytes, count, duration } from "../lib/format";
+import { bytes, count, duration, short } from "../lib/format";
+import { shortName, steps } from "../lib/operators";
 
 type Side = "a" | "b";
 
@@ -141,97 +142,63 @@ function took(from: string | null | undefined, to: string | null | undefined): n
 
 const ofRuns: Measured<Run>[] = [
   { title: "Took", of: (run) => run.durations.total_ms, write: duration, floor: 100, worse: true },
+  { title: "Queued", of: (run) => run.durations.queued_ms, write: duration, floor: 100, worse: true },
   { title: "Planning", of: (run) => run.durations.planning_ms, write: duration, floor: 100, worse: true },
+  { title: "Cold start", of: (run) => run.durations.cold_start_ms, write: duration, floor: 100, worse: true },
   { title: "Running", of: (run) => run.durations.running_ms, write: duration, floor: 100, worse: true },
   { title: "Committing", of: (run) => run.durations.committing_ms, write: duration, floor: 100, worse: true },
+  { title: "vCPU time", of: (run) => run.usage.vcpu_seconds * 1000, write: duration, floor: 100, worse: true },
+  { title: "In Wasm", of: (run) => run.usage.wasm_seconds * 1000, write: duration, floor: 100, worse: true },
+  { title: "Cost", of: (run) => run.usage.estimated_cost.amount, write: (value) => value.toPrecision(3), worse: true },
   { title: "Stages", of: (run) => run.progress.stages, write: count },
   { title: "Tasks", of: (run) => run.progress.tasks, write: count },
-  { title: "Rows in", of: (run) => run.progress.rows_in, write: count },
-  { title: "Rows out", of: (run) => run.progress.rows_out, write: count },
+  { title: "Rows in", of: (run) => run.progress.rows_in, write: short },
+  { title: "Rows out", of: (run) => run.progress.rows_out, write: short },
   { title: "Read", of: (run) => run.progress.bytes_in, write: bytes, floor: 4096, worse: true },
   { title: "Written", of: (run) => run.progress.bytes_out, write: bytes, floor: 4096, worse: true },
   { title: "Spilled", of: (run) => run.progress.spilled_bytes, write: bytes, worse: true },
   { title: "Failed attempts", of: (run) => run.progress.attempts_failed, write: count, worse: true },
 ];
 
-const ofStages: Measured<Stage>[] = [
+type Operator = StageProfile["operators"][number];
+
+const us = (value: number) => duration(value / 1000);
+
+const ofOperators: Measured<Operator>[] = [
+  { title: "Time", of: (operator) => operator.cpu_us, write: us, floor: 20_000, worse: true },
+  { title: "Rows", of: (operator) => operator.rows, write: short },
+  { title: "Bytes", of: (operator) => operator.bytes, write: bytes, floor: 4096 },
+  { title: "Memory", of: (operator) => operator.peak_memory_bytes, write: bytes, floor: 65_536, worse: true },
+  { title: "Spilled", of: (operator) => operator.spilled_bytes, write: bytes, worse: true },
+  { title: "In Wasm", of: (operator) => operator.wasm_us, write: us, floor: 20_000, worse: true },
+];
+
+const ofStages: Measured<StageProfile>[] = [
   { title: "Took", of: (stage) => took(stage.started_at, stage.finished_at), write: duration, floor: 50, worse: true },
+  { title: "Median task", of: (stage) => stage.quantiles.elapsed_us.p50, write: us, floor: 50_000, worse: true },
+  { title: "Slowest task", of: (stage) => stage.quantiles.elapsed_us.p100, write: us, floor: 50_000, worse: true },
   { title: "Tasks", of: (stage) => stage.tasks, write: count },
-  { title: "Rows out", of: (stage) => stage.rows_out, write: count },
+  { title: "Rows out", of: (stage) => stage.rows_out, write: short },
   { title: "Written", of: (stage) => stage.bytes_out, write: bytes, floor: 4096, worse: true },
   { title: "Spilled", of: (stage) => stage.spilled_bytes, write: bytes, worse: true },
 ];
 
 function Comparison({ a, b }: { a: Run; b: Run }) {
-  const stages = pairs(a.stages, b.stages, (stage) => stage.name);
   const settings = differences(
     { settings: a.settings, modules: a.modules, labels: a.labels, job: a.job },
     { settings: b.settings, modules: b.modules, labels: b.labels, job: b.job },
   );
   return (
     <>
+      <ComparedFindings a={a} b={b} />
       <Card title="In total">
-        <div className="scroll">
-          <table className="compared">
-            <thead>
-              <tr>
-                <th />
-                <th className="n">A</th>
-                <th className="n">B</th>
-                <th>B is</th>
-              </tr>
-            </thead>
-            <tbody>
-              {ofRuns.map((measured) => (
-                <Row key={measured.title} measured={measured} a={a} b={b} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <dl className="totals">
+          {ofRuns.map((measured) => (
+            <Total key={measured.title} measured={measured} a={a} b={b} />
+          ))}
+        </dl>
       </Card>
-      <Card title="Stages" note="paired by what they do">
-        <div className="scroll">
-          <table className="compared">
-            <thead>
-              <tr>
-                <th rowSpan={2}>Stage</th>
-                {ofStages.map(({ title }) => (
-                  <th key={title} colSpan={3} className="group">
-                    {title}
-                  </th>
-                ))}
-              </tr>
-              <tr>
-                {ofStages.flatMap(({ title }) => [
-                  <th key={`${title} a`} className="n first">
-                    A
-                  </th>,
-                  <th key={`${title} b`} className="n">
-                    B
-                  </th>,
-                  <th key={`${title} c`}>B is</th>,
-                ])}
-              </tr>
-            </thead>
-            <tbody>
-              {stages.map(({ key, a: left, b: right }) => (
-                <tr key={key}>
-                  <td className="wide">
-                    {key}
-                    <span className="muted mono">{` ${left?.id ?? "–"} / ${right?.id ?? "–"}`}</span>
-                    {!right && <span className="only a">only in A</span>}
-                    {!left && <span className="only b">only in B</span>}
-                  </td>
-                  {ofStages.map((measured) => (
-                    <Cells key={measured.title} measured={measured} a={left} b={right} />
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-        {stages.length === 0 && <Empty small icon="runs" title="Neither has been planned" />}
-      </Card>
+      <ComparedStages a={a} b={b} />
       <Card title="Configuration" note={settings.length > 0 ? `${count(settings.length)} differ` : undefined}>
         {settings.length > 0 ? (
           <div className="scroll">
@@ -262,12 +229,170 @@ function Comparison({ a, b }: { a: Run; b: Run }) {
   );
 }
 
-function Row<T>({ measured, a, b }: { measured: Measured<T>; a: T; b: T }) {
+/** Findings of each side; those that only one has stand out. */
+function ComparedFindings({ a, b }: { a: Run; b: Run }) {
+  const left = useFindings(a.id, a.state !== "finished").data?.items ?? [];
+  const right = useFindings(b.id, b.state !== "finished").data?.items ?? [];
+  const all = pairs(left, right, (finding) => finding.code);
+  if (all.length === 0) return null;
   return (
-    <tr>
-      <td>{measured.title}</td>
-      <Cells measured={measured} a={a} b={b} />
-    </tr>
+    <Card title="Findings" note="of both sides">
+      <ul className="compared-findings">
+        {all.map(({ key, a: one, b: other }) => (
+          <li key={key}>
+            <span className={one ? "side-mark a" : "side-mark"}>{one ? "A" : ""}</span>
+            <span className={other ? "side-mark b" : "side-mark"}>{other ? "B" : ""}</span>
+            <div>
+              <strong>{(other ?? one)?.title}</strong>
+              <p className="muted">
+                {one && other && one.detail !== other.detail
+                  ? `${one.detail} → ${other.detail}`
+                  : (other ?? one)?.detail}
+                {!other && " It is gone in B."}
+                {!one && " It is new in B."}
+              </p>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+/** With more operators than this, stages are opened one by one. */
+const OPEN_UP_TO = 60;
+
+function ComparedStages({ a, b }: { a: Run; b: Run }) {
+  const left = useStages(a.id, a.state !== "finished");
+  const right = useStages(b.id, b.state !== "finished");
+  const [search, address] = useAddress();
+  const error = left.error ?? right.error;
+  if (left.isPending || right.isPending) return <LoadingBlock height={240} label="Loading the stages" />;
+  if (!left.data || !right.data) return <Failure error={error ?? new Error("no stages")} />;
+  const stages = pairs(left.data, right.data, (stage) => stage.name);
+  const operators = [...left.data, ...right.data].reduce((sum, stage) => sum + stage.operators.length, 0);
+  const chosen = search.get("open");
+  const open = new Set(
+    chosen === null && operators <= OPEN_UP_TO
+      ? stages.map((_, index) => index)
+      : (chosen ?? "").split(".").filter(Boolean).map(Number),
+  );
+  const toggle = (index: number) => {
+    const next = new Set(open);
+    if (!next.delete(index)) next.add(index);
+    // A point alone says that none is open, where all are by themselves.
+    address({ open: [...next].sort((a, b) => a - b).join(".") || "." });
+  };
+  return (
+    <Card title="Stages and operators" note="paired by what they do">
+      <div className="scroll">
+        <table className="compared">
+          <Heads name="Stage" all={ofStages} />
+          {stages.map(({ key, a: one, b: other }, index) => (
+            <tbody key={key}>
+              <tr className="stage-row">
+                <td className="wide">
+                  <button
+                    className="plain opens-operators"
+                    aria-expanded={open.has(index)}
+                    aria-label={`Operators of ${key}`}
+                    onClick={() => toggle(index)}
+                  >
+                    <span aria-hidden="true">{open.has(index) ? "▾" : "▸"}</span>
+                  </button>
+                  <strong>{key}</strong>
+                  <span className="muted mono stage-ids">{` ${one?.id ?? "–"} / ${other?.id ?? "–"}`}</span>
+                  <Only a={one} b={other} />
+                </td>
+                {ofStages.map((measured) => (
+                  <Cells key={measured.title} measured={measured} a={one} b={other} />
+                ))}
+              </tr>
+              {open.has(index) && (
+                <tr className="operators-row">
+                  <td colSpan={1 + 3 * ofStages.length}>
+                    <ComparedOperators a={one?.operators ?? []} b={other?.operators ?? []} />
+                  </td>
+                </tr>
+              )}
+            </tbody>
+          ))}
+        </table>
+      </div>
+      {stages.length === 0 && <Empty small icon="runs" title="Neither has been planned" />}
+    </Card>
+  );
+}
+
+/** Operators of a pair of stages, in the order of rows; paired by their way to the root. */
+function ComparedOperators({ a, b }: { a: Operator[]; b: Operator[] }) {
+  const all = pairs(steps(a), steps(b), (step) => step.path);
+  if (all.length === 0) return <p className="muted">No task of it has told of its operators.</p>;
+  return (
+    <table className="compared inner">
+      <Heads name="Operator" all={ofOperators} />
+      <tbody>
+        {all.map(({ key, a: one, b: other }) => {
+          const step = other ?? one;
+          return (
+            <tr key={key}>
+              <td style={{ paddingLeft: 28 + 12 * (step?.branch ?? 0) }}>
+                {shortName(step?.operator.name ?? "")}
+                <Only a={one} b={other} />
+              </td>
+              {ofOperators.map((measured) => (
+                <Cells key={measured.title} measured={measured} a={one?.operator} b={other?.operator} />
+              ))}
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
+
+function Only({ a, b }: { a: unknown; b: unknown }) {
+  if (a && b) return null;
+  return <span className="only">{a ? "only in A" : "only in B"}</span>;
+}
+
+function Heads<T>({ name, all }: { name: string; all: Measured<T>[] }) {
+  return (
+    <thead>
+      <tr>
+        <th rowSpan={2}>{name}</th>
+        {all.map(({ title }) => (
+          <th key={title} colSpan={3} className="group">
+            {title}
+          </th>
+        ))}
+      </tr>
+      <tr>
+        {all.flatMap(({ title }) => [
+          <th key={`${title} a`} className="n first">
+            A
+          </th>,
+          <th key={`${title} b`} className="n">
+            B
+          </th>,
+          <th key={`${title} c`}>B is</th>,
+        ])}
+      </tr>
+    </thead>
+  );
+}
+
+function Total<T>({ measured, a, b }: { measured: Measured<T>; a: T; b: T }) {
+  const [left, right] = [measured.of(a), measured.of(b)];
+  const write = (value: number | null | undefined) => (value == null ? "–" : measured.write(value));
+  return (
+    <div>
+      <dt>{measured.title}</dt>
+      <dd className="by">{left != null && right != null && <Difference measured={measured} a={left} b={right} />}</dd>
+      <dd className="to">
+        {write(left)} <span className="muted">→</span> {write(right)}
+      </dd>
+    </div>
   );
 }
 

@@ -3,19 +3,19 @@ import "../run/run.css";
 import { Link } from "wouter";
 
 import { Problem } from "../api/client";
-import { useAttempts, useRun } from "../api/queries";
+import { useRun, useStages } from "../api/queries";
 import type { Run } from "../api/types";
 import { Empty, Failure, LoadingPage } from "../components/feedback";
 import { Tabs } from "../components/tabs";
 import { useNow } from "../components/time";
-import { numeric, useAddress } from "../lib/address";
 import { short } from "../lib/format";
 import { Configuration } from "../run/configuration";
 import { Events } from "../run/events";
 import { Header, Progress, Reason } from "../run/header";
 import { Logs } from "../run/logs";
 import { Overview } from "../run/overview";
-import { Spread, Tasks } from "../run/tasks";
+import { TaskPanel } from "../run/task-panel";
+import { Tasks } from "../run/tasks";
 
 export default function RunPage({ id, view }: { id: string; view: string; item: string | undefined }) {
   const run = useRun(id);
@@ -56,6 +56,7 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
       {view === "logs" && <Logs run={run} live={live} />}
       {view === "configuration" && <Configuration run={run} />}
       {view === "events" && <Events run={run.id} live={live} />}
+      {(view === "overview" || view === "tasks") && <TaskPanel run={run.id} live={live} />}
       {!tabs.some((tab) => tab.key === view) && (
         <div className="card">
           <Empty icon="search" title="A run has no such view">
@@ -68,17 +69,6 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
 }
 
 function TasksView({ run, live }: { run: Run; live: boolean }) {
-  const attempts = useAttempts(run.id, live);
-  const [search, change] = useAddress();
-  const stage = numeric(search, "stage");
-  if (attempts.error) return <Failure error={attempts.error} retry={() => void attempts.refetch()} />;
-  const rows = attempts.data?.items ?? [];
-  return (
-    <>
-      {run.stages.length > 0 && (
-        <Spread run={run} attempts={rows} stage={stage ?? 0} choose={(stage) => change({ stage })} />
-      )}
-      <Tasks attempts={rows} stage={stage} />
-    </>
-  );
+  const stages = useStages(run.id, live);
+  return <Tasks run={run} stages={stages.data ?? []} live={live} />;
 }

@@ -1,4 +1,4 @@
-import { Link, useSearchParams } from "wouter";
+import { Link, useLocation } from "wouter";
 
 import { useRuns, type RunFilter } from "../api/queries";
 import type { ListedRun } from "../api/types";
@@ -6,6 +6,7 @@ import { Empty, Failure, LoadingRows } from "../components/feedback";
 import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
+import { useAddress } from "../lib/address";
 import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
 
@@ -18,23 +19,19 @@ const shows: Record<string, RunFilter> = {
 };
 
 export default function RunsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
+  const [, navigate] = useLocation();
   const show = search.get("show") ?? "all";
   const name = search.get("name") ?? "";
   const settled = useSettled(name.trim());
   const runs = useRuns({ ...(shows[show] ?? {}), ...(settled ? { name: settled } : {}) });
   const rows = runs.data?.pages.flatMap((page) => page.items) ?? [];
   const now = useNow(true);
-  const set = (key: string, value: string) =>
-    setSearch(
-      (old) => {
-        const params = new URLSearchParams(old);
-        if (value) params.set(key, value);
-        else params.delete(key);
-        return params;
-      },
-      { replace: true },
-    );
+  const picked = (search.get("pick") ?? "").split(",").filter(Boolean);
+  const pick = (id: string, on: boolean) =>
+    change({ pick: (on ? [...picked, id] : picked.filter((other) => other !== id)).slice(-2).join(",") });
+  // The older of two is what the younger one is compared with.
+  const [older = "", younger = ""] = [...picked].sort();
   const filtered = show !== "all" || settled !== "";
 
   return (
@@ -43,9 +40,25 @@ export default function RunsPage() {
       <div className="row spread">
         <h1>Runs</h1>
         <div className="row">
+          {picked.length > 0 && (
+            <>
+              <button onClick={() => change({ pick: null })}>Pick none</button>
+              <button
+                className="primary"
+                disabled={picked.length < 2}
+                onClick={() => navigate(`/compare?a=${older}&b=${younger}`)}
+              >
+                {picked.length < 2 ? "Pick another to compare" : "Compare two runs"}
+              </button>
+            </>
+          )}
           <div className="chips" role="group" aria-label="Show">
             {Object.keys(shows).map((key) => (
-              <button key={key} aria-pressed={key === show} onClick={() => set("show", key === "all" ? "" : key)}>
+              <button
+                key={key}
+                aria-pressed={key === show}
+                onClick={() => change({ show: key === "all" ? null : key })}
+              >
                 {key.charAt(0).toUpperCase() + key.slice(1)}
               </button>
             ))}
@@ -55,7 +68,7 @@ export default function RunsPage() {
             placeholder="Job name"
             aria-label="Job name"
             value={name}
-            onChange={(event) => set("name", event.target.value)}
+            onChange={(event) => change({ name: event.target.value })}
           />
         </div>
       </div>
@@ -64,6 +77,9 @@ export default function RunsPage() {
         <table>
           <thead>
             <tr>
+              <th className="pick">
+                <span className="visually-hidden">Pick</span>
+              </th>
               <th>Run</th>
               <th>State</th>
               <th style={{ width: "22%" }}>Tasks</th>
@@ -73,11 +89,11 @@ export default function RunsPage() {
             </tr>
           </thead>
           {runs.isPending ? (
-            <LoadingRows rows={8} columns={6} />
+            <LoadingRows rows={8} columns={7} />
           ) : (
             <tbody>
               {rows.map((run) => (
-                <Row key={run.id} run={run} now={now} />
+                <Row key={run.id} run={run} now={now} picked={picked.includes(run.id)} onPick={pick} />
               ))}
             </tbody>
           )}
@@ -85,7 +101,7 @@ export default function RunsPage() {
         {!runs.isPending && !runs.error && rows.length === 0 && (
           <Empty icon={filtered ? "search" : "runs"} title={filtered ? "No run is like that" : "Nothing has run yet"}>
             {filtered ? (
-              <button onClick={() => setSearch("", { replace: true })}>Show all</button>
+              <button onClick={() => change({ show: null, name: null })}>Show all</button>
             ) : (
               <>
                 Submit a pipeline, and it appears here.
@@ -106,9 +122,24 @@ export default function RunsPage() {
   );
 }
 
-function Row({ run, now }: { run: ListedRun; now: number }) {
+interface RowProps {
+  run: ListedRun;
+  now: number;
+  picked: boolean;
+  onPick: (id: string, on: boolean) => void;
+}
+
+function Row({ run, now, picked, onPick }: RowProps) {
   return (
-    <tr>
+    <tr aria-selected={picked}>
+      <td className="pick">
+        <input
+          type="checkbox"
+          checked={picked}
+          aria-label={`Pick ${run.name}, ${run.id}, to compare`}
+          onChange={(event) => onPick(run.id, event.target.checked)}
+        />
+      </td>
       <td>
         <Link href={`/runs/${run.id}`}>
           <strong>{run.name}</strong>

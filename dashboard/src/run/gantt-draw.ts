@@ -29,6 +29,7 @@ export interface Scene {
   task: string | undefined;
   pointed: Span | undefined;
   brush: { from: number; to: number } | undefined;
+  colours: ReadonlyMap<string, string>;
 }
 
 export function draw(canvas: HTMLCanvasElement, scene: Scene): void {
@@ -40,12 +41,7 @@ export function draw(canvas: HTMLCanvasElement, scene: Scene): void {
   canvas.height = Math.round(height * scale);
   context.scale(scale, scale);
   const style = getComputedStyle(canvas);
-  const known = new Map<string, string>();
-  const colour = (name: string): string => {
-    let value = known.get(name);
-    if (value === undefined) known.set(name, (value = resolve(canvas, style, name)));
-    return value;
-  };
+  const colour = (name: string): string => scene.colours.get(name) ?? "";
   context.font = `11px ${style.fontFamily}`;
   context.textBaseline = "middle";
   context.save();
@@ -69,13 +65,20 @@ export function draw(canvas: HTMLCanvasElement, scene: Scene): void {
   context.restore();
 }
 
-/** A colour that may be written with `light-dark()`, which a canvas does not understand. */
-function resolve(canvas: HTMLCanvasElement, style: CSSStyleDeclaration, name: string): string {
-  const before = canvas.style.color;
-  canvas.style.color = `var(${name})`;
-  const value = style.color;
-  canvas.style.color = before;
-  return value;
+const NAMES = ["--accent", "--bad", "--line", "--muted", "--raised", "--surface", "--text", "--warn"];
+
+/** The theme's colours as a canvas understands them, which it does not when they are written with `light-dark()`. */
+export function coloursOf(canvas: HTMLCanvasElement): Map<string, string> {
+  const probe = document.createElement("span");
+  canvas.parentElement?.append(probe);
+  const names = [...NAMES, ...Array.from({ length: HUES }, (_, hue) => `--stage-${hue}`)];
+  const colours = new Map<string, string>();
+  for (const name of names) {
+    probe.style.color = `var(${name})`;
+    colours.set(name, getComputedStyle(probe).color);
+  }
+  probe.remove();
+  return colours;
 }
 
 function backdrop(context: CanvasRenderingContext2D, scene: Scene, colour: (name: string) => string): void {
@@ -84,10 +87,12 @@ function backdrop(context: CanvasRenderingContext2D, scene: Scene, colour: (name
     const [from, to] = [toX(gap.start), toX(gap.end)];
     context.fillStyle = colour("--raised");
     context.fillRect(from, 0, to - from, height);
-    if (to - from > 34) {
+    if (to - from > 12) {
       context.fillStyle = colour("--muted");
       context.textAlign = "center";
-      context.fillText(duration(gap.end - gap.start), (from + to) / 2, HEAD / 2);
+      const text = duration(gap.end - gap.start);
+      const fits = context.measureText(text).width + 6 < to - from;
+      context.fillText(fits ? text : "⋯", (from + to) / 2, HEAD / 2);
       context.textAlign = "start";
     }
   }
@@ -99,7 +104,7 @@ function backdrop(context: CanvasRenderingContext2D, scene: Scene, colour: (name
     context.fillRect(Math.round(x), HEAD - 6, 1, height);
     const text = duration(tick);
     const wide = context.measureText(text).width;
-    if (x < free) continue;
+    if (x < free || x + wide + 6 > scene.width) continue;
     context.fillStyle = colour("--muted");
     context.fillText(text, x + 4, HEAD / 2);
     free = x + wide + 12;
@@ -132,9 +137,10 @@ function bars(context: CanvasRenderingContext2D, scene: Scene, colour: (name: st
     const tall = LANE - 3;
     let drawn = -1;
     let drawnState = "";
-    for (const span of rows[lane] ?? []) {
-      if (span.end < from) continue;
-      if (span.start > to) break;
+    const spans = rows[lane] ?? [];
+    for (let at = firstEnding(spans, from); at < spans.length; at += 1) {
+      const span = spans[at];
+      if (!span || span.start > to) break;
       const attempt = attempts[span.index];
       if (!attempt) continue;
       const x = toX(span.start);
@@ -156,6 +162,17 @@ function bars(context: CanvasRenderingContext2D, scene: Scene, colour: (name: st
     }
   }
   context.globalAlpha = 1;
+}
+
+/** The first span that has not ended before a moment; those of a lane follow each other. */
+function firstEnding(spans: Span[], from: number): number {
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((spans[middle]?.end ?? 0) < from) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** A bar; those that were not accepted differ by their shape too. */

@@ -5,9 +5,9 @@ import { useEffect, useMemo, useRef, useState } from "react";
 
 import type { Attempt } from "../api/types";
 import { axis, moment as momentAt, place, ticks, type Axis } from "../lib/axis";
-import { count, duration } from "../lib/format";
+import { counted, duration } from "../lib/format";
 import { byLane, spanAt, timeline, type Span } from "../lib/timeline";
-import { draw, LANE, HEAD, GUTTER } from "./gantt-draw";
+import { coloursOf, draw, GUTTER, HEAD, LANE } from "./gantt-draw";
 
 const HEIGHT = 360;
 /** The shortest time that fills the width, in milliseconds of the axis. */
@@ -44,6 +44,7 @@ export function Gantt(props: GanttProps) {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(800);
   const [top, setTop] = useState(0);
+  const colours = useRef<ReadonlyMap<string, string>>(undefined);
   const [theme, setTheme] = useState(0);
   const [brush, setBrush] = useState<{ from: number; to: number }>();
   const [pointed, setPointed] = useState<Span>();
@@ -61,7 +62,10 @@ export function Gantt(props: GanttProps) {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  useThemeChange(() => setTheme((old) => old + 1));
+  useThemeChange(() => {
+    colours.current = undefined;
+    setTheme((old) => old + 1);
+  });
 
   const window = shown(scale, view);
   const plot = Math.max(1, width - GUTTER - 12);
@@ -70,7 +74,9 @@ export function Gantt(props: GanttProps) {
 
   useEffect(() => {
     if (!canvas.current) return;
+    colours.current ??= coloursOf(canvas.current);
     draw(canvas.current, {
+      colours: colours.current,
       width,
       height,
       top,
@@ -175,7 +181,7 @@ export function Gantt(props: GanttProps) {
           <span className="muted" aria-live="polite">
             {said
               ? describe(said, pointed)
-              : (note ?? `${count(line.lanes.length)} slots of ${count(workers)} workers`)}
+              : (note ?? `${counted(line.lanes.length, "slot")} of ${counted(workers, "worker")}`)}
           </span>
         </div>
         <div className="row">
@@ -217,7 +223,7 @@ export function Gantt(props: GanttProps) {
             ref={canvas}
             style={{ width, height, cursor: pointed ? "pointer" : "crosshair" }}
             role="img"
-            aria-label={`${count(line.spans.length)} attempts over ${duration(line.total)}`}
+            aria-label={`${counted(line.spans.length, "attempt")} over ${duration(line.total)}`}
             onPointerDown={(event) => {
               if (event.button !== 0) return;
               event.currentTarget.setPointerCapture(event.pointerId);

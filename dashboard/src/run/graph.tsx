@@ -1,6 +1,6 @@
 // The stages of a run with their operators, and beside them every operator by what it took.
 
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 
 import type { Stage } from "../api/types";
 import { StageMark } from "../components/state";
@@ -58,6 +58,14 @@ export function StageGraph(props: GraphProps) {
     return layout(boxes(inputs, COLLAPSED_ABOVE), height);
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key]);
+
+  // A link to a selection shows it.
+  const shown = useRef(false);
+  useEffect(() => {
+    if (shown.current || operators.size === 0) return;
+    shown.current = true;
+    if (selected) scrollTo(frame.current, selected);
+  }, [selected, operators]);
 
   const byId = new Map(stages.map((stage) => [stage.id, stage]));
   const stageTime = Math.max(
@@ -282,7 +290,7 @@ function Operators({ stages, operators, total, selected, onSelect, onClear }: Op
       <header>
         <input
           type="search"
-          placeholder="Find operators, stages, functions"
+          placeholder="Find operators"
           aria-label="Find operators"
           value={search}
           onChange={(event) => setSearch(event.target.value)}

@@ -137,7 +137,7 @@ export function Progress({ run, now, stale }: { run: Run; now: number; stale: Er
           ["Failed attempts", count(progress.attempts_failed)],
         ]}
       />
-      <Phases run={run} />
+      <Phases run={run} now={now} />
     </section>
   );
 }
@@ -150,26 +150,30 @@ function Of({ done, all }: { done: number; all: number }) {
   );
 }
 
-/** How the time was spent, phase by phase. */
-function Phases({ run }: { run: Run }) {
+/** How the time was spent, phase by phase; the one that goes on grows. */
+function Phases({ run, now }: { run: Run; now: number }) {
   const { durations } = run;
-  const phases = (
+  const over = (
     [
+      ["queued", durations.queued_ms],
       ["planning", durations.planning_ms],
+      ["cold start", durations.cold_start_ms],
       ["running", durations.running_ms],
       ["committing", durations.committing_ms],
     ] as const
   ).flatMap(([name, ms]) => (ms == null ? [] : [{ name, ms }]));
+  const sum = over.reduce((sum, phase) => sum + phase.ms, 0);
+  const present = Math.max(0, now - Date.parse(run.created_at) - sum);
+  const phases = run.state === "finished" ? over : [...over, { name: run.state, ms: present }];
   const total = phases.reduce((sum, phase) => sum + phase.ms, 0);
   return (
     <ul className="phases" aria-label="Phases">
       {phases.map(({ name, ms }) => (
         <li key={name} style={{ flexGrow: total === 0 ? 1 : ms / total }}>
-          <i className={name} />
+          <i className={name.replace(" ", "-")} />
           <span className="muted">{name}</span> {duration(ms)}
         </li>
       ))}
-      {phases.length === 0 && <li className="muted">{run.state}</li>}
     </ul>
   );
 }

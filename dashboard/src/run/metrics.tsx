@@ -1,7 +1,8 @@
 import type { Metric, Run } from "../api/types";
 import { count } from "../lib/format";
 
-function value(metric: Metric): string {
+/** A metric's value, for people. */
+export function written(metric: Metric): string {
   if (metric.kind !== "distribution") return count(metric.value);
   const mean = metric.count === 0 ? 0 : metric.sum / metric.count;
   return `${count(metric.count)} samples, mean ${mean.toFixed(1)}, ${count(metric.min)} to ${count(metric.max)}`;
@@ -30,7 +31,7 @@ export function Metrics({ metrics }: { metrics: Run["metrics"] }) {
               <tr key={name}>
                 <td className="mono">{name}</td>
                 <td className="muted">{metric.kind}</td>
-                <td className="n">{value(metric)}</td>
+                <td className="n">{written(metric)}</td>
               </tr>
             ))}
           </tbody>

@@ -1,24 +1,29 @@
 // A run from above: what is wrong with it, its graph, its timeline and its stages.
 
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 
-import { useAttempts, usePlan } from "../api/queries";
+import { useAttempts, useStages } from "../api/queries";
 import type { Attempt, Run } from "../api/types";
 import { Failure, LoadingBlock } from "../components/feedback";
 import { numeric, useAddress } from "../lib/address";
 import { count } from "../lib/format";
-import { plannedStages } from "../lib/graph";
-import type { Operator } from "../lib/operators";
-import { Gantt } from "./gantt";
+import { useSettled } from "../lib/settle";
+import { Findings } from "./findings";
+import { Gantt, type View } from "./gantt";
 import { StageGraph, type Selection } from "./graph";
 import { Metrics } from "./metrics";
 import { Outputs } from "./outputs";
 import { Stages } from "./stages";
-
-const NONE = new Map<number, Operator[]>();
+import { UsageCard } from "./usage";
 
 export function Overview({ run, now }: { run: Run; now: number }) {
-  const plan = usePlan(run.id, run.planned_at != null);
+  const stages = useStages(run.id, run.state !== "finished");
+  const details = useMemo(() => stages.data ?? [], [stages.data]);
+  const nodes = useMemo(
+    () => details.map(({ id, inputs }) => ({ id, inputs: inputs.map((input) => input.stage) })),
+    [details],
+  );
+  const operators = useMemo(() => new Map(details.map((stage) => [stage.id, stage.operators])), [details]);
   const [search, change] = useAddress();
   const stage = numeric(search, "stage");
   const selected: Selection | undefined =
@@ -26,19 +31,22 @@ export function Overview({ run, now }: { run: Run; now: number }) {
   const select = (next: Selection | undefined) => change({ stage: next?.stage, operator: next?.operator });
   return (
     <>
+      <Findings run={run} />
+      {stages.error && !stages.data && <Failure error={stages.error} retry={() => void stages.refetch()} />}
       {run.stages.length > 0 && (
         <StageGraph
           stages={run.stages}
-          nodes={plannedStages(plan.data)}
-          operators={NONE}
+          nodes={nodes}
+          operators={operators}
           now={now}
           selected={selected}
           onSelect={select}
         />
       )}
       {run.stages.length > 0 && <RunTimeline run={run} now={now} />}
-      <Stages run={run} now={now} />
+      <Stages run={run} details={details} now={now} />
       <Outputs outputs={run.outputs} />
+      <UsageCard usage={run.usage} resources={run.resources} />
       <Metrics metrics={run.metrics} />
     </>
   );
@@ -52,7 +60,13 @@ export function RunTimeline({ run, now }: { run: Run; now: number }) {
   const seen = useSeen(place);
   const [search, change] = useAddress();
   const attempts = useAttempts(run.id, run.state !== "finished", seen);
-  const [from, to] = [numeric(search, "from"), numeric(search, "to")];
+  const [view, setView] = useState(() => viewOf(search));
+  // While somebody zooms and moves, the address waits until they have settled.
+  const settled = useSettled(view);
+  useEffect(
+    () => change({ from: settled && Math.floor(settled.from), to: settled && Math.ceil(settled.to) }),
+    [settled, change],
+  );
   const items = attempts.data?.items ?? [];
   const total = attempts.data?.total ?? 0;
   const open = (attempt: Attempt) => change({ task: `${attempt.stage}.${attempt.task}` }, { push: true });
@@ -69,8 +83,8 @@ export function RunTimeline({ run, now }: { run: Run; now: number }) {
           now={now}
           stage={numeric(search, "stage")}
           task={search.get("task") ?? undefined}
-          view={from !== undefined && to !== undefined && to > from ? { from, to } : undefined}
-          onView={(view) => change({ from: view && Math.floor(view.from), to: view && Math.ceil(view.to) })}
+          view={view}
+          onView={setView}
           compress={search.get("gaps") !== "whole"}
           onCompress={(compress) => change({ gaps: compress ? null : "whole" })}
           onOpen={open}
@@ -79,6 +93,12 @@ export function RunTimeline({ run, now }: { run: Run; now: number }) {
       )}
     </div>
   );
+}
+
+/** The stretch that an address names. */
+function viewOf(search: URLSearchParams): View | undefined {
+  const [from, to] = [numeric(search, "from"), numeric(search, "to")];
+  return from !== undefined && to !== undefined && to > from ? { from, to } : undefined;
 }
 
 /** Whether an element has come into sight, or close to it. */

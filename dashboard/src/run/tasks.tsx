@@ -1,246 +1,201 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useMemo, useRef, useState } from "react";
+// The tasks of a run: the server sorts and filters, the table asks for what comes into sight.
 
-import type { Attempt, Run } from "../api/types";
-import { AttemptStateBadge } from "../components/state";
-import { Empty } from "../components/feedback";
-import { bytes, count, duration } from "../lib/format";
-import { percentiles } from "../lib/timeline";
+import { useCallback, useMemo } from "react";
 
-const ROW = 34;
+import { useTasks, type TaskQuery } from "../api/queries";
+import type { Run, StageProfile, Task } from "../api/types";
+import { Empty, Failure, LoadingBlock } from "../components/feedback";
+import { Grid, type Column, type Sort } from "../components/grid";
+import { AttemptStateBadge, attemptStates } from "../components/state";
+import { numeric, useAddress } from "../lib/address";
+import { count, moment } from "../lib/format";
+import { asMeasure, measures, type MeasureName } from "../lib/measures";
+import { StageCard } from "./stage";
 
-interface Column {
-  key: string;
-  title: string;
-  width: string;
-  numeric?: boolean;
-  value: (attempt: Attempt) => number | string;
-  show: (attempt: Attempt) => React.ReactNode;
+const shown: MeasureName[] = [
+  "elapsed_us",
+  "cpu_us",
+  "wasm_us",
+  "rows_in",
+  "rows_out",
+  "bytes_in",
+  "bytes_out",
+  "shuffle_bytes_in",
+  "shuffle_bytes_out",
+  "spilled_bytes",
+  "peak_memory_bytes",
+];
+
+/** What an attempt measured; how long it waited follows from when it was taken. */
+export function measured(attempt: Task["attempt"], name: MeasureName): number {
+  if (name !== "queue_delay_ms") return attempt[name];
+  return attempt.started_at ? Math.max(0, Date.parse(attempt.started_at) - Date.parse(attempt.ready_at)) : 0;
 }
 
-const took = (attempt: Attempt) => attempt.elapsed_us / 1000;
-
-const columns: Column[] = [
+const columns: Column<Task>[] = [
   {
     key: "task",
     title: "Task",
-    width: "92px",
-    value: (a) => a.stage * 1e7 + a.task,
-    show: (a) => <span className="mono">{`${a.stage}.${a.task}`}</span>,
+    width: "76px",
+    sortable: true,
+    show: (task) => <span className="mono">{`${task.stage}.${task.task}`}</span>,
   },
-  { key: "attempt", title: "Try", width: "52px", numeric: true, value: (a) => a.attempt, show: (a) => a.attempt },
   {
     key: "state",
     title: "State",
-    width: "136px",
-    value: (a) => a.state,
-    show: (a) => <AttemptStateBadge attempt={a} />,
-  },
-  { key: "took", title: "Took", width: "96px", numeric: true, value: took, show: (a) => duration(took(a)) },
-  {
-    key: "wasm",
-    title: "In Wasm",
-    width: "96px",
-    numeric: true,
-    value: (a) => a.wasm_us,
-    show: (a) => duration(a.wasm_us / 1000),
+    width: "132px",
+    sortable: true,
+    show: (task) => <AttemptStateBadge attempt={task.attempt} />,
   },
   {
-    key: "rows_in",
-    title: "Rows in",
-    width: "1fr",
+    key: "attempts",
+    title: "Tries",
+    width: "56px",
     numeric: true,
-    value: (a) => a.rows_in,
-    show: (a) => count(a.rows_in),
+    sortable: true,
+    hint: "Attempts; those that failed",
+    show: (task) =>
+      task.attempts_failed > 0 ? (
+        <span className="spill">{`${task.attempts}, ${task.attempts_failed} ✕`}</span>
+      ) : (
+        task.attempts
+      ),
   },
-  {
-    key: "rows_out",
-    title: "Rows out",
-    width: "1fr",
+  ...shown.map((name): Column<Task> => ({
+    key: name,
+    title: measures[name].title,
+    width: "minmax(84px, 1fr)",
     numeric: true,
-    value: (a) => a.rows_out,
-    show: (a) => count(a.rows_out),
-  },
+    sortable: true,
+    hint: measures[name].hint,
+    show: ({ attempt }) => measures[name].write(measured(attempt, name)),
+  })),
   {
-    key: "bytes_in",
-    title: "Read",
-    width: "1fr",
-    numeric: true,
-    value: (a) => a.bytes_in,
-    show: (a) => bytes(a.bytes_in),
-  },
-  {
-    key: "bytes_out",
-    title: "Written",
-    width: "1fr",
-    numeric: true,
-    value: (a) => a.bytes_out,
-    show: (a) => bytes(a.bytes_out),
-  },
-  {
-    key: "spilled",
-    title: "Spilled",
-    width: "96px",
-    numeric: true,
-    value: (a) => a.spilled_bytes,
-    show: (a) => bytes(a.spilled_bytes),
-  },
-  {
-    key: "memory",
-    title: "Memory",
-    width: "96px",
-    numeric: true,
-    value: (a) => a.peak_memory_bytes,
-    show: (a) => bytes(a.peak_memory_bytes),
+    key: "started_at",
+    title: "Started",
+    width: "150px",
+    sortable: true,
+    show: ({ attempt }) => <span className="muted">{attempt.started_at ? moment(attempt.started_at) : "–"}</span>,
   },
   {
     key: "worker",
     title: "Worker",
-    width: "110px",
-    value: (a) => a.worker ?? "",
-    show: (a) => <span className="mono muted">{a.worker ? `…${a.worker.slice(-8)}` : "–"}</span>,
+    width: "96px",
+    sortable: true,
+    show: ({ attempt }) => (
+      <span className="mono muted" title={attempt.worker ?? undefined}>
+        {attempt.worker ? `…${attempt.worker.slice(-8)}` : "–"}
+      </span>
+    ),
   },
 ];
 
-const template = columns.map((column) => column.width).join(" ");
+const states = ["queued", "running", "succeeded", "failed", "given_up"] as const;
 
-function compare(a: number | string, b: number | string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** The query of an address. */
+function queryOf(search: URLSearchParams): TaskQuery {
+  const stage = numeric(search, "stage");
+  const state = states.find((state) => state === search.get("state"));
+  const metric = asMeasure(search.get("measure"));
+  const [min, max] = [numeric(search, "min"), numeric(search, "max")];
+  const key = search.get("sort");
+  const sort = columns.some((column) => column.key === key) ? key : undefined;
+  return {
+    ...(stage === undefined ? {} : { stage }),
+    ...(state ? { state } : {}),
+    ...(metric && (min !== undefined || max !== undefined) ? { metric } : {}),
+    ...(metric && min !== undefined ? { min } : {}),
+    ...(metric && max !== undefined ? { max } : {}),
+    ...(sort ? { sort: search.get("down") ? `-${sort}` : sort } : {}),
+  };
 }
 
-/** All attempts, sorted by any column. Only the rows in sight are drawn. */
-export function Tasks({ attempts, stage }: { attempts: Attempt[]; stage: number | undefined }) {
-  const [sort, setSort] = useState({ key: "task", down: false });
-  const frame = useRef<HTMLDivElement>(null);
-  const rows = useMemo(() => {
-    const wanted = stage === undefined ? attempts : attempts.filter((attempt) => attempt.stage === stage);
-    const column = columns.find((column) => column.key === sort.key);
-    if (!column) return wanted;
-    const sign = sort.down ? -1 : 1;
-    return [...wanted].sort((a, b) => sign * compare(column.value(a), column.value(b)));
-  }, [attempts, stage, sort]);
-  // The virtualizer hands out functions of its own state, which the compiler of React cannot follow.
-  // eslint-disable-next-line react-hooks/incompatible-library
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => frame.current,
-    estimateSize: () => ROW,
-    overscan: 12,
-  });
+export function Tasks({ run, stages, live }: { run: Run; stages: StageProfile[]; live: boolean }) {
+  const [search, change] = useAddress();
+  const query = useMemo(() => queryOf(search), [search]);
+  const { tasks, rows, more } = useTasks(run.id, query, live);
+  const total = tasks.data?.pages[0]?.total ?? 0;
+  const stage = stages.find((stage) => stage.id === query.stage);
+  const open = search.get("task") ?? undefined;
+  const row = useCallback((index: number) => rows[index], [rows]);
+  const openTask = useCallback((task: Task) => change({ task: `${task.stage}.${task.task}` }), [change]);
+  const sort: Sort = { key: search.get("sort") ?? "task", down: search.get("down") !== null };
+  const filtered = query.state !== undefined || query.metric !== undefined;
   return (
-    <section className="card" aria-label="Tasks">
-      <header>
-        <h2>{stage === undefined ? "Tasks" : `Tasks of stage ${stage}`}</h2>
-        <span className="muted">{`${count(rows.length)} attempts`}</span>
-      </header>
-      <div ref={frame} className="grid" role="table" aria-label="Attempts" aria-rowcount={rows.length + 1} tabIndex={0}>
-        <div className="grid-row head" role="row" style={{ gridTemplateColumns: template }}>
-          {columns.map((column) => (
-            <div
-              key={column.key}
-              role="columnheader"
-              className={column.numeric ? "n" : undefined}
-              aria-sort={sort.key === column.key ? (sort.down ? "descending" : "ascending") : "none"}
-            >
+    <>
+      {stage && <StageCard run={run.id} stage={stage} />}
+      <section className="card" aria-label="Tasks">
+        <header>
+          <div className="row">
+            <h2>Tasks</h2>
+            <span className="muted" role="status">
+              {tasks.data ? count(total) : ""}
+            </span>
+            {query.metric && (
               <button
-                className="plain"
-                onClick={() => setSort((old) => ({ key: column.key, down: old.key === column.key && !old.down }))}
+                className="pill"
+                title="Show all values"
+                onClick={() => change({ min: null, max: null, measure: null })}
               >
-                {column.title}
-                <span aria-hidden="true">{sort.key === column.key ? (sort.down ? " ↓" : " ↑") : ""}</span>
+                {range(query.metric, query.min, query.max)} <span aria-label="Remove this filter">✕</span>
               </button>
+            )}
+          </div>
+          <div className="row">
+            <div className="chips" role="group" aria-label="State">
+              {[undefined, ...states].map((state) => (
+                <button key={state ?? "all"} aria-pressed={state === query.state} onClick={() => change({ state })}>
+                  {state ? attemptStates[state][1] : "All"}
+                </button>
+              ))}
             </div>
-          ))}
-        </div>
-        <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: "relative" }}>
-          {virtual.getVirtualItems().map(({ index, start }) => {
-            const attempt = rows[index];
-            if (!attempt) return null;
-            return (
-              <div
-                key={`${attempt.stage}.${attempt.task}.${attempt.attempt}`}
-                role="row"
-                aria-rowindex={index + 2}
-                className="grid-row"
-                title={attempt.failure ?? undefined}
-                style={{ gridTemplateColumns: template, transform: `translateY(${start}px)`, height: ROW }}
-              >
-                {columns.map((column) => (
-                  <div key={column.key} role="cell" className={column.numeric ? "n" : undefined}>
-                    {column.show(attempt)}
-                  </div>
-                ))}
-              </div>
-            );
-          })}
-        </div>
-      </div>
-      {rows.length === 0 && <Empty icon="runs" title="No task has been dispatched" />}
-    </section>
+            <select
+              aria-label="Stage"
+              value={query.stage ?? ""}
+              onChange={(event) => change({ stage: event.target.value, min: null, max: null, measure: null })}
+            >
+              <option value="">All stages</option>
+              {run.stages.map(({ id, name }) => (
+                <option key={id} value={id}>
+                  {`${id} ${name}`}
+                </option>
+              ))}
+            </select>
+          </div>
+        </header>
+        {tasks.error && !tasks.data ? (
+          <Failure error={tasks.error} retry={() => void tasks.refetch()} />
+        ) : tasks.isPending ? (
+          <LoadingBlock height={280} label="Loading the tasks" />
+        ) : total === 0 ? (
+          <Empty icon="runs" title={filtered ? "No task is like that" : "No task has been dispatched"}>
+            {filtered && (
+              <button onClick={() => change({ state: null, min: null, max: null, measure: null })}>Show all</button>
+            )}
+          </Empty>
+        ) : (
+          <Grid
+            label="Tasks"
+            columns={columns}
+            total={total}
+            row={row}
+            rowKey={(task) => `${task.stage}.${task.task}`}
+            sort={sort}
+            onSort={({ key, down }) => change({ sort: key === "task" && !down ? null : key, down: down ? 1 : null })}
+            onRange={more}
+            onOpen={openTask}
+            open={open}
+            minWidth={1500}
+          />
+        )}
+      </section>
+    </>
   );
 }
 
-const shares = [0, 0.25, 0.5, 0.75, 0.95, 1];
-
-const measures: [string, (attempt: Attempt) => number, (value: number) => string][] = [
-  ["Time", took, duration],
-  ["In Wasm", (a) => a.wasm_us / 1000, duration],
-  ["Rows in", (a) => a.rows_in, count],
-  ["Rows out", (a) => a.rows_out, count],
-  ["Read", (a) => a.bytes_in, bytes],
-  ["Written", (a) => a.bytes_out, bytes],
-  ["Spilled", (a) => a.spilled_bytes, bytes],
-  ["Memory", (a) => a.peak_memory_bytes, bytes],
-];
-
-/** How a stage's tasks differ: the slowest beside the middle tells of skew. */
-export function Spread(props: { run: Run; attempts: Attempt[]; stage: number; choose: (stage: number) => void }) {
-  const { run, attempts, stage, choose } = props;
-  const accepted = useMemo(
-    () => attempts.filter((attempt) => attempt.stage === stage && attempt.state === "succeeded"),
-    [attempts, stage],
-  );
-  return (
-    <section className="card" aria-label="Spread over tasks">
-      <header>
-        <h2>Spread over tasks</h2>
-        <label className="row">
-          Stage
-          <select value={stage} onChange={(event) => choose(Number(event.target.value))}>
-            {run.stages.map(({ id, name }) => (
-              <option key={id} value={id}>
-                {`${id} ${name}`}
-              </option>
-            ))}
-          </select>
-        </label>
-      </header>
-      <div className="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th>{`${count(accepted.length)} accepted attempts`}</th>
-              {["least", "25 %", "median", "75 %", "95 %", "most"].map((title) => (
-                <th className="n" key={title}>
-                  {title}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {measures.map(([title, value, write]) => (
-              <tr key={title}>
-                <td>{title}</td>
-                {percentiles(accepted.map(value), shares).map((at, index) => (
-                  <td className="n" key={index}>
-                    {write(at)}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </section>
-  );
+function range(name: MeasureName, min: number | undefined, max: number | undefined): string {
+  const { title, write } = measures[name];
+  if (min !== undefined && min === max) return `${title} = ${write(min)}`;
+  if (min !== undefined && max !== undefined) return `${title} ${write(min)} to ${write(max)}`;
+  return min === undefined ? `${title} ≤ ${write(max ?? 0)}` : `${title} ≥ ${write(min)}`;
 }

@@ -1,0 +1,140 @@
+// The page of a run.
+
+import { expect, test } from "@playwright/test";
+
+import { isAccessible } from "./accessible";
+import { COUNT, finished, finishedSql, JOIN, spread, SPREAD, WRONG } from "./server";
+
+test("it shows what was found, the graph, the timeline and the stages", async ({ page, request }) => {
+  const run = await finished(request, "from above", COUNT);
+  const errors: string[] = [];
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(`/runs/${run.id}`);
+  await expect(page.getByRole("region", { name: "Findings" })).toBeVisible();
+  const graph = page.getByRole("region", { name: "Graph of stages" });
+  for (const stage of run.stages) await expect(graph.getByRole("button", { name: stage.name }).first()).toBeVisible();
+  await expect(page.getByRole("img", { name: /attempts? over/ })).toBeVisible();
+  await expect(page.getByRole("region", { name: "Stages", exact: true }).getByRole("row")).toHaveCount(
+    run.stages.length + 1,
+  );
+  await expect(page.getByRole("region", { name: "Usage" }).getByText("Slot time")).toBeVisible();
+  await isAccessible(page);
+  expect(errors).toEqual([]);
+});
+
+test("operators are found, selected and linked to", async ({ page, request }) => {
+  const run = await finishedSql(request, "join", JOIN);
+  await page.goto(`/runs/${run.id}`);
+  const graph = page.getByRole("region", { name: "Graph of stages" });
+  const list = graph.getByRole("list", { name: "Operators" });
+  await graph.getByRole("searchbox", { name: "Find operators" }).fill("hashjoin");
+  await expect(list.getByRole("button")).toHaveCount(1);
+  await list.getByRole("button").click();
+  await expect(page).toHaveURL(/stage=\d+&operator=\d+/);
+  await expect(graph.getByRole("status").getByText("Rows out")).toBeVisible();
+  await page.reload();
+  await expect(graph.getByRole("status").getByText("HashJoin")).toBeVisible();
+  await expect(graph.getByRole("button", { name: /HashJoin.*rows/, pressed: true }).first()).toBeInViewport();
+  await isAccessible(page);
+});
+
+test("the keyboard goes over the graph", async ({ page, request }) => {
+  const run = await finishedSql(request, "keys", JOIN);
+  await page.goto(`/runs/${run.id}`);
+  const graph = page.getByRole("group", { name: "Stages, each below what it reads" });
+  await graph.getByRole("button").first().focus();
+  await page.keyboard.press("ArrowDown");
+  await expect(graph.getByRole("button").first()).not.toBeFocused();
+  await expect(graph.locator(":focus")).toHaveCount(1);
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/stage=/);
+});
+
+test("the timeline zooms, and the address has what it shows", async ({ page, request }) => {
+  const run = await finishedSql(request, "zoomed", JOIN);
+  await page.goto(`/runs/${run.id}`);
+  const timeline = page.getByRole("region", { name: "Timeline" });
+  await timeline.getByRole("button", { name: "Zoom in" }).click();
+  await expect(page).toHaveURL(/from=\d+&to=\d+/);
+  await page.reload();
+  await expect(timeline.getByRole("button", { name: "All" })).toBeEnabled();
+  await timeline.getByRole("group", { name: /Attempts by worker slot/ }).focus();
+  await page.keyboard.press("0");
+  await expect(page).not.toHaveURL(/from=/);
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("complementary", { name: /^Task \d+\.\d+$/ })).toBeVisible();
+  await isAccessible(page);
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("complementary")).toHaveCount(0);
+});
+
+test("a number of a stage opens its tasks, which the server sorts and filters", async ({ page, request }) => {
+  const run = await finishedSql(request, "spread", SPREAD, spread(40));
+  const last = run.stages.reduce((most, stage) => (stage.tasks > most.tasks ? stage : most));
+  await page.goto(`/runs/${run.id}`);
+  const stages = page.getByRole("region", { name: "Stages", exact: true });
+  await stages.getByRole("button", { name: "Rows in" }).click();
+  await stages.getByRole("link", { name: new RegExp(`max of stage ${last.id}:`) }).click();
+  await expect(page).toHaveURL(/measure=rows_in&min=\d+&max=\d+&sort=rows_in/);
+  const grid = page.getByRole("grid", { name: "Tasks" });
+  await expect(grid.getByRole("columnheader", { name: "Rows in" })).toHaveAttribute("aria-sort", "descending");
+  await expect(page.getByRole("table", { name: "Spread over tasks" })).toBeVisible();
+  await isAccessible(page);
+
+  await page.getByRole("button", { name: /Remove this filter/ }).click();
+  await expect(grid).toHaveAttribute("aria-rowcount", String(last.tasks + 1));
+  await grid.getByRole("button", { name: "Rows in" }).click();
+  await expect(grid.getByRole("columnheader", { name: "Rows in" })).toHaveAttribute("aria-sort", "ascending");
+  await grid.focus();
+  await page.keyboard.press("End");
+  await expect(grid.locator(".active")).toHaveAttribute("aria-rowindex", String(last.tasks + 1));
+  await page.keyboard.press("Enter");
+  const panel = page.getByRole("complementary");
+  await expect(panel.getByRole("heading", { name: "Attempt 0" })).toBeVisible();
+  await page.reload();
+  await expect(panel.getByRole("heading", { name: "Attempt 0" })).toBeVisible();
+  await isAccessible(page);
+});
+
+test("every view can be linked to", async ({ page, request }) => {
+  const run = await finished(request, "linked", COUNT);
+  await page.goto(`/runs/${run.id}/logs`);
+  await expect(page.getByRole("log").getByText("low").first()).toBeVisible();
+  await isAccessible(page);
+  await page.getByRole("searchbox", { name: "Find in the lines" }).fill("low");
+  await expect(page.getByRole("log").locator("mark").first()).toHaveText("low");
+  await expect(page.getByRole("log").getByText("the", { exact: true })).toHaveCount(0);
+  await page.getByRole("searchbox", { name: "Find in the lines" }).fill("nothing like this");
+  await expect(page.getByRole("heading", { name: "No line has that" })).toBeVisible();
+  await isAccessible(page);
+  await page.goto(`/runs/${run.id}/configuration`);
+  await expect(page.getByText("target_partitions")).toBeVisible();
+  await expect(page.getByRole("cell", { name: "weirs" })).toBeVisible();
+  await isAccessible(page);
+  await page.goto(`/runs/${run.id}/events`);
+  const events = page.getByRole("list", { name: "Events, in order" });
+  await expect(events.getByText("finished", { exact: true })).toBeVisible();
+  await events.getByRole("button").first().click();
+  await expect(page).toHaveURL(/event=1/);
+  await page.reload();
+  await expect(events.getByRole("button", { expanded: true })).toHaveCount(1);
+  await isAccessible(page);
+  await page.goto(`/runs/${run.id}/no-such-view`);
+  await expect(page.getByRole("heading", { name: "A run has no such view" })).toBeVisible();
+});
+
+test("a failed run says why, and can be run again", async ({ page, request }) => {
+  const run = await finished(request, "wrong", WRONG);
+  expect(run.result).toBe("failed");
+  await page.goto(`/runs/${run.id}`);
+  await expect(page.locator(".state.bad").first()).toHaveText("Failed");
+  await expect(page.getByRole("status").getByText(run.reason?.message.split("\n")[0] ?? "a message")).toBeVisible();
+  await isAccessible(page);
+  await page.getByRole("button", { name: "Run again" }).click();
+  const dialog = page.getByRole("dialog", { name: "Run this again?" });
+  await isAccessible(page);
+  await dialog.getByRole("button", { name: "Run again" }).click();
+  await expect(page).not.toHaveURL(new RegExp(run.id));
+  await expect(page.getByRole("link", { name: "tries another run again" })).toHaveAttribute("href", `/runs/${run.id}`);
+});
