@@ -49,6 +49,10 @@ pub struct HousekeepingOptions {
     pub workers_ms: u64,
     /// How long a request can be repeated by its idempotency key, in milliseconds.
     pub requests_ms: u64,
+    /// How long the audit log is kept, in milliseconds.
+    pub audit_ms: u64,
+    /// How long a browser stays logged in that sends nothing, in milliseconds.
+    pub session_idle_ms: u64,
     /// How old a module must be that no run uses, before it is deleted, in milliseconds: an upload comes before its
     /// submission. The same for objects of runs that the store does not know.
     pub unused_ms: u64,
@@ -62,6 +66,8 @@ impl Default for HousekeepingOptions {
             retention: Retention::default(),
             workers_ms: HOUR_MS,
             requests_ms: 24 * HOUR_MS,
+            audit_ms: 365 * 24 * HOUR_MS,
+            session_idle_ms: HOUR_MS,
             unused_ms: 7 * 24 * HOUR_MS,
         }
     }
@@ -130,6 +136,10 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let before = |ms: u64| Timestamp(clock::now().0.saturating_sub(ms));
     let workers = shared.store.workers_forget(before(options.workers_ms)).await?;
     let requests = shared.store.requests_forget(before(options.requests_ms)).await?;
+    let identities = shared.store.identities();
+    let audited = identities.audit_forget(before(options.audit_ms)).await?;
+    let idle = Duration::from_millis(options.session_idle_ms);
+    let sessions = identities.sessions_forget(clock::now(), idle).await?;
     let runs = prune(shared, &options.retention).await?;
     let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
     let modules = sweep_modules(shared, before(options.unused_ms)).await?;
@@ -138,6 +148,8 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     tracing::info!(
         workers,
         requests,
+        audited,
+        sessions,
         runs,
         orphans,
         leftovers,

@@ -3,14 +3,16 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 use weir_platform::clock;
 use weir_platform::telemetry::metrics::metrics;
 
-use super::{Api, Problem};
+use super::journal::{self, Asked};
+use super::peer::Source;
+use super::{Api, Problem, headers};
 
 tokio::task_local! {
     static REQUEST_ID: String;
@@ -32,18 +34,48 @@ pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) 
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    let source = api.source(&request);
+    let mut asked = Asked {
+        method: request.method().clone(),
+        route,
+        path: request.uri().path().to_owned(),
+        request_id: id.clone(),
+        source: source.address.to_string(),
+        principal: None,
+        namespace: None,
+    };
+    let span = tracing::info_span!("request", request_id = %id, method = %asked.method, route = %asked.route);
     let started = Instant::now();
-    let answer = REQUEST_ID.scope(id.clone(), async {
-        let (mut parts, body) = request.into_parts();
-        match api.admit(&mut parts).await {
-            Ok(_room) => match tokio::time::timeout(
-                api.options().request_timeout(),
-                next.run(Request::from_parts(parts, body)),
-            )
-            .await
-            {
+    let answer = REQUEST_ID.scope(id.clone(), answer(&api, &mut asked, source, request, next));
+    let mut response = answer.instrument(span.clone()).await;
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    metrics().http_request(&asked.route, status, took);
+    span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers::complete(headers, source.secure);
+    response
+}
+
+/// Answers a request, and notes what is to be in the audit log.
+async fn answer(api: &Api, asked: &mut Asked, source: Source, request: Request, next: Next) -> Response {
+    if !asked.path.starts_with("/api/") {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let admitted = match api.admit(&mut parts, source, asked).await {
+        // What may change something has its place in the audit log before it does.
+        Ok(room) if journal::is_change(&asked.method) => api.journal().place().await.map(|place| (room, Some(place))),
+        Ok(room) => Ok((room, None)),
+        Err(problem) => Err(problem),
+    };
+    let (response, place) = match admitted {
+        Ok((_room, place)) => {
+            let running = next.run(Request::from_parts(parts, body));
+            let response = match tokio::time::timeout(api.options().request_timeout(), running).await {
                 Ok(response) => response,
                 Err(_) => Problem::new(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -52,23 +84,19 @@ pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) 
                 )
                 .retry_after(1)
                 .into_response(),
-            },
-            Err(problem) => problem.into_response(),
+            };
+            (response, place)
         }
-    });
-    let mut response = answer.instrument(span.clone()).await;
-    let took = started.elapsed();
-    let status = response.status().as_u16();
-    metrics().http_request(&route, status, took);
-    span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(X_REQUEST_ID, id);
+        Err(problem) => (problem.into_response(), None),
+    };
+    let place = match place {
+        Some(place) => Some(place),
+        None if journal::is_denial(asked, response.status()) => journal::place_of_denial(api).await,
+        None => None,
+    };
+    if let Some(place) = place {
+        journal::note(place, asked, &response);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

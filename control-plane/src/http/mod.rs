@@ -8,23 +8,28 @@
 //! would be one answer of status 500. What a store or a cloud said of itself goes to the log, not to the client.
 
 mod attempts;
+mod audit;
 mod authenticate;
 mod caller;
 mod dashboard;
 mod document;
 mod extract;
 mod follow;
+mod headers;
 mod health;
 mod history;
+mod journal;
 mod keys;
 mod layer;
 mod modules;
 mod namespaces;
 mod pipelines;
 mod precondition;
+mod peer;
 mod problem;
 mod profile;
 mod quotas;
+mod rate;
 pub mod resources;
 mod runs;
 mod schedules;
@@ -36,6 +41,7 @@ mod stream;
 mod submit;
 mod tasks;
 mod workers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,15 +62,21 @@ use utoipa_axum::routes;
 use weir_model::{Digest, PriceTable, RunSettings};
 use weir_platform::Storage;
 
+use self::journal::{Asked, Journal};
+use self::peer::{Peer, Source};
+use self::rate::Rates;
 use crate::ControlPlane;
 use crate::history::History;
-use crate::identity::{Authenticator, SessionTimes};
+use crate::identity::{Authenticator, OidcError, OidcOptions, SessionTimes};
 use crate::pipelines::Defaults;
 
 pub use health::Check;
 pub use modules::{InspectError, ModuleInspector};
+pub use peer::Network;
 pub use problem::{Problem, ProblemBody, ProblemDetail};
+pub use rate::RateOptions;
 pub use serve::serve;
+pub use tls::TlsOptions;
 
 /// What an operator can tune.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +106,16 @@ pub struct Options {
     pub api_key: Option<Digest>,
     /// Lets whoever reaches the server do everything.
     pub open: bool,
+    /// The identity provider whose tokens are trusted.
+    pub oidc: Option<OidcOptions>,
+    /// The server's certificate; without one, requests come in the clear.
+    pub tls: Option<TlsOptions>,
+    /// Networks of proxies, which say by `X-Forwarded-For` and `X-Forwarded-Proto` where requests come from.
+    pub trusted_proxies: Vec<Network>,
+    /// Connections at once; more wait.
+    pub max_connections: usize,
+    /// How many requests one may send.
+    pub rates: RateOptions,
     /// How long a browser stays logged in, in milliseconds, however much it is used.
     pub session_ms: u64,
     /// How long a browser stays logged in that sends nothing, in milliseconds.
@@ -115,6 +137,11 @@ impl Default for Options {
             prices: PriceTable::default(),
             api_key: None,
             open: false,
+            oidc: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
+            max_connections: 4_096,
+            rates: RateOptions::default(),
             session_ms: 12 * 3_600_000,
             session_idle_ms: 3_600_000,
         }
@@ -164,12 +191,17 @@ struct Inner {
     history: History,
     namespaces: caller::Namespaces,
     authenticator: Authenticator,
+    rates: Rates,
+    journal: Journal,
     closing: CancellationToken,
 }
 
 impl Api {
     /// The interface over a service.
-    pub fn new(options: Options, mut environment: Environment) -> Self {
+    ///
+    /// # Errors
+    /// When the identity provider of the options cannot be one.
+    pub fn new(options: Options, mut environment: Environment) -> Result<Self, OidcError> {
         let control_plane = environment.control_plane.clone();
         let storage = environment.storage.clone();
         environment.checks.insert(
@@ -195,9 +227,12 @@ impl Api {
         let authenticator = Authenticator::new(
             environment.control_plane.clone(),
             options.api_key,
+            options.oidc.clone(),
             options.session_times(),
-        );
-        Self(Arc::new(Inner {
+        )?;
+        Ok(Self(Arc::new(Inner {
+            rates: Rates::new(&options.rates),
+            journal: Journal::start(environment.control_plane.clone()),
             authenticator,
             requests: Semaphore::new(options.concurrent_requests.max(1)),
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
@@ -210,7 +245,7 @@ impl Api {
             closing: CancellationToken::new(),
             options,
             environment,
-        }))
+        })))
     }
 
     fn options(&self) -> &Options {
@@ -277,9 +312,22 @@ impl Api {
         &self.0.authenticator
     }
 
-    /// Whether the request came by a way that nobody can listen on.
-    fn is_secure(&self, _: &HeaderMap) -> bool {
-        false
+    fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// Where a request comes from.
+    fn source(&self, request: &Request) -> Source {
+        // Without a connection it is of this process.
+        let peer = request.extensions().get().copied().unwrap_or(Peer {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            tls: false,
+        });
+        Source::of(peer, request.headers(), &self.options().trusted_proxies)
     }
 
     /// Ends when the server begins to shut down, so that nobody is kept waiting.
@@ -291,12 +339,18 @@ impl Api {
         self.0.closing.is_cancelled()
     }
 
-    /// Lets a request in: it is known who sends it, and there is room. Health checks need neither.
-    async fn admit(&self, request: &mut Parts) -> Result<Option<SemaphorePermit<'_>>, Problem> {
-        if !request.uri.path().starts_with("/api/") {
-            return Ok(None);
+    /// Lets a request in: it is known who sends it, they do not send too many, and there is room.
+    async fn admit(
+        &self,
+        request: &mut Parts,
+        source: Source,
+        asked: &mut Asked,
+    ) -> Result<SemaphorePermit<'_>, Problem> {
+        if !self.options().open {
+            self.rates().source(source.network())?;
         }
-        if let Some((authenticated, caller)) = authenticate::authenticate(self, request).await? {
+        request.extensions.insert(source);
+        if let Some((authenticated, caller)) = authenticate::authenticate(self, request, source, asked).await? {
             request.extensions.insert(authenticated);
             request.extensions.insert(caller);
         }
@@ -307,11 +361,10 @@ impl Api {
                 "this server shows the history of runs in storage and changes nothing; send this to `weir server`";
             return Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail));
         }
-        let room = self.0.requests.try_acquire().map_err(|_| {
+        self.0.requests.try_acquire().map_err(|_| {
             let detail = "this server answers as many requests as it can; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
-        })?;
-        Ok(Some(room))
+        })
     }
 }
 
@@ -340,7 +393,7 @@ fn describe(error: &dyn std::error::Error) -> String {
         (name = "schedules", description = "When runs of pipelines are made"),
         (name = "modules", description = "Wasm components, by content"),
         (name = "namespaces", description = "Tenants, what they may use and what they use"),
-        (name = "identity", description = "Who may do what: namespaces, keys, sessions"),
+        (name = "identity", description = "Who may do what, and what they did: keys, sessions, the audit log"),
         (name = "workers", description = "The processes that run tasks"),
         (name = "health", description = "For load balancers, orchestrators and monitoring"),
     ),
@@ -394,6 +447,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(workers::list))
         .routes(routes!(workers::scaling))
+        .routes(routes!(audit::list))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

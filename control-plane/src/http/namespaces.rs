@@ -31,7 +31,7 @@ pub(super) struct ListParams {
 
 /// The namespaces that the caller may use, in order of name.
 #[utoipa::path(
-    get, path = "/api/v1/namespaces", tag = "identity", operation_id = "namespaces_list",
+    get, path = "/api/v1/namespaces", tag = "namespaces", operation_id = "namespaces_list",
     params(ListParams),
     responses((status = 200, body = NamespacePage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
@@ -76,7 +76,7 @@ pub(super) async fn list(
 
 /// Makes a namespace. For admins of the whole service.
 #[utoipa::path(
-    post, path = "/api/v1/namespaces", tag = "identity", operation_id = "namespaces_create",
+    post, path = "/api/v1/namespaces", tag = "namespaces", operation_id = "namespaces_create",
     request_body = NamespaceRequest,
     responses(
         (status = 201, body = Namespace, headers(("Location" = String, description = "The namespace"))),
@@ -116,7 +116,7 @@ pub(super) async fn create(
 
 /// A namespace.
 #[utoipa::path(
-    get, path = "/api/v1/namespaces/{namespace}", tag = "identity", operation_id = "namespaces_get",
+    get, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_get",
     params(("namespace" = String, Path, description = "Its name")),
     responses((status = 200, body = Namespace), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
@@ -134,7 +134,7 @@ pub(super) async fn get(
 
 /// Deletes a namespace that has no runs, and its keys with it. For admins of the whole service.
 #[utoipa::path(
-    delete, path = "/api/v1/namespaces/{namespace}", tag = "identity", operation_id = "namespaces_delete",
+    delete, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_delete",
     params(("namespace" = String, Path, description = "Its name")),
     responses(
         (status = 204, description = "It is gone"),

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use weir_model::spec::Diagnostics;
 
+use super::journal::ProblemCode;
 use super::layer;
 use crate::pipelines::InvalidCron;
 use crate::{Error, history, store};
@@ -305,8 +306,10 @@ impl IntoResponse for Problem {
         self.0.request_id = layer::request_id();
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after;
+        let code = ProblemCode(self.0.code.clone());
         let unauthorized = status == StatusCode::UNAUTHORIZED;
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(code);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

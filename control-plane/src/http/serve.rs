@@ -1,37 +1,158 @@
 //! Listening.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tower::ServiceExt as _;
 
+use super::peer::Peer;
+use super::tls::Certificate;
 use super::{Api, router};
 
 /// How long requests that are under way at a shutdown may take.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request, also of the next one on the same connection.
+const HEAD: Duration = Duration::from_secs(30);
+/// How often a client with HTTP/2 is asked for a sign of life.
+const PING: Duration = Duration::from_secs(20);
+/// Requests of one connection with HTTP/2 that are answered at once.
+const STREAMS: u32 = 256;
+/// Bytes of the head of a request.
+const HEAD_BYTES: u32 = 64 << 10;
+/// The wait when no more connections can be taken, as when the process has too many files.
+const FULL: Duration = Duration::from_millis(200);
 
 /// Answers requests until `shutdown` is cancelled; then long polls are answered at once, and others that are under way
 /// have some seconds.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the certificate cannot be used.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
-    let closing = api.0.closing.clone();
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, router(api)).with_graceful_shutdown(async move {
-        stop.cancelled().await;
-        closing.cancel();
-    });
-    let bound = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+    let certificate = match &api.options().tls {
+        Some(options) => Some(Certificate::open(options)?),
+        None => None,
     };
-    tokio::select! {
-        served = serving => served,
-        () = bound => {
-            tracing::warn!("some requests were cut off by the shutdown");
-            Ok(())
+    let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+    let _fresh = certificate.map(|certificate| AbortOnDropHandle::new(tokio::spawn(certificate.keep_fresh())));
+    let server = Server {
+        router: router(api.clone()),
+        tls,
+        places: Arc::new(Semaphore::new(api.options().max_connections.max(1))),
+        stop: shutdown.clone(),
+    };
+    let connections = TaskTracker::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            taken = server.accept(&listener, &connections) => if let Err(error) = taken {
+                tracing::warn!(%error, "cannot take a connection");
+                tokio::time::sleep(FULL).await;
+            }
         }
     }
+    drop(listener);
+    api.0.closing.cancel();
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!("some requests were cut off by the shutdown");
+    }
+    api.journal().finish().await;
+    Ok(())
+}
+
+/// What connections share.
+struct Server {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Takes one connection, and serves it beside the others.
+    async fn accept(&self, listener: &TcpListener, connections: &TaskTracker) -> io::Result<()> {
+        // Whoever comes when there is no place waits in the system's queue.
+        let place = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let (stream, address) = listener.accept().await?;
+        let (router, tls, stop) = (self.router.clone(), self.tls.clone(), self.stop.clone());
+        connections.spawn(async move {
+            let _place = place;
+            if let Err(error) = connection(stream, address, router, tls, stop).await {
+                tracing::debug!(%error, %address, "a connection has failed");
+            }
+        });
+        Ok(())
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let peer = Peer {
+        address: address.ip(),
+        tls: tls.is_some(),
+    };
+    match tls {
+        None => answer(stream, peer, router, stop).await,
+        Some(tls) => {
+            let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
+            answer(stream, peer, router, stop).await
+        }
+    }
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request)
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }

@@ -4,18 +4,20 @@
 //! a second token, which follows from the first and which only scripts of this origin can read, and must say that it
 //! comes from this origin.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use weir_model::Digest;
 
 use super::authenticate::{Authenticated, Means};
 use super::caller::Caller;
 use super::extract::JsonBody;
+use super::journal::LoggedIn;
+use super::peer::Source;
 use super::resources::{Authentication, NamespaceAccess, Session, SessionRequest};
 use super::{Api, Problem};
-use crate::identity::{Credential, Identity, Principal};
+use crate::identity::{Credential, Identity, Principal, Refusal};
 
 pub(super) const PATH: &str = "/api/v1/session";
 /// Browsers take a cookie of the first name over TLS alone, from this host alone.
@@ -101,6 +103,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn create(
     State(api): State<Api>,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
     body: JsonBody<SessionRequest>,
 ) -> Result<Response, Problem> {
@@ -121,14 +124,24 @@ pub(super) async fn create(
         return Ok(Json(describe(&api, &identity, &authenticated).await?).into_response());
     }
     let credential = Credential::Bearer(text.trim());
-    let principal = api.authenticator().authenticate(credential).await?;
+    let principal = api
+        .authenticator()
+        .authenticate(credential)
+        .await
+        .inspect_err(|refusal| {
+            if let Refusal::Unauthorized(_) = refusal {
+                api.rates().failed(source.network());
+            }
+        })?;
     let identity = home(&principal)?;
     let (token, row) = api.authenticator().session_begin(&principal).await?;
     let seconds = row.expires_at.ms_since(row.created_at) / 1_000;
-    let cookie = set_cookie(api.is_secure(&headers), &token, seconds);
+    let cookie = set_cookie(source.secure, &token, seconds);
     let means = Means::Session(token);
     let session = describe(&api, &identity, &Authenticated { principal, means }).await?;
-    Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
+    let mut response = ([(header::SET_COOKIE, cookie)], Json(session)).into_response();
+    response.extensions_mut().insert(LoggedIn(identity.principal));
+    Ok(response)
 }
 
 /// Ends the session that the request's cookie names.
@@ -141,14 +154,14 @@ pub(super) async fn create(
 )]
 pub(super) async fn delete(
     State(api): State<Api>,
-    headers: HeaderMap,
+    Extension(source): Extension<Source>,
     authenticated: Authenticated,
 ) -> Result<Response, Problem> {
     let Means::Session(token) = &authenticated.means else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     api.authenticator().session_end(token).await?;
-    let cookie = set_cookie(api.is_secure(&headers), "", 0);
+    let cookie = set_cookie(source.secure, "", 0);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use weir_model::{Digest, Namespace};
 use weir_platform::clock;
 
+use super::oidc::{Oidc, OidcError, OidcOptions};
 use super::{Grant, Principal, Secret};
 use crate::ControlPlane;
 use crate::store::{self, KeyRow, SessionRow};
@@ -37,6 +38,9 @@ pub enum Refusal {
     /// What they sent proves nothing.
     #[error("{0}")]
     Unauthorized(&'static str),
+    /// The identity provider does not answer, and its keys are not known.
+    #[error("the identity provider does not answer")]
+    Provider,
     /// It cannot be told now whether it does.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -58,6 +62,7 @@ pub(crate) struct SessionTimes {
 pub struct Authenticator {
     control_plane: ControlPlane,
     bootstrap: Option<Digest>,
+    oidc: Option<Oidc>,
     times: SessionTimes,
     keys: Believed<Digest, KeyRow>,
     sessions: Believed<Digest, SessionRow>,
@@ -66,15 +71,24 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// One over the store of a control plane. The key whose digest is `bootstrap` is that of an admin of everything.
-    pub(crate) fn new(control_plane: ControlPlane, bootstrap: Option<Digest>, times: SessionTimes) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the identity provider cannot be one.
+    pub(crate) fn new(
+        control_plane: ControlPlane,
+        bootstrap: Option<Digest>,
+        oidc: Option<OidcOptions>,
+        times: SessionTimes,
+    ) -> Result<Self, OidcError> {
+        Ok(Self {
             control_plane,
             bootstrap,
+            oidc: oidc.map(Oidc::new).transpose()?,
             times,
             keys: Believed::new(),
             sessions: Believed::new(),
             namespaces: Believed::new(),
-        }
+        })
     }
 
     /// Who carries this.
@@ -101,9 +115,12 @@ impl Authenticator {
             return Ok(Principal::whole_service("bootstrap key"));
         }
         let Some(secret) = Secret::parse(text) else {
-            return Err(Refusal::Unauthorized(
-                "this is no API key of this service: one is mistyped or cut when its checksum does not fit",
-            ));
+            return match &self.oidc {
+                Some(oidc) if text.contains('.') => oidc.verify(text).await,
+                _ => Err(Refusal::Unauthorized(
+                    "this is no API key of this service; one whose checksum does not fit is mistyped or cut",
+                )),
+            };
         };
         let digest = secret.digest();
         let unknown = || Refusal::Unauthorized("the API key is not known here, has expired or was revoked");

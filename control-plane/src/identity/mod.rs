@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod key;
+mod oidc;
 
 use serde::{Deserialize, Serialize};
 use weir_model::{KeyId, Namespace};
@@ -9,6 +10,7 @@ use weir_model::{KeyId, Namespace};
 pub(crate) use authenticator::SessionTimes;
 pub use authenticator::{Authenticator, Credential, Refusal};
 pub use key::Secret;
+pub use oidc::{ClaimGrant, OidcError, OidcOptions};
 
 /// What somebody may do in a namespace. Each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
