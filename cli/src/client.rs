@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, header};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use weir_control_plane::http::ProblemBody;
 use weir_control_plane::http::resources::{
     EventPage, FindingList, ListedRun, LogPage, Module, Run, RunPage, RunRequest, Upload,
 };
-use weir_model::{Digest, RunId};
+use weir_model::{Digest, Namespace, RunId};
 use weir_platform::{aws, clock};
 
 use crate::error::Error;
@@ -41,10 +42,11 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     key: Option<header::HeaderValue>,
+    namespace: Option<header::HeaderValue>,
 }
 
 impl Client {
-    pub(crate) fn new(endpoint: &str, api_key: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn new(endpoint: &str, api_key: Option<&str>, namespace: Option<&Namespace>) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Usage(format!("`{endpoint}` is not the address of a server: {why}"));
         let base = Url::parse(endpoint).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -64,7 +66,14 @@ impl Client {
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(Error::platform("start the HTTP client"))?;
-        Ok(Self { http, base, key })
+        // Namespaces are letters, digits and hyphens.
+        let namespace = namespace.and_then(|name| header::HeaderValue::from_str(name.as_str()).ok());
+        Ok(Self {
+            http,
+            base,
+            key,
+            namespace,
+        })
     }
 
     /// A request, to be sent by [`json`](Self::json) or [`send`](Self::send).
@@ -75,7 +84,32 @@ impl Client {
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, key.clone());
         }
+        if let Some(namespace) = &self.namespace {
+            request = request.header("weir-namespace", namespace.clone());
+        }
         Ok(request)
+    }
+
+    /// A resource.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Error> {
+        self.json(self.request(Method::GET, path)?.query(query)).await
+    }
+
+    /// Makes something. Asked once: when no answer comes, it may have been made or not.
+    pub(crate) async fn create<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let request = self.request(Method::POST, path)?.json(body).build();
+        let request = request.map_err(Error::platform("make the request"))?;
+        let answer = self.http.execute(request).await;
+        read(answer.map_err(|source| self.unreachable(source))?).await
+    }
+
+    /// Deletes something; gives what the server says of it, if it does.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
+        let answer = self.send(self.request(Method::DELETE, path)?).await?;
+        match answer.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            _ => read(answer).await.map(Some),
+        }
     }
 
     /// Submits a run; `key` names the request.
@@ -238,15 +272,21 @@ impl Client {
                 Err(_) => backoff,
             };
             if tokio::time::Instant::now() + wait >= deadline {
-                return failed.map_err(|source| Error::Unreachable {
-                    endpoint: self.base.to_string(),
-                    timed_out: source.is_timeout(),
-                    source: Box::new(source.without_url()),
-                });
+                return failed.map_err(|source| self.unreachable(source));
             }
             tracing::debug!(?failed, "no answer; trying again");
             tokio::time::sleep(wait).await;
             backoff = (backoff * 2).min(LAST_BACKOFF);
+        }
+    }
+}
+
+impl Client {
+    fn unreachable(&self, source: reqwest::Error) -> Error {
+        Error::Unreachable {
+            endpoint: self.base.to_string(),
+            timed_out: source.is_timeout(),
+            source: Box::new(source.without_url()),
         }
     }
 }

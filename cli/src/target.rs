@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use weir_model::Namespace;
 
 use crate::args::TargetArgs;
 use crate::client::Client;
@@ -26,6 +27,8 @@ struct Profile {
     endpoint: String,
     /// Its API key.
     api_key: Option<String>,
+    /// The namespace that is meant there.
+    namespace: Option<Namespace>,
 }
 
 /// The server that the arguments, the environment or the profiles name; `None` for the data folder of this machine.
@@ -41,7 +44,7 @@ pub(crate) fn client(args: &TargetArgs) -> Result<Option<Client>, Error> {
         None => Profiles::default(),
     };
     choose(args, &profiles)?
-        .map(|chosen| Client::new(&chosen.endpoint, chosen.api_key.as_deref()))
+        .map(|chosen| Client::new(&chosen.endpoint, chosen.api_key.as_deref(), chosen.namespace.as_ref()))
         .transpose()
 }
 
@@ -64,6 +67,7 @@ fn choose(args: &TargetArgs, profiles: &Profiles) -> Result<Option<Profile>, Err
         (Some(endpoint), _) => Some(Profile {
             endpoint: endpoint.clone(),
             api_key: None,
+            namespace: None,
         }),
         (None, Some(name)) => match profiles.profiles.get(name) {
             Some(profile) => Some(profile.clone()),
@@ -83,6 +87,7 @@ fn choose(args: &TargetArgs, profiles: &Profiles) -> Result<Option<Profile>, Err
     };
     Ok(profile.map(|profile| Profile {
         api_key: args.api_key.clone().or(profile.api_key),
+        namespace: args.namespace.clone().or(profile.namespace),
         ..profile
     }))
 }
@@ -109,6 +114,7 @@ mod tests {
             endpoint: endpoint.map(str::to_owned),
             profile: profile.map(str::to_owned),
             api_key: key.map(str::to_owned),
+            namespace: None,
         };
         let profiles: Profiles = toml::from_str(file).map_err(|error| error.to_string())?;
         match choose(&args, &profiles) {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod identity;
 mod runs;
 mod service;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
 
+pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand};
 pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
     DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs, ServerArgs,
@@ -55,6 +57,16 @@ pub(crate) enum Command {
     /// Look at the workers of a server
     #[command(subcommand)]
     Workers(WorkersCommand),
+    /// Look at, make and delete namespaces of a server
+    #[command(subcommand)]
+    Namespaces(NamespacesCommand),
+    /// Look at, make and revoke API keys of a server
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// What was changed on a server, by whom, and what was refused
+    Audit(AuditArgs),
+    /// Who a server takes you for, and what you may do
+    Whoami(AskArgs),
     /// Run the whole service in this process, for development
     Dev(DevArgs),
     /// Run a control plane with its HTTP API

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use weir_model::Namespace;
+
 use super::{DataArgs, EmbeddedArgs, OutputFormat, ParamArgs, RunRef, key_value};
 
 /// Which service is meant.
@@ -20,6 +22,10 @@ pub(crate) struct TargetArgs {
     /// The server's API key
     #[arg(long, env = "WEIR_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
+
+    /// The namespace that is meant [default: that of the profile, else that of the key]
+    #[arg(long, env = "WEIR_NAMESPACE", value_name = "NAME")]
+    pub(crate) namespace: Option<Namespace>,
 }
 
 #[derive(Debug, ClapArgs)]

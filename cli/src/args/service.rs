@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::EmbeddedArgs;
+use super::{AccessArgs, EmbeddedArgs};
 
 /// Where runs are kept.
 #[derive(Clone, Debug, ClapArgs)]
@@ -150,9 +150,8 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) keep_runs_last: u32,
 
-    /// The key that requests to the API must have
-    #[arg(long, env = "WEIR_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
-    pub(crate) bootstrap_api_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 }
 
 /// Who starts and stops workers.

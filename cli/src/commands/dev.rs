@@ -31,7 +31,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
                 .to_owned(),
         ));
     }
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen, false).await?;
     let options = Options {
         takes_over: true,
         ..Options::default()
@@ -51,7 +51,8 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };
-    let served = http::serve(listener, Api::new(options, environment), stop).await;
+    let api = Api::new(options, environment).map_err(|error| Error::Usage(error.to_string()))?;
+    let served = http::serve(listener, api, stop).await;
     service.shutdown().await;
     served.map_err(Error::io("answer requests"))
 }

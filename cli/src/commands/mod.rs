@@ -4,6 +4,7 @@ mod build;
 mod dev;
 mod doctor;
 mod explain;
+mod identity;
 mod migrate;
 mod run;
 mod runs;
@@ -41,6 +42,10 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Submit(args) => submit::execute(args).await,
         Command::Runs(args) => runs::execute(args).await,
         Command::Workers(command) => workers::execute(command).await,
+        Command::Namespaces(command) => identity::namespaces(command).await,
+        Command::Keys(command) => identity::keys(command).await,
+        Command::Audit(args) => identity::audit(args).await,
+        Command::Whoami(args) => identity::whoami(args).await,
         Command::Dev(args) => dev::execute(args).await,
         Command::Server(args) => server::execute(args).await,
         Command::Worker(args) => worker::execute(args).await,

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
-use weir_control_plane::http::{self, Api};
+use weir_control_plane::http::{self, Api, RateOptions, TlsOptions};
+use weir_control_plane::identity::OidcOptions;
 use weir_control_plane::provisioner::{EcsProvisioner, EcsService, ProcessOptions, ProcessProvisioner, Provisioner};
 use weir_control_plane::store::{KeyFilter, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, ScalingOptions};
 use weir_model::{CoalesceSettings, Digest, RunSettings};
 use weir_platform::{aws, telemetry};
 
-use crate::args::{ProvisionerKind, ServerArgs};
+use crate::args::{AccessArgs, ProvisionerKind, ServerArgs};
 use crate::embedded::DataFolder;
 use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
@@ -33,13 +34,22 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let provisioner = provisioner(&args).await?;
     let folder = DataFolder::open(&args.machine.data)?;
     let machine = Machine::start(&folder, &storage, args.machine.memory, args.allow_local_files)?;
-    let listener = listen(args.listen).await?;
+    let access = &args.access;
+    check_pairs(access)?;
+    let open = access.bootstrap_api_key.is_none() && access.oidc_issuer.is_none() && !has_keys(&*store).await?;
+    if open && !args.listen.ip().is_loopback() {
+        return Err(Error::Usage(format!(
+            "whoever reaches {} could do everything; set WEIR_BOOTSTRAP_API_KEY, or make a key while the server listens \
+             on loopback",
+            args.listen
+        )));
+    }
+    let listener = listen(args.listen, access.tls_cert.is_some()).await?;
     let options = Options {
         lease_ms: args.lease_ms,
         max_runs: args.max_runs as usize,
         ..Options::service()
     };
-    let open = args.bootstrap_api_key.is_none() && !has_keys(&*store).await?;
     let checks = queues.checks();
     let environment = Environment {
         store,
@@ -59,16 +69,9 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let options = http::Options {
         default_settings: default_settings(&args),
         prices,
-        api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
         open,
-        ..Default::default()
+        ..http_options(&args.access)
     };
-    if open && !args.listen.ip().is_loopback() {
-        tracing::warn!(
-            "whoever reaches {} may do everything; set WEIR_BOOTSTRAP_API_KEY",
-            args.listen
-        );
-    }
     let environment = http::Environment {
         control_plane: control_plane.clone(),
         storage,
@@ -76,11 +79,59 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         checks,
         metrics: Arc::new(telemetry::prometheus_text),
     };
-    let served = http::serve(listener, Api::new(options, environment), stop).await;
+    let api = Api::new(options, environment).map_err(|error| Error::Usage(error.to_string()))?;
+    let served = http::serve(listener, api, stop).await;
     // Requests are over; now the runs are given back, for another server to take.
     control_plane.shutdown().await;
     tracing::info!("stopped");
     served.map_err(Error::io("answer requests"))
+}
+
+/// Refuses half of what goes together.
+fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
+    let pairs = [
+        (
+            "--tls-cert",
+            args.tls_cert.is_some(),
+            "--tls-key",
+            args.tls_key.is_some(),
+        ),
+        (
+            "--oidc-issuer",
+            args.oidc_issuer.is_some(),
+            "--oidc-audience",
+            args.oidc_audience.is_some(),
+        ),
+    ];
+    match pairs.into_iter().find(|(_, one, _, other)| one != other) {
+        Some((one, _, other, _)) => Err(Error::Usage(format!("{one} and {other} go together: give both"))),
+        None => Ok(()),
+    }
+}
+
+/// Who may use the server, and how it is reached.
+fn http_options(args: &AccessArgs) -> http::Options {
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone());
+    let oidc = args.oidc_issuer.clone().zip(args.oidc_audience.clone());
+    let requests_per_second = f64::from(args.requests_per_second);
+    http::Options {
+        api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
+        oidc: oidc.map(|(issuer, audience)| OidcOptions {
+            issuer,
+            audience,
+            claim: args.oidc_claim.clone(),
+            principal_claim: args.oidc_principal_claim.clone(),
+            grants: args.oidc_grants.clone(),
+        }),
+        tls: tls.map(|(certificate, key)| TlsOptions { certificate, key }),
+        trusted_proxies: args.trusted_proxies.clone(),
+        rates: RateOptions {
+            requests_per_second,
+            burst: 10.0 * requests_per_second,
+            ..Default::default()
+        },
+        ..Default::default()
+    }
 }
 
 /// Whether there is a key by which somebody could be let in: then nobody is without one.
@@ -91,12 +142,13 @@ async fn has_keys(store: &dyn Store) -> Result<bool, Error> {
 }
 
 /// Binds the address of the API, and says where that is.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+pub(super) async fn listen(address: SocketAddr, tls: bool) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).await.map_err(Error::io(format!(
         "listen on {address}; choose another address by --listen"
     )))?;
     let address = listener.local_addr().map_err(Error::io("find the address"))?;
-    eprintln!("listening on http://{address}");
+    let scheme = if tls { "https" } else { "http" };
+    eprintln!("listening on {scheme}://{address}");
     Ok(listener)
 }
 
@@ -135,6 +187,7 @@ fn housekeeping(args: &ServerArgs) -> HousekeepingOptions {
             keep_ms: args.keep_runs_days.map(|days| u64::from(days) * DAY_MS),
             keep_last: args.keep_runs_last,
         },
+        audit_ms: u64::from(args.access.keep_audit_days) * DAY_MS,
         ..Default::default()
     }
 }

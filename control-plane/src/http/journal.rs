@@ -30,6 +30,9 @@ const MAX_TARGET: usize = 256;
 /// Who sent a request of which that is not known.
 const UNKNOWN: &str = "unknown";
 
+/// The route of a request that comes to none.
+pub(super) const NO_ROUTE: &str = "none";
+
 /// The code of the problem that an answer is, for its entry.
 #[derive(Clone)]
 pub(super) struct ProblemCode(pub(super) String);
@@ -117,11 +120,11 @@ pub(super) fn is_change(method: &Method) -> bool {
 
 /// Whether an answer refuses something for who asked for it. One that something is not there does, too: it may be there
 /// for others, and the log must not tell the two apart.
-pub(super) fn is_denial(asked: &Asked, status: StatusCode) -> bool {
-    match status {
+pub(super) fn is_denial<B>(asked: &Asked, response: &Response<B>) -> bool {
+    match response.status() {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => true,
-        // Whether a module is there is asked before it is uploaded.
-        StatusCode::NOT_FOUND => asked.method != Method::HEAD && asked.route.contains('{'),
+        // Whether a module is there is asked before it is uploaded; and that there is no such route is news to nobody.
+        StatusCode::NOT_FOUND => asked.method != Method::HEAD && asked.route != NO_ROUTE,
         _ => false,
     }
 }
@@ -129,7 +132,7 @@ pub(super) fn is_denial(asked: &Asked, status: StatusCode) -> bool {
 /// Notes an answer.
 pub(super) fn note<B>(place: Place, asked: &Asked, response: &Response<B>) {
     let status = response.status();
-    let outcome = match is_denial(asked, status) {
+    let outcome = match is_denial(asked, response) {
         true => AuditOutcome::Denied,
         false => AuditOutcome::Allowed,
     };
@@ -188,7 +191,7 @@ fn operation(method: &Method, route: &str) -> String {
         operations.collect()
     });
     let known = OPERATIONS.get(&(method.to_string(), route.to_owned()));
-    known.cloned().unwrap_or_else(|| "none".to_owned())
+    known.cloned().unwrap_or_else(|| NO_ROUTE.to_owned())
 }
 
 /// Waits for room for an answer that must be noted although nothing was changed. Under a flood of denials that cannot be
@@ -211,6 +214,6 @@ mod tests {
     fn operations_are_those_of_the_document() {
         assert_eq!(operation(&Method::POST, "/api/v1/runs"), "runs_submit");
         assert_eq!(operation(&Method::DELETE, "/api/v1/keys/{key}"), "keys_revoke");
-        assert_eq!(operation(&Method::POST, "/nowhere"), "none");
+        assert_eq!(operation(&Method::POST, "/nowhere"), NO_ROUTE);
     }
 }

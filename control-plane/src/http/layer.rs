@@ -33,7 +33,7 @@ pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) 
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+        .map_or_else(|| journal::NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
     let source = api.source(&request);
     let mut asked = Asked {
         method: request.method().clone(),
@@ -91,7 +91,7 @@ async fn answer(api: &Api, asked: &mut Asked, source: Source, request: Request, 
     };
     let place = match place {
         Some(place) => Some(place),
-        None if journal::is_denial(asked, response.status()) => journal::place_of_denial(api).await,
+        None if journal::is_denial(asked, &response) => journal::place_of_denial(api).await,
         None => None,
     };
     if let Some(place) = place {

@@ -377,6 +377,19 @@ impl Fleet {
         }
     }
 
+    /// The head of an answer, whatever its body would be.
+    #[track_caller]
+    pub(crate) fn head(&self, server: MemberId, path: &str) -> Answer {
+        let url = format!("{}{path}", self.endpoint(server));
+        let answer = self.runtime.block_on(reqwest::Client::new().get(url).send());
+        let answer = answer.expect("the server answers");
+        Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: Value::Null,
+        }
+    }
+
     /// Puts bytes to a URL, as any program can; gives the status.
     pub(crate) fn put_to(&self, url: &str, bytes: Vec<u8>) -> u16 {
         let put = reqwest::Client::new().put(url).body(bytes).send();

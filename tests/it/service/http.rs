@@ -23,7 +23,7 @@ fn get(fleet: &Fleet, server: MemberId, path: &str, headers: &[(&str, &str)]) ->
 }
 
 #[track_caller]
-fn assert_problem(answer: &Answer, status: u16, code: &str) {
+pub(crate) fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         (answer.status, answer.body["code"].as_str()),
         (status, Some(code)),

@@ -5,6 +5,7 @@ mod doctor;
 mod faults;
 mod fleet;
 mod http;
+mod identity;
 mod runs;
 mod scaling;
 mod storage;
