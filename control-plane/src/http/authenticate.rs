@@ -11,7 +11,7 @@ use super::caller::{Caller, NAMESPACE_HEADER};
 use super::journal::Asked;
 use super::peer::Source;
 use super::{Api, Problem, session};
-use crate::identity::{Credential, Identity, Principal, Refusal};
+use crate::identity::{Credential, Identity, Principal, Refusal, Role};
 
 /// How somebody showed who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,12 @@ pub(super) async fn authenticate(
     }
     let identity = identity(api, &authenticated.principal, headers).await?;
     asked.namespace = Some(identity.namespace.clone());
-    Ok(Some((authenticated, Caller(identity))))
+    let caller = Caller(identity);
+    if !request.method.is_safe() && request.uri.path() != session::PATH {
+        // Each handler asks for what it needs; none changes anything for somebody who may only look.
+        caller.require(Role::Submitter)?;
+    }
+    Ok(Some((authenticated, caller)))
 }
 
 async fn known(api: &Api, credential: Credential<'_>, source: Source) -> Result<Principal, Problem> {

@@ -230,10 +230,20 @@ impl Fleet {
         MemberId(id)
     }
 
+    /// Starts a server.
+    pub(crate) fn unready_server(&mut self, args: &[&str]) -> MemberId {
+        let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        self.start("server", &args)
+    }
+
+    /// Waits for what a test does itself.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
     /// Starts a server and waits until it answers.
     pub(crate) fn server(&mut self, args: &[&str]) -> MemberId {
-        let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
-        let server = self.start("server", &args);
+        let server = self.unready_server(args);
         let endpoint = self.endpoint(server);
         until("a server that is ready", || {
             self.assert_runs(server);
@@ -375,6 +385,24 @@ impl Fleet {
             text: String::new(),
             last_event_id: None,
         }
+    }
+
+    /// The first event of a stream of changes, or the problem that it is refused with.
+    #[track_caller]
+    pub(crate) fn first_of_stream(&self, server: MemberId, query: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut stream = self.stream(server, query, headers);
+        let status = stream.status;
+        let headers = stream.response.headers().clone();
+        let body = if status == 200 {
+            stream.next().map_or(Value::Null, |event| event.data)
+        } else {
+            let bytes = self
+                .runtime
+                .block_on(stream.response.bytes())
+                .expect("the answer is whole");
+            serde_json::from_slice(&bytes).expect("the answer is JSON")
+        };
+        Answer { status, headers, body }
     }
 
     /// The head of an answer, whatever its body would be.
