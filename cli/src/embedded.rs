@@ -139,6 +139,7 @@ impl Embedded {
             let options = WorkerOptions {
                 slots,
                 task_threads: slots,
+                millicpus: WorkerOptions::default().millicpus / args.workers.max(1),
                 heartbeat_ms: HEARTBEAT_MS,
                 presence_ms,
                 ..Default::default()

@@ -138,6 +138,17 @@ pub enum ReportBody {
     },
 }
 
+impl ReportBody {
+    /// What was measured, if it says so.
+    pub fn metrics_mut(&mut self) -> Option<&mut TaskMetrics> {
+        match self {
+            Self::Started => None,
+            Self::Succeeded { output } => Some(&mut output.metrics),
+            Self::Progress { metrics } | Self::Failed { metrics, .. } => Some(metrics),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,12 +37,18 @@ pub(crate) async fn handle(shared: Arc<Shared>, delivery: Delivery, received_at:
     }
     shared.status.0.running.insert(attempt.clone());
     let body = ReportBody::Started;
+    attempt.reported();
     shared.reporter.report(&attempt.message, execution, body, None).await;
     let started = Instant::now();
     let end = run(&shared, &attempt).instrument(span(&attempt)).await;
     metrics().task_duration(started.elapsed());
     match end {
-        End::Report(body) => {
+        End::Report(mut body) => {
+            if let Some(metrics) = body.metrics_mut() {
+                metrics.allowance.worker_slots = u32::try_from(shared.options.slots).unwrap_or(u32::MAX);
+                metrics.allowance.worker_millicpus = shared.options.millicpus;
+                metrics.reports = attempt.reported();
+            }
             let receipt = Some(attempt.receipt.clone());
             shared
                 .reporter

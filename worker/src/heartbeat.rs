@@ -23,6 +23,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
         for attempt in &attempts {
             let metrics = attempt.context.progress.metrics();
             let body = ReportBody::Progress { metrics };
+            attempt.reported();
             shared
                 .reporter
                 .report_if_there_is_room(&attempt.message, attempt.context.execution, body);

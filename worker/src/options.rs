@@ -12,6 +12,8 @@ pub struct WorkerOptions {
     pub slots: usize,
     /// Threads that run them; zero for those of the caller's runtime, which then must have some to spare.
     pub task_threads: usize,
+    /// Thousandths of processors that it has, for the bill: what the machine has, unless others share it.
+    pub millicpus: u32,
     /// How long a message stays hidden from other workers without a sign of life from this one, in milliseconds.
     pub visibility_ms: u64,
     /// How often running attempts are reported, and their runs are checked for a cancellation, in milliseconds.
@@ -37,6 +39,7 @@ impl Default for WorkerOptions {
         Self {
             slots: cores,
             task_threads: cores,
+            millicpus: u32::try_from(cores.saturating_mul(1_000)).unwrap_or(u32::MAX),
             visibility_ms: 30_000,
             heartbeat_ms: 1_000,
             max_receives: 5,

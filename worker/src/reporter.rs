@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
-use weir_model::{
-    ExecutionId, Failure, FailureKind, ReportBody, TaskMessage, TaskMetrics, TaskReport, WorkerHeartbeat, WorkerId,
-};
+use weir_model::{ExecutionId, Failure, FailureKind, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerId};
 use weir_platform::{MAX_MESSAGE_BYTES, Queue, Receipt, SendMessage, clock};
 
 /// Reports that wait to be sent; attempts wait for room, heartbeats are left out when there is none.
@@ -103,14 +101,14 @@ fn fitting(mut report: TaskReport) -> String {
     if let Some(body) = fits(&report) {
         return body;
     }
-    if let Some(metrics) = metrics_of(&mut report.body) {
+    if let Some(metrics) = report.body.metrics_mut() {
         metrics.dropped_log_lines += metrics.logs.len() as u64;
         metrics.logs.clear();
     }
     if let Some(body) = fits(&report) {
         return body;
     }
-    if let Some(metrics) = metrics_of(&mut report.body) {
+    if let Some(metrics) = report.body.metrics_mut() {
         metrics.operators.clear();
         metrics.user.clear();
     }
@@ -119,21 +117,13 @@ fn fitting(mut report: TaskReport) -> String {
             "what task {} has to report is larger than a message may be; let the run have fewer partitions",
             report.task
         );
-        let metrics = metrics_of(&mut report.body).map(std::mem::take).unwrap_or_default();
+        let metrics = report.body.metrics_mut().map(std::mem::take).unwrap_or_default();
         report.body = ReportBody::Failed {
             failure: Failure::new(FailureKind::User, "report_too_large", text),
             metrics,
         };
         to_json(&report)
     })
-}
-
-fn metrics_of(body: &mut ReportBody) -> Option<&mut TaskMetrics> {
-    match body {
-        ReportBody::Started => None,
-        ReportBody::Succeeded { output } => Some(&mut output.metrics),
-        ReportBody::Progress { metrics } | ReportBody::Failed { metrics, .. } => Some(metrics),
-    }
 }
 
 fn of_worker(heartbeat: &WorkerHeartbeat) -> SendMessage {
@@ -214,7 +204,7 @@ mod tests {
 
     #[test]
     fn logs_are_left_out_of_a_report_that_is_too_large() {
-        let metrics = |mut report: TaskReport| metrics_of(&mut report.body).unwrap().clone();
+        let metrics = |mut report: TaskReport| report.body.metrics_mut().unwrap().clone();
         assert_eq!(metrics(sent(10, 1_000)).logs.len(), 1);
         let short = metrics(sent(10, MAX_BODY));
         assert_eq!((short.logs.len(), short.dropped_log_lines, short.rows_out), (0, 1, 7));

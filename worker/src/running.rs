@@ -1,6 +1,7 @@
 //! The attempts that run now.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ pub(crate) struct Attempt {
     /// When its message was last hidden.
     pub(crate) hidden_at: Mutex<Instant>,
     stop: Mutex<Option<Stop>>,
+    /// Messages about it so far.
+    reports: AtomicU64,
 }
 
 impl Attempt {
@@ -43,7 +46,13 @@ impl Attempt {
             },
             hidden_at: Mutex::new(received_at),
             stop: Mutex::new(None),
+            reports: AtomicU64::new(0),
         }
+    }
+
+    /// Counts a message about the attempt; says how many there are with it.
+    pub(crate) fn reported(&self) -> u64 {
+        self.reports.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn run(&self) -> RunId {

@@ -14,4 +14,4 @@ mod stores;
 pub use location::{FileSet, Location, LocationError};
 pub use render::{PythonJson, PythonText, python_float};
 pub use sink::{FileWriter, ParquetCodec, SinkFormat, SinkPlace, SinkSpec, SinkTarget, Staging, WriteError};
-pub(crate) use stores::{Stores, check_local};
+pub(crate) use stores::{AttemptStores, Stores, check_local};

@@ -49,6 +49,30 @@ impl ObjectStoreRegistry for Stores {
     }
 }
 
+/// The stores of one attempt: those of the process, with the buckets as the attempt reaches them.
+#[derive(Debug)]
+pub(crate) struct AttemptStores {
+    pub(crate) process: Arc<dyn ObjectStoreRegistry>,
+    pub(crate) s3: S3,
+}
+
+impl ObjectStoreRegistry for AttemptStores {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.process.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        self.process.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        match (url.scheme(), url.host_str()) {
+            ("s3", Some(bucket)) => Ok(Arc::new(self.s3.bucket(bucket))),
+            _ => self.process.get_store(url),
+        }
+    }
+}
+
 /// Refuses a file of this machine if jobs may not use them.
 pub(crate) fn check_local(runtime: &RuntimeEnv, path: &str) -> Result<()> {
     let found = runtime.object_store(ObjectStoreUrl::local_filesystem());

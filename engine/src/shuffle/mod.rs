@@ -10,7 +10,7 @@
 
 mod inputs;
 mod ipc;
-mod reader;
+pub(crate) mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;

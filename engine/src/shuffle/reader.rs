@@ -33,6 +33,13 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// Reads under way at once, per stream.
 const PREFETCH: usize = 3;
 
+/// The metric of bytes read.
+pub(crate) const BYTES_READ: &str = "bytes_read";
+/// The metric of partitions that somebody asked for a row of.
+pub(crate) const OPENED: &str = "opened_partitions";
+/// The metric of rows of these that nobody asked for any more.
+pub(crate) const UNREAD_ROWS: &str = "unread_rows";
+
 /// A leaf that gives the rows of another stage.
 #[derive(Debug, Clone)]
 pub struct ShuffleReaderExec {
@@ -195,7 +202,9 @@ impl ExecutionPlan for ShuffleReaderExec {
         let schema = self.schema();
         let counts = Counts {
             rows: MetricBuilder::new(&self.metrics).output_rows(partition),
-            bytes: MetricBuilder::new(&self.metrics).counter("bytes_read", partition),
+            bytes: MetricBuilder::new(&self.metrics).counter(BYTES_READ, partition),
+            opened: MetricBuilder::new(&self.metrics).counter(OPENED, partition),
+            unread: MetricBuilder::new(&self.metrics).counter(UNREAD_ROWS, partition),
         };
         let read = read(
             inputs,
@@ -227,6 +236,8 @@ impl ExecutionPlan for ShuffleReaderExec {
 struct Counts {
     rows: Count,
     bytes: Count,
+    opened: Count,
+    unread: Count,
 }
 
 /// A read of adjacent segments of one object, or of a part of a large one.
@@ -315,6 +326,15 @@ impl<C: Stream<Item = Result<Bytes>> + Send + Unpin> Reading<C> {
     }
 }
 
+/// Who stops reading early leaves rows unread; this is where they are counted.
+impl<C> Drop for Reading<C> {
+    fn drop(&mut self) {
+        self.counts
+            .unread
+            .add(self.expected_rows.saturating_sub(self.rows) as usize);
+    }
+}
+
 async fn read(
     inputs: Arc<ShuffleInputs>,
     stage: StageId,
@@ -323,6 +343,7 @@ async fn read(
     counts: Counts,
     context: Arc<TaskContext>,
 ) -> Result<impl Stream<Item = Result<RecordBatch>> + Send> {
+    counts.opened.add(1);
     let manifest = inputs.manifest(stage).await?;
     let (fetches, expected_rows) = plan_fetches(&manifest, partitions);
     let reservation = MemoryConsumer::new("ShuffleReader").register(context.memory_pool());

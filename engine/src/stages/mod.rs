@@ -16,6 +16,7 @@ mod cut;
 mod explain;
 mod flow;
 mod joins;
+mod places;
 mod plan;
 mod shared;
 mod splits;
@@ -26,4 +27,5 @@ pub use joins::DistributedJoins;
 pub use plan::BUILD;
 
 pub(crate) use flow::restrict;
+pub(crate) use places::{Place, places};
 pub(crate) use plan::{Assignment, StagePlan};

@@ -1,11 +1,12 @@
 //! What user functions and logging transforms tell people.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datafusion::execution::TaskContext;
-use weir_model::{LogLine, MetricValue, TaskMetrics};
+use weir_model::{FunctionMetrics, LogLine, MetricValue, TaskMetrics};
 
 /// Lines of one attempt at most.
 const MAX_LINES: usize = 1000;
@@ -13,6 +14,8 @@ const MAX_LINES: usize = 1000;
 const MAX_BYTES: usize = 256 << 10;
 /// Metrics of one attempt at most.
 const MAX_METRICS: usize = 1000;
+/// Functions of one attempt whose time is told apart.
+const MAX_FUNCTIONS: usize = 100;
 
 /// Collects the log lines and metrics of one attempt, as an extension of its session: operators and functions find it
 /// with [`TaskLog::of`]. What exceeds its bounds is counted and dropped.
@@ -28,6 +31,7 @@ struct Entries {
     dropped: u64,
     metrics: BTreeMap<String, MetricValue>,
     wasm: Duration,
+    functions: BTreeMap<String, (u64, Duration)>,
 }
 
 impl TaskLog {
@@ -67,15 +71,32 @@ impl TaskLog {
         }
     }
 
-    /// Adds time inside Wasm calls.
-    pub fn add_wasm_time(&self, time: Duration) {
-        self.lock().wasm += time;
+    /// Adds the time of a call of a Wasm function.
+    pub fn add_wasm_time(&self, function: &str, time: Duration) {
+        let mut entries = self.lock();
+        entries.wasm += time;
+        if let Some((calls, total)) = entries.functions.get_mut(function) {
+            *calls += 1;
+            *total += time;
+        } else if entries.functions.len() < MAX_FUNCTIONS {
+            entries.functions.insert(function.to_owned(), (1, time));
+        }
     }
 
     /// Fills in what was measured, without lines.
     pub(crate) fn measure(&self, metrics: &mut TaskMetrics) {
         let entries = self.lock();
         metrics.wasm_us = entries.wasm.as_micros() as u64;
+        metrics.functions = entries
+            .functions
+            .iter()
+            .map(|(name, (calls, time))| FunctionMetrics {
+                name: name.clone(),
+                calls: *calls,
+                wasm_us: time.as_micros() as u64,
+            })
+            .collect();
+        metrics.functions.sort_by_key(|function| Reverse(function.wasm_us));
         metrics.user = entries.metrics.clone();
         metrics.dropped_log_lines = entries.dropped;
     }

@@ -13,6 +13,8 @@ pub(crate) struct TaskMemory {
     pool: Arc<dyn MemoryPool>,
     used: AtomicUsize,
     peak: AtomicUsize,
+    /// The most that all tasks held when this one took more.
+    pool_peak: AtomicUsize,
 }
 
 impl TaskMemory {
@@ -21,6 +23,7 @@ impl TaskMemory {
             pool,
             used: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            pool_peak: AtomicUsize::new(0),
         }
     }
 
@@ -29,9 +32,23 @@ impl TaskMemory {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// The most that all tasks of the pool held at once, as far as this one saw it, in bytes.
+    pub(crate) fn pool_peak(&self) -> usize {
+        self.pool_peak.load(Ordering::Relaxed)
+    }
+
+    /// What all tasks of the pool may hold, in bytes; zero for no limit.
+    pub(crate) fn limit(&self) -> usize {
+        match self.pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => 0,
+        }
+    }
+
     fn add(&self, bytes: usize) {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(used, Ordering::Relaxed);
+        self.pool_peak.fetch_max(self.pool.reserved(), Ordering::Relaxed);
     }
 }
 
@@ -98,5 +115,6 @@ mod tests {
         drop(first);
         second.try_grow(70).unwrap();
         assert_eq!((one.peak(), two.peak()), (60, 70));
+        assert_eq!((one.limit(), one.pool_peak(), two.pool_peak()), (100, 60, 70));
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn read_result(
     let stage =
         stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
     let bytes = shared
-        .plan(run, stage.plan.digest)
+        .plan(&shared.storage, run, stage.plan.digest)
         .await
         .map_err(|failure| PlanError::Platform(failure.message.into()))?;
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;

@@ -2,9 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
+use cpu_time::ThreadTime;
 use datafusion::execution::TaskContext as SessionTask;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,6 +16,7 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use weir_model::{Digest, Failure, FailureKind, RunId, TaskMessage, TaskMetrics, TaskOutput, layout};
 use weir_platform::Storage;
+use weir_platform::s3::RequestCounts;
 use weir_sandbox::{Limits, Sandbox};
 
 use super::failure::{classify, panicked, with_sources};
@@ -22,10 +25,11 @@ use super::output::{Attempt, Output, partition_range};
 use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
 use crate::PlanError;
 use crate::cache::Cache;
+use crate::io::AttemptStores;
 use crate::session;
 use crate::shuffle::{ManifestCache, ShuffleInputs, ShuffleMetrics};
 use crate::stages::codec::PlanCodec;
-use crate::stages::{Assignment, StagePlan, restrict};
+use crate::stages::{Assignment, StagePlan, places, restrict};
 use crate::wasm::{Functions, TaskFunctions, load_modules};
 
 /// Bytes of stage plans that a process keeps.
@@ -56,11 +60,11 @@ impl Shared {
         }
     }
 
-    pub(super) async fn plan(&self, run: RunId, digest: Digest) -> Result<Arc<Vec<u8>>, Failure> {
+    pub(super) async fn plan(&self, storage: &Storage, run: RunId, digest: Digest) -> Result<Arc<Vec<u8>>, Failure> {
         if let Some(plan) = self.plans.get(&digest) {
             return Ok(plan);
         }
-        let bytes = self.storage.get(&layout::plan_key(run, &digest)).await;
+        let bytes = storage.get(&layout::plan_key(run, &digest)).await;
         let bytes = bytes.map_err(|e| Failure::new(FailureKind::Platform, "plan_missing", with_sources(&e)))?;
         if Digest::of(&bytes) != digest {
             let message = format!("the plan {digest} is damaged in storage");
@@ -90,9 +94,15 @@ impl Shared {
     }
 
     /// The session of one attempt: its memory, inputs and log over what the process shares.
-    fn session(&self, message: &TaskMessage, memory: &Arc<TaskMemory>, log: &Arc<TaskLog>) -> Arc<SessionTask> {
+    fn session(
+        &self,
+        storage: &Storage,
+        message: &TaskMessage,
+        memory: &Arc<TaskMemory>,
+        log: &Arc<TaskLog>,
+    ) -> Arc<SessionTask> {
         let inputs = ShuffleInputs::new(
-            self.storage.clone(),
+            storage.clone(),
             message.run,
             Arc::clone(&self.manifests),
             &message.inputs,
@@ -102,6 +112,10 @@ impl Shared {
             .with_extension(Arc::clone(log));
         let runtime = RuntimeEnv {
             memory_pool: Arc::clone(memory) as Arc<dyn MemoryPool>,
+            object_store_registry: Arc::new(AttemptStores {
+                process: Arc::clone(&self.runtime.object_store_registry),
+                s3: storage.s3().clone(),
+            }),
             ..self.runtime.as_ref().clone()
         };
         let state = self.functions.state_ref();
@@ -127,7 +141,9 @@ pub(crate) async fn run(
     context: &TaskContext,
 ) -> Result<TaskOutput, TaskFailure> {
     let mut meter = None;
-    let attempt = AssertUnwindSafe(attempt(shared, message, context, &mut meter)).catch_unwind();
+    let cpu_us = Arc::new(AtomicU64::new(0));
+    let attempt = attempt(shared, message, context, Arc::clone(&cpu_us), &mut meter);
+    let attempt = AssertUnwindSafe(measured(attempt, &cpu_us)).catch_unwind();
     let result = tokio::select! {
         biased;
         () = context.cancel.cancelled() => {
@@ -155,20 +171,43 @@ pub(crate) async fn run(
     }
 }
 
+/// Adds to `cpu_us` what the polls of a future take of the processor, in microseconds.
+async fn measured<T>(future: impl Future<Output = T>, cpu_us: &AtomicU64) -> T {
+    let mut future = std::pin::pin!(future);
+    // Less than a microsecond at a time adds up as well.
+    let mut total = Duration::ZERO;
+    std::future::poll_fn(|context| {
+        // Not every system has the clock.
+        let clock = ThreadTime::try_now().ok();
+        let polled = future.as_mut().poll(context);
+        if let Some(used) = clock.and_then(|clock| clock.try_elapsed().ok()) {
+            total += used;
+            cpu_us.store(total.as_micros() as u64, Ordering::Relaxed);
+        }
+        polled
+    })
+    .await
+}
+
 async fn attempt(
     shared: &Shared,
     message: &TaskMessage,
     context: &TaskContext,
+    cpu_us: Arc<AtomicU64>,
     measured: &mut Option<Arc<Meter>>,
 ) -> Result<TaskOutput, Failure> {
     let started = Instant::now();
-    let bytes = shared.plan(message.run, message.plan).await?;
+    let requests = Arc::new(RequestCounts::default());
+    let storage = shared.storage.counted(&requests);
+    let bytes = shared.plan(&storage, message.run, message.plan).await?;
     let stage = StagePlan::from_bytes(&bytes)
         .map_err(|e| Failure::new(FailureKind::Platform, "plan_of_other_build", with_sources(&e)))?;
     let memory = Arc::new(TaskMemory::new(Arc::clone(&shared.runtime.memory_pool)));
     let log = Arc::new(TaskLog::default());
-    let session = shared.session(message, &memory, &log);
-    let modules = load_modules(&shared.sandbox, &shared.storage, stage.modules.iter().copied()).await;
+    let session = shared.session(&storage, message, &memory, &log);
+    let kept = |digest: &&Digest| shared.sandbox.loaded(digest).is_some();
+    let modules_loaded = stage.modules.iter().filter(|digest| !kept(digest)).count() as u64;
+    let modules = load_modules(&shared.sandbox, &storage, stage.modules.iter().copied()).await;
     let modules = modules.map_err(|error| {
         let kind = if error.is_user() {
             FailureKind::User
@@ -191,16 +230,22 @@ async fn attempt(
     let schema = whole.schema();
     let range = partition_range(message, partitions).map_err(failed)?;
     let plan = restrict(&whole, range.clone()).map_err(failed)?;
+    let places = places(&whole, range.clone());
     drop(whole);
     let plan = session::with_dynamic_filters(plan, session.session_config()).map_err(failed)?;
 
     let output = Arc::new(ShuffleMetrics::default());
     let meter = Arc::new(Meter {
         started,
+        cpu_us,
         plan: Arc::clone(&plan),
+        places,
         output: Arc::clone(&output),
+        shuffles: !matches!(stage.assignment, Assignment::Sink(_) | Assignment::Discard),
         memory,
         log,
+        requests,
+        modules_loaded,
     });
     context.progress.follow(Arc::clone(&meter));
     *measured = Some(meter);
@@ -208,7 +253,7 @@ async fn attempt(
     let attempt = Attempt {
         message,
         execution: context.execution,
-        s3: shared.storage.s3(),
+        s3: storage.s3(),
     };
     let mut output =
         Output::new(stage.assignment, &schema, partitions, &codec, &session, attempt, output).map_err(failed)?;
@@ -217,7 +262,7 @@ async fn attempt(
         output.take(partition, rows, &session).await.map_err(failed)?;
     }
     output
-        .finish(&shared.storage, message, context.execution)
+        .finish(&storage, message, context.execution)
         .await
         .map_err(failed)
 }

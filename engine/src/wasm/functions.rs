@@ -114,7 +114,7 @@ impl Functions {
         let Some(TaskFunctions { log, .. }) = &self.0.task else {
             return;
         };
-        log.add_wasm_time(busy);
+        log.add_wasm_time(function, busy);
         for (name, value) in drained.metrics {
             log.record(&format!("{function}.{name}"), &value);
         }

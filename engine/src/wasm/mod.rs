@@ -23,6 +23,7 @@ mod scalar;
 mod tests;
 
 pub use flat_map::{FlatMapPlanner, FlatMapSpec, KIND, WasmFlatMapExec, flat_map};
+pub(crate) use flat_map::{REFUSED_ROWS, WASM_TIME};
 pub use function::{WasmFunction, WasmFunctionRef, aggregate_reference, scalar_reference};
 pub use functions::{Functions, TaskFunctions};
 pub use modules::{ModuleError, load_modules};

@@ -13,6 +13,7 @@ mod get;
 mod list;
 mod multipart;
 mod put;
+mod requests;
 mod url;
 
 use std::fmt;
@@ -36,10 +37,12 @@ use object_store::{
 use tokio::sync::OnceCell;
 
 pub use multipart::{MIN_PART_BYTES, OpenUpload, WriteCondition};
+pub use requests::RequestCounts;
 pub use url::{S3Url, S3UrlError};
 
 use crate::StorageError;
 use error::Call;
+use requests::CountRequests;
 
 /// The longest time for which S3 signs a URL.
 const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -53,8 +56,10 @@ pub struct S3 {
 }
 
 struct Shared {
-    config: OnceCell<SdkConfig>,
+    config: Arc<OnceCell<SdkConfig>>,
     path_style: bool,
+    /// Where requests are counted, if they are.
+    counts: Option<Arc<RequestCounts>>,
     retrying: OnceCell<Client>,
     single: OnceCell<Client>,
 }
@@ -79,10 +84,21 @@ impl S3 {
     }
 
     fn with(config: OnceCell<SdkConfig>, path_style: bool) -> Self {
+        Self::sharing(Arc::new(config), path_style, None)
+    }
+
+    /// The same, with the same connections and credentials, whose requests are counted.
+    #[must_use]
+    pub fn counted(&self, counts: Arc<RequestCounts>) -> Self {
+        Self::sharing(Arc::clone(&self.shared.config), self.shared.path_style, Some(counts))
+    }
+
+    fn sharing(config: Arc<OnceCell<SdkConfig>>, path_style: bool, counts: Option<Arc<RequestCounts>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 config,
                 path_style,
+                counts,
                 retrying: OnceCell::new(),
                 single: OnceCell::new(),
             }),
@@ -138,6 +154,9 @@ impl S3 {
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
             if tries == Tries::One {
                 builder = builder.retry_config(RetryConfig::disabled());
+            }
+            if let Some(counts) = &self.shared.counts {
+                builder = builder.interceptor(CountRequests(Arc::clone(counts)));
             }
             Client::from_conf(builder.build())
         })

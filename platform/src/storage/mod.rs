@@ -17,7 +17,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
-use crate::s3::{S3, S3Store, S3Url};
+use crate::s3::{RequestCounts, S3, S3Store, S3Url};
 use hedge::Hedge;
 
 /// Time limit of one try of one call. Generous, since it covers the transfer of a whole object.
@@ -197,6 +197,25 @@ impl Storage {
     /// Storage in `store`, whose root is the root of all keys.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self::of(store, StorageOptions::default().s3())
+    }
+
+    /// The same storage, whose requests to S3 are counted, and those of its [`s3`](Self::s3). A folder has none.
+    #[must_use]
+    pub fn counted(&self, counts: &Arc<RequestCounts>) -> Self {
+        let s3 = self.s3.counted(Arc::clone(counts));
+        match &self.bucket {
+            Some((bucket, path)) => {
+                let place = S3Url {
+                    bucket: bucket.bucket().to_owned(),
+                    path: path.clone(),
+                };
+                Self {
+                    hedge: self.hedge.clone(),
+                    ..Self::in_bucket(s3, place)
+                }
+            }
+            None => Self { s3, ..self.clone() },
+        }
     }
 
     /// The store, with keys relative to the root, for streams and uploads. What it tries again, and for how long, is up

@@ -27,6 +27,11 @@ use super::FlatMapSpec;
 use crate::wasm::failure::{failed, refused};
 use crate::wasm::{Functions, WasmFunction};
 
+/// The metric of rows that functions refused.
+pub(crate) const REFUSED_ROWS: &str = "refused_rows";
+/// The metric of time inside Wasm calls.
+pub(crate) const WASM_TIME: &str = "wasm_time";
+
 /// Runs a flat-map function over its input, partition by partition, in order.
 #[derive(Debug)]
 pub struct WasmFlatMapExec {
@@ -156,8 +161,8 @@ impl ExecutionPlan for WasmFlatMapExec {
                 args: Arc::clone(&self.args),
                 schema: self.schema(),
                 rows: 0,
-                refused: MetricBuilder::new(&self.metrics).counter("refused_rows", partition),
-                wasm_time: MetricBuilder::new(&self.metrics).subset_time("wasm_time", partition),
+                refused: MetricBuilder::new(&self.metrics).counter(REFUSED_ROWS, partition),
+                wasm_time: MetricBuilder::new(&self.metrics).subset_time(WASM_TIME, partition),
             },
             waiting: VecDeque::new(),
             held: consumer.register(context.memory_pool()),

@@ -5,5 +5,6 @@ mod node;
 mod spec;
 
 pub use exec::WasmFlatMapExec;
+pub(crate) use exec::{REFUSED_ROWS, WASM_TIME};
 pub use node::{FlatMapPlanner, flat_map};
 pub use spec::{FlatMapSpec, KIND};
