@@ -648,12 +648,7 @@ fn cold_start(profile: &RunProfile, found: &mut Vec<Finding>) {
             micros(waited.saturating_mul(1_000)),
             micros(total.saturating_mul(1_000))
         ),
-        evidence: in_run(
-            "phases.cold_start_ms",
-            waited as f64,
-            COLD_START_MIN_MS as f64,
-            Unit::Milliseconds,
-        ),
+        evidence: in_run("phases.cold_start_ms", share, COLD_START_MAX_SHARE, Unit::Share),
         fix: "Keep a worker running (the scaling's minimum), or keep workers longer before they are scaled in; many \
               short jobs may share one run."
             .to_owned(),

@@ -1,6 +1,8 @@
 //! Integration tests of the model.
 
+mod findings;
 mod machine;
+mod profile;
 mod spec_configs;
 mod spec_errors;
 mod spec_fuzz;
