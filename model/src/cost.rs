@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Allowance, StorageRequests, TaskMetrics};
 
 /// What a run used, over all of its attempts: those that failed or were given up cost as well.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Seconds that attempts had a slot of a worker.
-    pub task_seconds: f64,
-    /// Seconds of processors that belong to these slots: a slot has its share of its worker's.
-    pub vcpu_seconds: f64,
-    /// Seconds of CPU time that the attempts' own threads measured.
-    pub cpu_seconds: f64,
-    /// Memory that belongs to these slots, over time: a slot has its share of its worker's. GiB times seconds.
-    pub memory_gib_seconds: f64,
-    /// Seconds inside Wasm functions.
-    pub wasm_seconds: f64,
+    /// Time for which attempts had a slot of a worker, in microseconds.
+    pub task_us: u64,
+    /// Time of the processors that belong to these slots, in microseconds: a slot has its share of its worker's.
+    pub vcpu_us: u64,
+    /// CPU time that the attempts' own threads measured, in microseconds.
+    pub cpu_us: u64,
+    /// Memory that belongs to these slots, over time: a slot has its share of its worker's. MiB times milliseconds.
+    pub memory_mib_ms: u64,
+    /// Time inside Wasm functions, in microseconds.
+    pub wasm_us: u64,
     /// Rows read from files.
     pub rows_read: u64,
     /// Bytes read from files.
@@ -40,13 +40,25 @@ pub struct Usage {
     pub workers: u32,
 }
 
-const US_PER_S: f64 = 1e6;
-const GIB: f64 = (1_u64 << 30) as f64;
-
 /// Requests that a message takes: to send, to receive and to delete it.
 const REQUESTS_PER_MESSAGE: u64 = 3;
 
 impl Usage {
+    /// Seconds for which attempts had a slot.
+    pub fn task_seconds(&self) -> f64 {
+        self.task_us as f64 / 1e6
+    }
+
+    /// Seconds of the processors that belong to these slots.
+    pub fn vcpu_seconds(&self) -> f64 {
+        self.vcpu_us as f64 / 1e6
+    }
+
+    /// Memory that belongs to these slots, over time, in GiB times seconds.
+    pub fn memory_gib_seconds(&self) -> f64 {
+        self.memory_mib_ms as f64 / 1024e3
+    }
+
     /// Requests to the queues.
     pub fn queue_requests(&self) -> u64 {
         self.queue_messages.saturating_mul(REQUESTS_PER_MESSAGE)
@@ -55,17 +67,23 @@ impl Usage {
     /// Adds an attempt that had its slot for `slot_us` microseconds. One that never reported counts with the time that
     /// is known of it; `allowance` is that of the run's other attempts then.
     pub(crate) fn add_attempt(&mut self, metrics: &TaskMetrics, slot_us: u64, allowance: Allowance) {
-        let slot_seconds = slot_us as f64 / US_PER_S;
-        self.task_seconds += slot_seconds;
-        self.cpu_seconds += metrics.cpu_us as f64 / US_PER_S;
-        self.wasm_seconds += metrics.wasm_us as f64 / US_PER_S;
-        if allowance.worker_slots > 0 {
-            let slots = f64::from(allowance.worker_slots);
-            self.vcpu_seconds += slot_seconds * f64::from(allowance.worker_millicpus) / 1000.0 / slots;
-            self.memory_gib_seconds += slot_seconds * allowance.worker_memory_bytes as f64 / GIB / slots;
-        }
         let files = |all: u64, shuffle: u64| all.saturating_sub(shuffle);
         let add = |sum: &mut u64, number: u64| *sum = sum.saturating_add(number);
+        add(&mut self.task_us, slot_us);
+        add(&mut self.cpu_us, metrics.cpu_us);
+        add(&mut self.wasm_us, metrics.wasm_us);
+        // What a slot has of something of its worker, in that thing's thousandths or bytes, over time.
+        let over_time = |whole: u64, unit: u128| {
+            let slots = u128::from(allowance.worker_slots.max(1));
+            u64::try_from(u128::from(slot_us) * u128::from(whole) / slots / unit).unwrap_or(u64::MAX)
+        };
+        if allowance.worker_slots > 0 {
+            add(&mut self.vcpu_us, over_time(allowance.worker_millicpus.into(), 1_000));
+            add(
+                &mut self.memory_mib_ms,
+                over_time(allowance.worker_memory_bytes, 1_000 << 20),
+            );
+        }
         add(&mut self.rows_read, files(metrics.rows_in, metrics.shuffle_rows_in));
         add(&mut self.bytes_read, files(metrics.bytes_in, metrics.shuffle_bytes_in));
         add(&mut self.rows_written, metrics.rows_out);
@@ -175,13 +193,13 @@ impl PriceTable {
         let lines = vec![
             line(
                 CostItem::Vcpu,
-                hours(usage.vcpu_seconds),
+                hours(usage.vcpu_seconds()),
                 CostUnit::Hours,
                 self.vcpu_hour * self.compute_share,
             ),
             line(
                 CostItem::Memory,
-                hours(usage.memory_gib_seconds),
+                hours(usage.memory_gib_seconds()),
                 CostUnit::GibHours,
                 self.memory_gib_hour * self.compute_share,
             ),
@@ -288,7 +306,7 @@ mod tests {
         };
         usage.add_attempt(&metrics, 10_000_000, allowance);
         assert_eq!(
-            (usage.task_seconds, usage.vcpu_seconds, usage.memory_gib_seconds),
+            (usage.task_seconds(), usage.vcpu_seconds(), usage.memory_gib_seconds()),
             (10.0, 5.0, 20.0)
         );
         assert_eq!((usage.rows_read, usage.shuffle_bytes, usage.bytes_written), (6, 100, 0));
@@ -298,8 +316,8 @@ mod tests {
     #[test]
     fn an_estimate_is_the_sum_of_its_lines() {
         let usage = Usage {
-            vcpu_seconds: 7_200.0,
-            memory_gib_seconds: 28_800.0,
+            vcpu_us: 7_200_000_000,
+            memory_mib_ms: 28_800 * 1_024_000,
             storage_requests: StorageRequests {
                 put: 900,
                 list: 100,

@@ -26,8 +26,8 @@ pub const SMALL_TASKS_MIN_TASKS: u32 = 5_000;
 pub const SMALL_TASKS_MAX_MEDIAN_US: u64 = 500_000;
 /// The share of time in which slots may be idle.
 pub const IDLE_SLOTS_MAX_SHARE: f64 = 0.5;
-/// Idle time that is worth mentioning, in seconds, summed over slots.
-pub const IDLE_SLOTS_MIN_SECONDS: f64 = 300.0;
+/// Idle time that is worth mentioning, in microseconds, summed over slots.
+pub const IDLE_SLOTS_MIN_US: u64 = 300_000_000;
 /// The share of a worker's memory above which it is nearly full.
 pub const MEMORY_MAX_SHARE: f64 = 0.95;
 /// The share of a worker's memory below which too much of it is paid for.

@@ -5,7 +5,7 @@ use crate::profile::{RunProfile, StageProfile, Verdict};
 use super::text::{bytes, count, micros, percent};
 use super::{
     BROADCAST_MAX_BYTES, COLD_START_MAX_SHARE, COLD_START_MIN_MS, Evidence, Finding, FindingCode,
-    HOT_FUNCTION_MAX_SHARE, HOT_FUNCTION_MIN_US, IDLE_SLOTS_MAX_SHARE, IDLE_SLOTS_MIN_SECONDS, MAX_STAGES_PER_RULE,
+    HOT_FUNCTION_MAX_SHARE, HOT_FUNCTION_MIN_US, IDLE_SLOTS_MAX_SHARE, IDLE_SLOTS_MIN_US, MAX_STAGES_PER_RULE,
     MEMORY_MAX_SHARE, MEMORY_MIN_GIB_SECONDS, MEMORY_MIN_SHARE, PARTITION_MAX_BYTES, REFUSED_ROWS_MAX_SHARE,
     RETRIES_WARNING_SHARE, SKEW_MIN_BYTES, SKEW_MIN_EXCESS_US, SKEW_MIN_TASKS, SKEW_RATIO, SMALL_FILE_BYTES,
     SMALL_FILES_MAX, SMALL_TASKS_MAX_MEDIAN_US, SMALL_TASKS_MIN_TASKS, SPILL_WARNING_RATIO, Severity, Unit,
@@ -393,7 +393,7 @@ fn memory_nearly_full(profile: &RunProfile, found: &mut Vec<Finding>) {
 fn memory_unused(profile: &RunProfile, found: &mut Vec<Finding>) {
     let memory = &profile.memory;
     let share = memory.peak_bytes as f64 / memory.limit_bytes.max(1) as f64;
-    let paid = profile.usage.memory_gib_seconds;
+    let paid = profile.usage.memory_gib_seconds();
     if memory.limit_bytes == 0 || share >= MEMORY_MIN_SHARE || paid < MEMORY_MIN_GIB_SECONDS {
         return;
     }
@@ -523,8 +523,8 @@ fn small_files(profile: &RunProfile, found: &mut Vec<Finding>) {
 fn idle_slots(profile: &RunProfile, found: &mut Vec<Finding>) {
     let slots = &profile.slots;
     let Some(share) = slots.idle_share() else { return };
-    let idle = slots.available_seconds - slots.busy_seconds;
-    if share <= IDLE_SLOTS_MAX_SHARE || idle < IDLE_SLOTS_MIN_SECONDS {
+    let idle = slots.available_us.saturating_sub(slots.busy_us);
+    if share <= IDLE_SLOTS_MAX_SHARE || idle < IDLE_SLOTS_MIN_US {
         return;
     }
     found.push(Finding {
@@ -534,8 +534,8 @@ fn idle_slots(profile: &RunProfile, found: &mut Vec<Finding>) {
         detail: format!(
             "{} had {} of time, of which tasks of this run took {}. Other runs may have used the rest.",
             count(slots.slots.into(), "slot"),
-            micros((slots.available_seconds * 1e6) as u64),
-            micros((slots.busy_seconds * 1e6) as u64)
+            micros(slots.available_us),
+            micros(slots.busy_us)
         ),
         evidence: in_run("slots.idle_share", share, IDLE_SLOTS_MAX_SHARE, Unit::Share),
         fix: "Raise the setting `target_partitions`, or split large input files, so that there are as many tasks as \

@@ -302,9 +302,7 @@ impl Profiler {
     }
 
     fn finished(&mut self, at: Timestamp) {
-        let mut left: Vec<TaskId> = self.open.keys().copied().collect();
-        // Sums of seconds depend on their order, and two folds of one log must be the same.
-        left.sort_unstable();
+        let left: Vec<TaskId> = self.open.keys().copied().collect();
         for task in left {
             self.give_up(task, at);
         }
@@ -353,7 +351,7 @@ impl Profiler {
                 operator.run_share = share(operator.cpu_us, computed_us);
             }
         }
-        profile.functions = functions(&self.functions, (self.usage.task_seconds * 1e6) as u64);
+        profile.functions = functions(&self.functions, self.usage.task_us);
         for reader in 0..profile.stages.len() {
             self.exchanges(reader, &mut profile);
         }
@@ -415,22 +413,24 @@ impl Profiler {
     fn slots(&self) -> SlotUse {
         let end = self.times.last_end.unwrap_or_default();
         let mut used = SlotUse {
-            busy_seconds: self.usage.task_seconds,
+            busy_us: self.usage.task_us,
             ..SlotUse::default()
         };
         for worker in self.workers.values() {
             used.slots = used.slots.saturating_add(worker.slots);
-            used.available_seconds += f64::from(worker.slots) * end.ms_since(worker.first_start) as f64 / 1000.0;
+            let there_us = end.ms_since(worker.first_start).saturating_mul(1_000);
+            let available_us = there_us.saturating_mul(worker.slots.into());
+            used.available_us = used.available_us.saturating_add(available_us);
         }
         used
     }
 }
 
-/// What part of `whole` a part is.
+/// What part of `whole` a part is. In millionths, so that it is the same after it was written as text.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     match whole {
         0 => 0.0,
-        whole => part as f64 / whole as f64,
+        whole => (part as f64 / whole as f64 * 1e6).round() / 1e6,
     }
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RowEffect, StageId, StagePhase, Timestamp, Usage};
 
+use fold::share;
+
 pub use fold::Profiler;
 pub use quantiles::Quantiles;
 
@@ -80,22 +82,22 @@ pub struct AttemptCounts {
 
 /// How far the slots of the workers that ran tasks of a run were used by it. A worker counts from its first task until
 /// the run's last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SlotUse {
     /// Slots of these workers.
     pub slots: u32,
-    /// Seconds that they were there, summed over slots.
-    pub available_seconds: f64,
-    /// Seconds that they had a task of this run, summed over slots.
-    pub busy_seconds: f64,
+    /// Time for which they were there, summed over slots, in microseconds.
+    pub available_us: u64,
+    /// Time for which they had a task of this run, summed over slots, in microseconds.
+    pub busy_us: u64,
 }
 
 impl SlotUse {
     /// The share of time in which slots were idle, from 0 to 1; absent when it is not known.
     pub fn idle_share(&self) -> Option<f64> {
-        let known = self.available_seconds > 0.0;
-        known.then(|| (1.0 - self.busy_seconds / self.available_seconds).clamp(0.0, 1.0))
+        let idle = self.available_us.saturating_sub(self.busy_us);
+        (self.available_us > 0).then(|| share(idle, self.available_us))
     }
 }
 

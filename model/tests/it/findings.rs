@@ -8,6 +8,8 @@ use weir_model::{
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// In MiB times milliseconds.
+const GIB_SECOND: u64 = 1_024_000;
 const SECOND: u64 = 1_000_000;
 
 /// Most tasks have `usual`, the last one has `largest`.
@@ -87,16 +89,16 @@ fn healthy() -> RunProfile {
         },
         slots: SlotUse {
             slots: 16,
-            available_seconds: 2_880.0,
-            busy_seconds: 2_500.0,
+            available_us: 2_880 * SECOND,
+            busy_us: 2_500 * SECOND,
         },
         memory: WorkerMemory {
             limit_bytes: 4 * GIB,
             peak_bytes: 3 * GIB,
         },
         usage: Usage {
-            task_seconds: 2_500.0,
-            memory_gib_seconds: 5_000.0,
+            task_us: 2_500 * SECOND,
+            memory_mib_ms: 5_000 * GIB_SECOND,
             ..Usage::default()
         },
         functions: vec![FunctionProfile {
@@ -184,14 +186,14 @@ fn small_tasks() {
 
 #[test]
 fn idle_slots() {
-    let with = |available_seconds: f64, busy_seconds: f64| {
+    let with = |available: u64, busy: u64| {
         move |run: &mut RunProfile| {
-            run.slots.available_seconds = available_seconds;
-            run.slots.busy_seconds = busy_seconds;
+            run.slots.available_us = available * SECOND;
+            run.slots.busy_us = busy * SECOND;
         }
     };
-    check(FindingCode::IdleSlots, with(1_000.0, 499.0), with(1_000.0, 500.0));
-    check(FindingCode::IdleSlots, with(301.0, 1.0), with(300.0, 1.0));
+    check(FindingCode::IdleSlots, with(1_000, 499), with(1_000, 500));
+    check(FindingCode::IdleSlots, with(301, 1), with(300, 1));
 }
 
 #[test]
@@ -207,14 +209,14 @@ fn memory_nearly_full() {
 
 #[test]
 fn memory_unused() {
-    let with = |share: u64, gib_seconds: f64| {
+    let with = |share: u64, gib_seconds: u64| {
         move |run: &mut RunProfile| {
             run.memory.peak_bytes = 4 * GIB * share / 100;
-            run.usage.memory_gib_seconds = gib_seconds;
+            run.usage.memory_mib_ms = gib_seconds * GIB_SECOND;
         }
     };
-    check(FindingCode::MemoryUnused, with(69, 3_600.0), with(71, 36_000.0));
-    check(FindingCode::MemoryUnused, with(1, 3_600.0), with(1, 3_599.0));
+    check(FindingCode::MemoryUnused, with(69, 3_600), with(71, 36_000));
+    check(FindingCode::MemoryUnused, with(1, 3_600), with(1, 3_599));
 }
 
 #[test]

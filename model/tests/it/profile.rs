@@ -441,20 +441,16 @@ fn small_files_and_slots_and_functions_are_counted() {
     let profile = log.profile();
     let sink = profile.stages[1].sink.as_ref().unwrap();
     assert_eq!((sink.files, sink.small_files, sink.bytes), (2, 1, (6 << 20) - 1));
-    assert_eq!((profile.slots.slots, profile.slots.busy_seconds), (4, 0.2));
+    assert_eq!((profile.slots.slots, profile.slots.busy_us), (4, 200_000));
     // From the first start until the last end.
-    assert!(
-        (profile.slots.available_seconds - 4.0 * 0.8).abs() < 1e-9,
-        "{:?}",
-        profile.slots
-    );
+    assert_eq!(profile.slots.available_us, 4 * 800_000);
     let functions: Vec<_> = profile
         .functions
         .iter()
         .map(|f| (f.name.as_str(), f.calls, f.time_share))
         .collect();
     assert_eq!(functions, [("b", 4, 0.6), ("a", 4, 0.5)]);
-    assert_eq!(profile.usage.vcpu_seconds, 0.2);
+    assert_eq!(profile.usage.vcpu_us, 200_000);
 }
 
 /// What happens to a task: attempts that fail, whether one is doubled, and what the accepted one measured.
@@ -528,7 +524,7 @@ proptest! {
         prop_assert_eq!(stage.quantiles.rows_out.sum, sum(|metrics| metrics.rows_out));
         prop_assert_eq!(stage.quantiles.bytes_out.sum, profile.usage.shuffle_bytes);
         prop_assert_eq!(profile.usage.storage_requests.put, sum(|metrics| metrics.storage.put));
-        prop_assert!((profile.usage.task_seconds - slot_us as f64 / 1e6).abs() < 1e-6);
+        prop_assert_eq!(profile.usage.task_us, slot_us);
         prop_assert_eq!(stage.attempts.failed, stories.iter().map(|story| story.failures).sum::<u32>());
         let json = serde_json::to_string(&profile).unwrap();
         prop_assert_eq!(serde_json::from_str::<RunProfile>(&json).unwrap(), profile);

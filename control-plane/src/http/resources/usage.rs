@@ -130,11 +130,11 @@ impl Usage {
         let requests = &usage.storage_requests;
         let cost = prices.estimate(usage);
         Self {
-            task_seconds: usage.task_seconds,
-            vcpu_seconds: usage.vcpu_seconds,
-            cpu_seconds: usage.cpu_seconds,
-            memory_gib_seconds: usage.memory_gib_seconds,
-            wasm_seconds: usage.wasm_seconds,
+            task_seconds: usage.task_seconds(),
+            vcpu_seconds: usage.vcpu_seconds(),
+            cpu_seconds: usage.cpu_us as f64 / 1e6,
+            memory_gib_seconds: usage.memory_gib_seconds(),
+            wasm_seconds: usage.wasm_us as f64 / 1e6,
             rows_read: usage.rows_read,
             bytes_read: usage.bytes_read,
             rows_written: usage.rows_written,
