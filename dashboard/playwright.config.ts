@@ -2,10 +2,14 @@ import { defineConfig } from "@playwright/test";
 
 const address = process.env["WEIR_E2E_ADDRESS"] ?? "127.0.0.1:18080";
 const binary = process.env["WEIR_BIN"] ?? "../target/debug/weir";
+/** A server that asks for a key. It has no queue, so that nothing runs there. */
+const guarded = process.env["WEIR_E2E_GUARDED_ADDRESS"] ?? "127.0.0.1:18081";
 const browser = process.env["WEIR_CHROMIUM"] ?? "/usr/bin/chromium";
 
 // A server that runs already; its data folder is to be empty.
 const url = process.env["WEIR_E2E_URL"];
+
+const nowhere = "http://127.0.0.1:9/000000000000";
 
 /** The pages in a real browser, over a real server whose data folder is new. */
 export default defineConfig({
@@ -37,11 +41,28 @@ export default defineConfig({
   ...(url
     ? {}
     : {
-        webServer: {
-          command: `folder=$(mktemp -d) && exec ${binary} dev --listen ${address} --data-dir "$folder"`,
-          url: `http://${address}/healthz`,
-          timeout: 60_000,
-          reuseExistingServer: false,
-        },
+        webServer: [
+          {
+            command: `folder=$(mktemp -d) && exec ${binary} dev --listen ${address} --data-dir "$folder"`,
+            url: `http://${address}/healthz`,
+            timeout: 60_000,
+            reuseExistingServer: false,
+          },
+          {
+            command:
+              `folder=$(mktemp -d) && exec ${binary} server --listen ${guarded} --migrate --storage "$folder" ` +
+              `--database-url "sqlite:$folder/database" --task-queue ${nowhere}/tasks --report-queue ${nowhere}/reports`,
+            env: {
+              WEIR_BOOTSTRAP_API_KEY: "a key for the tests of the login",
+              AWS_ACCESS_KEY_ID: "none",
+              AWS_SECRET_ACCESS_KEY: "none",
+              AWS_REGION: "us-east-1",
+              WEIR_LOG: "error",
+            },
+            url: `http://${guarded}/healthz`,
+            timeout: 60_000,
+            reuseExistingServer: false,
+          },
+        ],
       }),
 });

@@ -65,8 +65,9 @@ api.use({
   onRequest: ({ request }) => {
     for (const [name, value] of Object.entries(headersOf(request.method))) request.headers.set(name, value);
   },
-  onResponse: ({ response }) => {
-    if (response.status === 401) onUnauthorized();
+  onResponse: ({ response, schemaPath }) => {
+    // Whoever asks for a session, or who they are, is told so themselves.
+    if (response.status === 401 && schemaPath !== "/api/v1/session") onUnauthorized();
   },
 });
 

@@ -10,8 +10,6 @@ import type { PipelineRequest, PipelineRunRequest } from "./types";
 const LIST = 10_000;
 const PAGE = 100;
 
-const never404 = (failures: number, error: Error) => failures < 3 && !(error instanceof Problem && error.status < 500);
-
 /** Pipelines in the order of their names. */
 export function usePipelines() {
   return usePaged(
@@ -29,7 +27,6 @@ export function usePipeline(name: string) {
     queryKey: ["pipeline", name],
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/pipelines/{pipeline}", { params: { path: { pipeline: name } }, signal })),
-    retry: never404,
   });
 }
 
@@ -51,7 +48,6 @@ export function useVersion(name: string, version: number | undefined) {
       const params = { path: { pipeline: name, version: String(version) } };
       return data(await api.GET("/api/v1/pipelines/{pipeline}/versions/{version}", { params, signal }));
     },
-    retry: never404,
   });
 }
 

@@ -10,8 +10,6 @@ import type { ScheduleRequest } from "./types";
 const LIST = 5000;
 const PAGE = 100;
 
-const never404 = (failures: number, error: Error) => failures < 3 && !(error instanceof Problem && error.status < 500);
-
 /** Schedules in the order of their names, those of a pipeline if one is given. */
 export function useSchedules(pipeline?: string) {
   return usePaged(
@@ -30,7 +28,6 @@ export function useSchedule(name: string) {
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/schedules/{schedule}", { params: { path: { schedule: name } }, signal })),
     refetchInterval: LIST,
-    retry: never404,
   });
 }
 
@@ -45,7 +42,6 @@ export function usePreview(cron: string, timeZone: string) {
     },
     placeholderData: keepPreviousData,
     staleTime: 30_000,
-    retry: never404,
   });
 }
 

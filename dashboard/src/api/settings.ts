@@ -24,7 +24,6 @@ export function useQuota(namespace: string) {
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/namespaces/{namespace}/quota", { params: { path: { namespace } }, signal })),
     refetchInterval: LIVE,
-    retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
 }
 

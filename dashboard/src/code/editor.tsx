@@ -20,6 +20,8 @@ interface Props {
   marks?: Mark[];
   /** The text area, for whoever wants to know or move its caret. */
   area?: React.RefObject<HTMLTextAreaElement | null>;
+  /** Called with the offset of the caret whenever it moves. */
+  onCaret?: (offset: number) => void;
   /** What Ctrl+Enter (⌘ Enter) does. */
   onSubmit?: () => void;
   placeholder?: string | undefined;
@@ -65,7 +67,8 @@ export function CodeEditor(props: Props) {
       <div className="code-both" style={{ minHeight: `calc(${rows} * var(--code-line) + 20px)` }}>
         <pre className="code-lines" aria-hidden="true">
           {lines.map((tokens, index) => {
-            const mark = marks.find((mark) => mark.line === index + 1);
+            // What is missing at the end is said to be behind it.
+            const mark = marks.find((mark) => Math.min(mark.line, lines.length) === index + 1);
             return (
               <span key={index} className={mark ? "code-line marked" : "code-line"} data-line={index + 1}>
                 <Line tokens={tokens} mark={mark} />
@@ -90,6 +93,7 @@ export function CodeEditor(props: Props) {
           wrap="off"
           onChange={(event) => onChange(event.target.value)}
           onKeyDown={onKeyDown}
+          onSelect={(event) => props.onCaret?.(event.currentTarget.selectionStart)}
         />
       </div>
     </div>

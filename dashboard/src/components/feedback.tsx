@@ -1,6 +1,6 @@
 // What is shown while there is nothing to show.
 
-import { Problem } from "../api/client";
+import { Problem, type ProblemDetail } from "../api/client";
 
 const icons = {
   runs: "M4 7c4-3 8-3 12 0s8 3 12 0M4 16c4-3 8-3 12 0s8 3 12 0M4 25c4-3 8-3 12 0s8 3 12 0",
@@ -46,6 +46,15 @@ export function Empty(props: {
   );
 }
 
+/** Things that are wrong which are listed of one problem. */
+const PROBLEMS = 20;
+
+/** Where in what was sent something is wrong. */
+function place({ line, column, field }: ProblemDetail): string {
+  if (line) return `Line ${line}${column ? `, column ${column}` : ""}: `;
+  return field ? `${field}: ` : "";
+}
+
 /** An error, in the server's words, with a way to try again. */
 export function Failure({ error, retry }: { error: Error; retry?: () => void }) {
   const problem = error instanceof Problem ? error : undefined;
@@ -55,6 +64,18 @@ export function Failure({ error, retry }: { error: Error; retry?: () => void }) 
       <div>
         <strong>{problem?.title ?? "The server does not answer"}</strong>
         <p>{problem ? problem.detail : "Check that it runs and that this page is open on its address."}</p>
+        {problem && problem.errors.length > 0 && (
+          <ul className="problems">
+            {problem.errors.slice(0, PROBLEMS).map((error, index) => (
+              <li key={index}>
+                <strong>{place(error)}</strong>
+                {error.message}
+                {error.help && <span className="muted"> {error.help}</span>}
+              </li>
+            ))}
+            {problem.errors.length > PROBLEMS && <li>and {problem.errors.length - PROBLEMS} more</li>}
+          </ul>
+        )}
       </div>
       {retry && <button onClick={retry}>Try again</button>}
     </div>

@@ -83,7 +83,6 @@ const columns = (now: number): Column<Worker>[] => [
     key: "up",
     title: "Up for",
     width: "96px",
-    numeric: true,
     show: (worker) => duration(Date.parse(worker.seen_at) - Date.parse(worker.started_at)),
   },
   {

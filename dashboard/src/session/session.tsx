@@ -64,7 +64,6 @@ export function SessionGate({ children }: { children: React.ReactNode }) {
     queryKey: KEY,
     queryFn: ({ signal }) => whoAmI(signal),
     staleTime: 60_000,
-    retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
   useEffect(() => {
     whenUnauthorized(() => {
