@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was changed, by whom, and what was refused; the youngest first. For admins. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: never;
@@ -1000,6 +1017,46 @@ export interface components {
          * @enum {string}
          */
         AttemptState: "queued" | "running" | "succeeded" | "failed" | "given_up";
+        /** @description One thing that somebody did, or was not let do. */
+        AuditEntry: {
+            /** @description The operation, as this document calls it. */
+            action: string;
+            /** @description When. */
+            at: components["schemas"]["Time"];
+            /** @description More, such as the code of the problem. */
+            detail?: string | null;
+            /** @description The entry; entries sort by time. */
+            id: string;
+            /** @description Where; absent when the request came to no namespace. */
+            namespace?: string | null;
+            /** @description Whether they were let. */
+            outcome: components["schemas"]["AuditOutcome"];
+            /** @description Who. */
+            principal: string;
+            /** @description The request, as the server's log names it. */
+            request_id: string;
+            /** @description The address that it came from. */
+            source: string;
+            /**
+             * Format: int32
+             * @description The status of the answer.
+             */
+            status: number;
+            /** @description What it was done to: a path below `/api/v1`. */
+            target: string;
+        };
+        /**
+         * @description Whether a request was let through.
+         * @enum {string}
+         */
+        AuditOutcome: "allowed" | "denied";
+        /** @description Entries, the youngest first. */
+        AuditPage: {
+            /** @description The entries. */
+            items: components["schemas"]["AuditEntry"][];
+            /** @description Gives the next page; absent when this is the last one. */
+            next_cursor?: string | null;
+        };
         /**
          * @description How somebody showed who they are.
          * @enum {string}
@@ -2901,6 +2958,54 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Whose entries. */
+                scope?: "namespace" | "service";
+                /** @description Only those of this principal. */
+                principal?: string;
+                /** @description Only those of this operation, such as `runs_submit`. */
+                action?: string;
+                /** @description Only those with this outcome. */
+                outcome?: "allowed" | "denied";
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     keys_list: {
         parameters: {
             query?: {
