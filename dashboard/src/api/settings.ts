@@ -4,7 +4,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
-import type { KeyRequest, QuotaLimits } from "./types";
+import type { AuditEntry, KeyRequest, QuotaLimits } from "./types";
 
 /** Milliseconds between two looks at what is used. */
 const LIVE = 3000;
@@ -88,4 +88,23 @@ export function useRevokeKey() {
     mutationFn: async (key: string) => data(await api.DELETE("/api/v1/keys/{key}", { params: { path: { key } } })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
   });
+}
+
+export interface AuditFilter {
+  scope: "namespace" | "service";
+  outcome?: AuditEntry["outcome"];
+  principal?: string;
+  action?: string;
+}
+
+/** What was done and what was not let be done, the youngest first. */
+export function useAudit(filter: AuditFilter) {
+  return usePaged(
+    ["audit", filter],
+    async (cursor, signal) => {
+      const query = { ...filter, limit: PAGE, ...(cursor ? { cursor } : {}) };
+      return data(await api.GET("/api/v1/audit", { params: { query }, signal }));
+    },
+    LIVE,
+  );
 }

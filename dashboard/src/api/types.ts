@@ -39,3 +39,4 @@ export type Schedule = Schemas["Schedule"];
 export type ScheduleRequest = Schemas["ScheduleRequest"];
 export type Quota = Schemas["Quota"];
 export type QuotaLimits = Schemas["QuotaLimits"];
+export type AuditEntry = Schemas["AuditEntry"];

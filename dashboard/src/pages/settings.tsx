@@ -3,6 +3,7 @@ import { Link, useRoute } from "wouter";
 import { Empty } from "../components/feedback";
 import { Tabs } from "../components/tabs";
 import { useMay, useSession } from "../session/session";
+import { Audit } from "../settings/audit";
 import { Keys } from "../settings/keys";
 import { Namespaces } from "../settings/namespaces";
 import { QuotaView } from "../settings/quota";
@@ -13,6 +14,7 @@ const views: [string, string, React.ComponentType][] = [
   ["quota", "Quota", QuotaView],
   ["keys", "API keys", Keys],
   ["namespaces", "Namespaces", Namespaces],
+  ["audit", "Audit log", Audit],
 ];
 
 /** What admins set, and what they look after. */

@@ -1,6 +1,7 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { api, data, Problem } from "../api/client";
+import { useFollow } from "../api/stream";
 import type { Scaling, Worker } from "../api/types";
 import { Card } from "../components/card";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
@@ -9,6 +10,7 @@ import { State, type Tone } from "../components/state";
 import { Ago, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
 import { count, duration, percent } from "../lib/format";
+import { useSession } from "../session/session";
 import "../workers/workers.css";
 
 /** Milliseconds between two looks. */
@@ -16,6 +18,7 @@ const LIVE = 2000;
 const PAGE = 1000;
 
 function useWorkers() {
+  const live = useFollow(useSession().whole_service ? "workers" : undefined);
   return useInfiniteQuery({
     queryKey: ["workers"],
     queryFn: async ({ pageParam, signal }) => {
@@ -24,7 +27,8 @@ function useWorkers() {
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    refetchInterval: LIVE,
+    // The stream tells when a worker differs.
+    refetchInterval: live ? false : LIVE,
   });
 }
 
