@@ -161,6 +161,16 @@ export function useEvents(id: string, live: boolean, wanted: number) {
   return useTail<RunEvent>(["events", id], page, live, wanted);
 }
 
+/** All of one event. */
+export function useEvent(id: string, seq: number) {
+  return useQuery({
+    queryKey: ["event", id, seq],
+    staleTime: Infinity,
+    queryFn: async ({ signal }) =>
+      data(await api.GET("/api/v1/runs/{run}/events/{seq}", { params: { path: { run: id, seq } }, signal })),
+  });
+}
+
 /** What the functions of a run wrote. */
 export function useLogs(id: string, live: boolean, wanted: number) {
   const page = async (after: string, signal: AbortSignal) => {

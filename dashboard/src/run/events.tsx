@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo, useState } from "react";
 
-import { useEvents } from "../api/queries";
+import { useEvent, useEvents } from "../api/queries";
 import type { RunEvent } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { Lines, Marked } from "../components/lines";
@@ -70,6 +70,7 @@ export function Events({ run, live }: { run: string; live: boolean }) {
             return (
               event && (
                 <Entry
+                  run={run}
                   event={event}
                   wanted={wanted}
                   initially={event.seq === opened}
@@ -95,8 +96,28 @@ function words(event: RunEvent): string {
   return event.type.replaceAll("_", " ");
 }
 
-function Entry(props: { event: RunEvent; wanted: string; initially: boolean; onOpen: (open: boolean) => void }) {
-  const { event, wanted, initially, onOpen } = props;
+function Details({ data }: { data: unknown }) {
+  return <pre tabIndex={0}>{JSON.stringify(data, null, 2)}</pre>;
+}
+
+/** All of an event of which the list has only a part. */
+function Whole({ run, seq }: { run: string; seq: number }) {
+  const event = useEvent(run, seq);
+  if (event.isPending) return <LoadingBlock height={120} label="Loading the whole event" />;
+  if (!event.data) return <Failure error={event.error} retry={() => void event.refetch()} />;
+  return <Details data={event.data.data} />;
+}
+
+interface EntryProps {
+  run: string;
+  event: RunEvent;
+  wanted: string;
+  initially: boolean;
+  onOpen: (open: boolean) => void;
+}
+
+function Entry(props: EntryProps) {
+  const { run, event, wanted, initially, onOpen } = props;
   const [open, setOpen] = useState(initially);
   const text = JSON.stringify(event.data);
   const toggle = () => {
@@ -118,7 +139,7 @@ function Entry(props: { event: RunEvent; wanted: string; initially: boolean; onO
             <span aria-hidden="true">{open ? "▾ " : "▸ "}</span>
             <Marked text={text.length > PREVIEW ? `${text.slice(0, PREVIEW)}…` : text} wanted={wanted} />
           </button>
-          {open && <pre tabIndex={0}>{JSON.stringify(event.data, null, 2)}</pre>}
+          {open && (event.whole ? <Whole run={run} seq={event.seq} /> : <Details data={event.data} />)}
         </div>
       )}
     </div>
