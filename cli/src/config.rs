@@ -13,7 +13,7 @@ use crate::args::Args;
 use crate::error::Error;
 
 /// Commands whose flags the file may set.
-const COMMANDS: [&str; 5] = ["server", "worker", "dev", "migrate", "doctor"];
+const COMMANDS: [&str; 6] = ["server", "worker", "dev", "history", "migrate", "doctor"];
 /// Flags that say what one call does, not how the service is set up.
 const NOT_SETTINGS: [&str; 5] = ["config", "help", "version", "url", "output"];
 /// Bytes of a configuration file.

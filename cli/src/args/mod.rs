@@ -12,8 +12,8 @@ use weir_model::RunId;
 pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand};
 pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
-    DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs, ServerArgs,
-    StorageArgs, WorkerArgs,
+    DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, HistoryArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs,
+    ServerArgs, StorageArgs, WorkerArgs,
 };
 
 /// Batch pipelines and SQL with sandboxed Wasm functions.
@@ -21,7 +21,7 @@ pub(crate) use service::{
 #[command(name = "weir", version, about, propagate_version = true)]
 pub(crate) struct Args {
     /// Write log lines of this level to stderr: error, warn, info, debug, trace, or a filter such as
-    /// `weir_engine=debug` [default: warn; info for `server`, `worker` and `dev`]
+    /// `weir_engine=debug` [default: warn; info for `server`, `worker`, `dev` and `history`]
     #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run tasks
     Worker(WorkerArgs),
+    /// Show the runs that are over, from their history in storage alone: without a database, and changing nothing
+    History(HistoryArgs),
     /// Bring a database's schema up to date
     Migrate(MigrateArgs),
     /// Check everything that a server or worker needs, and say what to do

@@ -222,6 +222,22 @@ pub(crate) struct PriceArgs {
 }
 
 #[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) prices: PriceArgs,
+
+    /// Address of the HTTP API and the dashboard; port 0 takes a free one
+    #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// The key that requests to the API must have
+    #[arg(long, env = "WEIR_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) bootstrap_api_key: Option<String>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,

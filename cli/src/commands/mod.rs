@@ -4,6 +4,7 @@ mod build;
 mod dev;
 mod doctor;
 mod explain;
+mod history;
 mod identity;
 mod migrate;
 mod run;
@@ -22,7 +23,10 @@ use crate::error::Error;
 
 /// Does what the command line says.
 pub(crate) async fn execute(args: Args) -> Result<(), Error> {
-    let serves = matches!(args.command, Command::Server(_) | Command::Worker(_) | Command::Dev(_));
+    let serves = matches!(
+        args.command,
+        Command::Server(_) | Command::Worker(_) | Command::Dev(_) | Command::History(_)
+    );
     let _telemetry = telemetry::init(&telemetry::Options {
         filter: args
             .log
@@ -48,6 +52,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Whoami(args) => identity::whoami(args).await,
         Command::Dev(args) => dev::execute(args).await,
         Command::Server(args) => server::execute(args).await,
+        Command::History(args) => history::execute(args).await,
         Command::Worker(args) => worker::execute(args).await,
         Command::Migrate(args) => migrate::execute(args).await,
         Command::Doctor(args) => doctor::execute(args).await,

@@ -97,15 +97,19 @@ impl History {
         Ok(Some(summary))
     }
 
+    /// The namespaces that have histories.
+    pub async fn namespaces(&self) -> Result<Vec<Namespace>, Error> {
+        let names = self.0.storage.list_folders(layout::HISTORY).await?;
+        // Whatever is not named as a namespace is none of ours.
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// The namespace of a run, if there is a history of it: looks into every namespace.
     pub async fn namespace_of(&self, run: RunId) -> Result<Option<Namespace>, Error> {
         if let Some(summary) = self.0.summaries.get(&run) {
             return Ok(Some(summary.row.namespace.clone()));
         }
-        let names = self.0.storage.list_folders(layout::HISTORY).await?;
-        // Whatever is not named as a namespace is none of ours.
-        let namespaces: Vec<Namespace> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        let looks = namespaces.into_iter().map(|namespace| {
+        let looks = self.namespaces().await?.into_iter().map(|namespace| {
             let storage = self.0.storage.clone();
             async move {
                 let key = layout::history_summary_key(&namespace, run);

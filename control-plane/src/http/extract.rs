@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -147,11 +147,12 @@ impl FromRequestParts<Api> for VersionPath {
     }
 }
 
+/// The first segment of the path that its route has a name for.
 async fn segment(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
-    Path::<String>::from_request_parts(parts, api)
-        .await
-        .map(|Path(text)| text)
-        .map_err(|error| Problem::malformed(error.body_text()))
+    let named = RawPathParams::from_request_parts(parts, api).await;
+    let named = named.map_err(|error| Problem::malformed(error.body_text()))?;
+    let first = named.iter().next().map(|(_, text)| text.to_owned());
+    first.ok_or_else(Problem::internal)
 }
 
 /// A page's size, within bounds.

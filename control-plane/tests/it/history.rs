@@ -1,9 +1,17 @@
 //! What is kept in storage of runs that are over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use serde_json::Value;
+use tower::ServiceExt as _;
 use weir_control_plane::history::{self, Ended, History};
 use weir_control_plane::housekeeping::Retention;
+use weir_control_plane::http::resources::ModuleFunction;
+use weir_control_plane::http::{self, Api, InspectError, ModuleInspector};
 use weir_control_plane::store::{Created, Durability, RunFilter, SqliteStore, Store};
 use weir_model::machine::{RunState, apply};
 use weir_model::{
@@ -12,7 +20,7 @@ use weir_model::{
 };
 use weir_platform::{Storage, clock};
 
-use crate::kit::{Kit, eventually};
+use crate::kit::{Kit, Process, eventually};
 use crate::script::{Act, Plan, To, graph, platform, submission, task};
 
 /// Checks that the history of a run says what its log says.
@@ -181,6 +189,145 @@ async fn a_run_is_told_of_by_its_log_until_its_history_can_be_written() {
     cleaned(&kit, run).await;
     check_history(&*kit.store, &kit.storage, run).await;
     assert_eq!(second.control_plane.result_outputs(run).await.unwrap(), result);
+}
+
+struct NoModules;
+
+#[async_trait]
+impl ModuleInspector for NoModules {
+    async fn inspect(&self, _: Bytes) -> Result<Vec<ModuleFunction>, InspectError> {
+        Ok(Vec::new())
+    }
+}
+
+/// The API over a control plane, asked without a network.
+struct Pages(axum::Router);
+
+impl Pages {
+    fn of(kit: &Kit, process: &Process, read_only: bool) -> Self {
+        let options = http::Options {
+            open: true,
+            read_only,
+            ..http::Options::default()
+        };
+        let environment = http::Environment {
+            control_plane: process.control_plane.clone(),
+            storage: kit.storage.clone(),
+            inspector: Arc::new(NoModules),
+            checks: Vec::new(),
+            metrics: Arc::new(String::new),
+        };
+        Self(http::router(Api::new(options, environment)))
+    }
+
+    /// The answer to a request: its status, and its JSON.
+    async fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        let answer = self
+            .0
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let mut body: Value = serde_json::from_slice(&body).unwrap();
+        // They tell that the history was not written yet, and which request it was.
+        for key in ["history", "etag", "request_id"] {
+            body.as_object_mut().unwrap().remove(key);
+        }
+        (status, body)
+    }
+
+    async fn all(&self, run: RunId) -> Vec<(String, u16, Value)> {
+        let mut answers = Vec::new();
+        for path in [
+            "",
+            "/metrics",
+            "/findings",
+            "/stages",
+            "/stages/1",
+            "/stages/9",
+            "/attempts",
+            "/attempts?stage=0&limit=2&after=1",
+            "/attempts?after=100",
+            "/tasks",
+            "/tasks?limit=3",
+            "/tasks?limit=2&cursor=0.1",
+            "/tasks?stage=1&cursor=0.1",
+            "/tasks?stage=7",
+            "/tasks?sort=-rows_out&limit=2",
+            "/tasks?sort=attempts&limit=2&cursor=2",
+            "/tasks?state=succeeded&stage=0",
+            "/tasks?metric=elapsed_us&min=1",
+            "/tasks?metric=elapsed_us&max=0&limit=1",
+            "/tasks?min=1",
+            "/tasks?sort=colour",
+            "/tasks?cursor=x",
+            "/tasks/0/1",
+            "/tasks/0/99",
+            "/tasks/x/0",
+            "/events",
+            "/events?limit=3&after=2",
+            "/events?after=1000",
+            "/events/3",
+            "/events/0",
+            "/events/1000",
+            "/logs",
+            "/logs?limit=1",
+            "/logs?limit=2&after=5.0",
+        ] {
+            let (status, body) = self.ask("GET", &format!("/runs/{run}{path}")).await;
+            answers.push((path.to_owned(), status, body));
+        }
+        answers
+    }
+}
+
+#[tokio::test]
+async fn pages_are_the_same_from_the_log_and_from_the_history_with_an_empty_database() {
+    let kit = Kit::with(|_| To::Submitter, |_| Plan::Graph).await;
+    kit.runner.script(|id, nth| match (id.stage.0, id.index, nth) {
+        (0, 1, 1) => Act::Fail(platform("the network is down")),
+        _ => Act::Work,
+    });
+    let obstacle = kit.dir.path().join("storage/history");
+    std::fs::write(&obstacle, "").unwrap();
+    let first = kit.process();
+    let run = first.control_plane.submit(submission()).await.unwrap();
+    first.finished(run).await;
+    let of_log = Pages::of(&kit, &first, false).all(run).await;
+    assert_eq!(of_log[0].1, 200, "{}", of_log[0].2);
+    let problems: Vec<_> = of_log.iter().filter(|(_, status, _)| *status != 200).collect();
+    assert_eq!(problems.len(), 8, "{problems:?}");
+    let failed = of_log.iter().find(|(path, ..)| path == "/tasks/0/1").unwrap();
+    assert_eq!(failed.2["attempts"][0]["error"]["message"], "the network is down");
+    assert_eq!(failed.2["task"]["attempts"], 2);
+    let listed = Pages::of(&kit, &first, false).ask("GET", "/runs").await;
+
+    std::fs::remove_file(&obstacle).unwrap();
+    cleaned(&kit, run).await;
+    let of_history = Pages::of(&kit, &first, false).all(run).await;
+    let empty = Kit {
+        storage: kit.storage.clone(),
+        ..Kit::new().await
+    };
+    let second = empty.process();
+    let history = Pages::of(&empty, &second, true);
+    let of_storage = history.all(run).await;
+    for ((wanted, found), alone) in of_log.iter().zip(&of_history).zip(&of_storage) {
+        assert_eq!(wanted, found);
+        assert_eq!(wanted, alone);
+    }
+    assert_eq!(history.ask("GET", "/runs").await, listed);
+    assert_eq!(
+        history.ask("GET", "/runs?name=other").await.1["items"],
+        serde_json::json!([])
+    );
+    let (status, refused) = history.ask("POST", &format!("/runs/{run}/retry")).await;
+    assert_eq!((status, refused["code"].as_str()), (403, Some("read_only")));
+    let (status, absent) = history.ask("GET", &format!("/runs/{}", clock::new_run_id())).await;
+    assert_eq!((status, absent["code"].as_str()), (404, Some("run_not_found")));
 }
 
 /// A log of `tasks` tasks in one stage, each with a line; every hundredth failed once before.

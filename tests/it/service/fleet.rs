@@ -244,6 +244,17 @@ impl Fleet {
     /// Starts a server and waits until it answers.
     pub(crate) fn server(&mut self, args: &[&str]) -> MemberId {
         let server = self.unready_server(args);
+        self.ready(server)
+    }
+
+    /// Starts a server of the history alone and waits until it answers.
+    pub(crate) fn history(&mut self, args: &[&str]) -> MemberId {
+        let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        let server = self.start("history", &args);
+        self.ready(server)
+    }
+
+    fn ready(&self, server: MemberId) -> MemberId {
         let endpoint = self.endpoint(server);
         until("a server that is ready", || {
             self.assert_runs(server);

@@ -4,6 +4,7 @@ mod dev;
 mod doctor;
 mod faults;
 mod fleet;
+mod history;
 mod http;
 mod identity;
 mod isolation;

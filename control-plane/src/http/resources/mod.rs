@@ -41,8 +41,8 @@ pub use pipeline::{
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
 pub use run::{
-    Durations, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunMetrics, RunPage,
-    RunReason, RunResult, RunState, Stage, StageState,
+    Durations, HistoryState, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunMetrics,
+    RunPage, RunReason, RunResult, RunState, Stage, StageState,
 };
 pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,

@@ -76,6 +76,8 @@ pub struct Run {
     pub metrics: BTreeMap<String, Metric>,
     /// Lines that its user functions and logging transforms wrote.
     pub log_lines: u64,
+    /// Whether its history is in storage, once it is over.
+    pub history: Option<HistoryState>,
     /// Where to go on.
     pub links: Links,
 }
@@ -104,6 +106,16 @@ pub enum RunState {
 pub enum RequestedState {
     /// Stopped.
     Cancelled,
+}
+
+/// Whether the history of a run that is over is in storage, where it can be read without the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryState {
+    /// It is being written, again and again should that fail; until then the run is read from its log.
+    Pending,
+    /// It is there.
+    Stored,
 }
 
 /// How a run ended.
@@ -408,6 +420,10 @@ impl Run {
                 .map(|(name, metric)| (name.clone(), metric.into()))
                 .collect(),
             log_lines: snapshot.log_lines,
+            history: (snapshot.phase == RunPhase::Finished).then(|| match row.is_some_and(|row| row.cleaned) {
+                true => HistoryState::Stored,
+                false => HistoryState::Pending,
+            }),
             links: Links::new(snapshot.run),
         };
         run.etag = etag(&run);
