@@ -215,6 +215,18 @@ impl Client {
             .await
     }
 
+    /// A run as one HTML file.
+    pub(crate) async fn export(&self, run: RunId) -> Result<String, Error> {
+        let request = self.request(Method::GET, &format!("/api/v1/runs/{run}/export"))?;
+        let response = self.send(request).await?;
+        if !response.status().is_success() {
+            // Nothing but a problem answers so.
+            return read::<serde_json::Value>(response).await.map(|_| String::new());
+        }
+        let text = response.text().await;
+        text.map_err(|error| Error::platform("read the server's answer")(error.without_url()))
+    }
+
     /// What is worth a look in a run.
     pub(crate) async fn findings(&self, run: RunId) -> Result<FindingList, Error> {
         self.json(self.request(Method::GET, &format!("/api/v1/runs/{run}/findings"))?)

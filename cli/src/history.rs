@@ -1,10 +1,11 @@
 //! Runs of this machine's data folder, as their logs tell them.
 
-use weir_control_plane::http::resources::{Event, FindingList, Run};
+use weir_control_plane::export::Export;
+use weir_control_plane::http::resources::{Event, FindingList, Run, StageProfile};
 use weir_control_plane::store::Store;
 use weir_model::findings::findings;
 use weir_model::machine::{self, RunState};
-use weir_model::{EventRecord, PriceTable, RunId};
+use weir_model::{AttemptTable, EventRecord, PriceTable, RunId};
 
 use crate::error::Error;
 
@@ -52,6 +53,26 @@ pub(crate) async fn run(store: &dyn Store, run: RunId) -> Result<Run, Error> {
 /// What is worth a look in a run, as far as its log tells.
 pub(crate) fn diagnose(state: &RunState) -> FindingList {
     FindingList::new(state.run(), state.is_finished(), findings(&state.profile()))
+}
+
+/// A run as one HTML file.
+pub(crate) async fn export(store: &dyn Store, run: RunId) -> Result<String, Error> {
+    let mut state = RunState::new(run);
+    let mut table = AttemptTable::default();
+    records(store, run, |page| {
+        for event in page {
+            machine::apply(&mut state, event);
+            table.apply(event);
+        }
+    })
+    .await?;
+    let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
+    let shown = resource(&state, row.as_ref())?;
+    let stages = shown.stages.clone().into_iter().zip(state.profile().stages);
+    let stages = stages
+        .map(|(stage, profile)| StageProfile::new(stage, profile))
+        .collect();
+    Ok(Export::new(shown, stages, diagnose(&state), &table).to_html())
 }
 
 /// What a state shows.

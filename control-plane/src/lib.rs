@@ -26,6 +26,7 @@ mod control_plane;
 mod dead_letters;
 mod driver;
 mod error;
+pub mod export;
 mod gate;
 pub mod history;
 pub mod housekeeping;

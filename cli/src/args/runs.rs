@@ -190,6 +190,18 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         look: LookArgs,
     },
+    /// Write a run to one HTML file, to be kept and read without a server
+    Export {
+        /// The run, or `latest`
+        run: RunRef,
+        /// The file, or `-` for standard output [default: weir-RUN.html]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        target: TargetArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// Go on with runs of this data folder whose process ended before they did
     Resume {
         /// The run, or `latest`; all interrupted ones when left out

@@ -1,6 +1,7 @@
 //! `weir runs`.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunSt
 use weir_control_plane::store::{RunFilter, SqliteStore, Store};
 use weir_model::RunId;
 
-use crate::args::{EmbeddedArgs, LookArgs, OutputFormat, RunRef, RunsCommand};
+use crate::args::{DataArgs, EmbeddedArgs, LookArgs, OutputFormat, RunRef, RunsCommand, TargetArgs};
 use crate::client::Client;
 use crate::embedded::{DataFolder, Embedded};
 use crate::error::Error;
@@ -27,6 +28,12 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
         RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
         RunsCommand::Logs { run, look, follow } => print_logs(run, &look, follow).await,
         RunsCommand::Diagnose { run, look } => diagnose(run, &look).await,
+        RunsCommand::Export {
+            run,
+            output,
+            target,
+            data,
+        } => export(run, output, &target, &data).await,
         RunsCommand::Cancel { run, look } => cancel(run, &look).await,
         RunsCommand::Retry {
             run,
@@ -51,9 +58,13 @@ enum Source {
 
 impl Source {
     async fn open(look: &LookArgs) -> Result<Self, Error> {
-        match target::client(&look.target)? {
+        Self::open_at(&look.target, &look.data).await
+    }
+
+    async fn open_at(target: &TargetArgs, data: &DataArgs) -> Result<Self, Error> {
+        match target::client(target)? {
             Some(client) => Ok(Self::Server(client)),
-            None => DataFolder::open(&look.data)?.store().await.map(Self::Here),
+            None => DataFolder::open(data)?.store().await.map(Self::Here),
         }
     }
 
@@ -246,6 +257,25 @@ async fn diagnose(run: RunRef, look: &LookArgs) -> Result<(), Error> {
         Source::Here(store) => history::diagnose(&history::state(store, run).await?),
     };
     summary::print_findings(&mut io::stdout().lock(), &found, look.output).map_err(Error::io("print the findings"))
+}
+
+async fn export(run: RunRef, file: Option<PathBuf>, target: &TargetArgs, data: &DataArgs) -> Result<(), Error> {
+    let source = Source::open_at(target, data).await?;
+    let run = source.find(run).await?;
+    let html = match &source {
+        Source::Server(client) => client.export(run).await?,
+        Source::Here(store) => history::export(store, run).await?,
+    };
+    let file = file.unwrap_or_else(|| PathBuf::from(format!("weir-{run}.html")));
+    if file == Path::new("-") {
+        return io::stdout()
+            .lock()
+            .write_all(html.as_bytes())
+            .map_err(Error::io("print the run"));
+    }
+    std::fs::write(&file, html).map_err(Error::io(format!("write {}", file.display())))?;
+    eprintln!("run {run} is in {}", file.display());
+    Ok(())
 }
 
 async fn cancel(run: RunRef, look: &LookArgs) -> Result<(), Error> {

@@ -13,6 +13,7 @@ mod authenticate;
 mod caller;
 mod dashboard;
 mod document;
+mod export;
 mod extract;
 mod follow;
 mod headers;
@@ -433,6 +434,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tasks::get))
         .routes(routes!(profile::metrics))
         .routes(routes!(profile::list))
+        .routes(routes!(export::get))
         .routes(routes!(history::events))
         .routes(routes!(history::event))
         .routes(routes!(history::logs))

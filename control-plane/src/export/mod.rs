@@ -1,0 +1,130 @@
+//! A run as one HTML file: to be kept, mailed, or attached to a ticket, and read without a server, without a network and
+//! without scripts.
+//!
+//! **Invariants.** Whatever users chose (names, messages, labels, failures) is escaped. The file refers to nothing outside
+//! of itself, and its content security policy allows nothing but its own style sheet. What is left out is said.
+
+mod format;
+mod page;
+mod timeline;
+
+use weir_model::{AttemptRow, AttemptTable, TaskRow};
+
+use crate::http::resources::{Attempt, FindingList, Run, StageProfile, Task};
+
+/// Tasks of the table: of a run with more, those that took longest.
+pub const MAX_TASKS: usize = 1_000;
+/// Attempts of the timeline: of a run with more, those that took longest.
+pub const MAX_ATTEMPTS: usize = 3_000;
+
+/// What the file shows.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The run.
+    pub run: Run,
+    /// Its stages.
+    pub stages: Vec<StageProfile>,
+    /// What is worth a look in it.
+    pub findings: FindingList,
+    /// Tasks, in order of stage and index.
+    pub tasks: Vec<Task>,
+    /// Tasks that there are.
+    pub tasks_total: u64,
+    /// Attempts, in the order in which they were dispatched.
+    pub attempts: Vec<Attempt>,
+    /// Attempts that there are.
+    pub attempts_total: u64,
+}
+
+impl Export {
+    /// A run with the attempts of its tasks, as far as they are shown.
+    pub fn new(run: Run, stages: Vec<StageProfile>, findings: FindingList, table: &AttemptTable) -> Self {
+        let mut shown = Shown::default();
+        let rows = table.rows();
+        for task in TaskRow::of(rows) {
+            shown.add_task(&rows[task.place], task.attempts, task.failed);
+        }
+        rows.iter().for_each(|row| shown.add_attempt(row));
+        shown.of(run, stages, findings)
+    }
+
+    /// The file.
+    pub fn to_html(&self) -> String {
+        page::page(self)
+    }
+}
+
+/// Chooses what is shown of tasks and attempts, which may be very many.
+#[derive(Debug, Default)]
+pub struct Shown {
+    tasks: Vec<Task>,
+    tasks_total: u64,
+    attempts: Vec<Attempt>,
+    attempts_total: u64,
+}
+
+impl Shown {
+    /// Adds a task by the attempt that speaks for it.
+    pub fn add_task(&mut self, attempt: &AttemptRow, attempts: u32, failed: u32) {
+        self.tasks_total += 1;
+        self.tasks.push(Task::new(attempt, attempts, failed));
+        // Sorted now and then, so that each costs little.
+        if self.tasks.len() >= 2 * MAX_TASKS {
+            self.keep_tasks();
+        }
+    }
+
+    /// Adds an attempt.
+    pub fn add_attempt(&mut self, attempt: &AttemptRow) {
+        self.attempts_total += 1;
+        self.attempts.push(attempt.into());
+        if self.attempts.len() >= 2 * MAX_ATTEMPTS {
+            self.keep_attempts();
+        }
+    }
+
+    /// The file's contents.
+    pub fn of(mut self, run: Run, stages: Vec<StageProfile>, findings: FindingList) -> Export {
+        self.keep_tasks();
+        self.keep_attempts();
+        self.tasks.sort_by_key(|task| (task.stage, task.task));
+        self.attempts
+            .sort_by_key(|attempt| (attempt.dispatched_at, attempt.stage, attempt.task, attempt.attempt));
+        Export {
+            run,
+            stages,
+            findings,
+            tasks: self.tasks,
+            tasks_total: self.tasks_total,
+            attempts: self.attempts,
+            attempts_total: self.attempts_total,
+        }
+    }
+
+    fn keep_tasks(&mut self) {
+        if self.tasks.len() > MAX_TASKS {
+            self.tasks
+                .sort_by_key(|task| std::cmp::Reverse(task.attempt.elapsed_us));
+            self.tasks.truncate(MAX_TASKS);
+        }
+    }
+
+    fn keep_attempts(&mut self) {
+        if self.attempts.len() > MAX_ATTEMPTS {
+            self.attempts
+                .sort_by_key(|attempt| std::cmp::Reverse(length_ms(attempt)));
+            self.attempts.truncate(MAX_ATTEMPTS);
+        }
+    }
+}
+
+/// How long an attempt had its slot, in milliseconds; zero when no worker took it, or when it is not over.
+fn length_ms(attempt: &Attempt) -> u64 {
+    match (attempt.started_at, attempt.finished_at) {
+        (Some(from), Some(to)) => to.0.ms_since(from.0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! `/api/v1/runs/{run}/export`.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::follow::Follower;
+use super::source::{RunSource, Source};
+use super::{Api, Problem, profile, stages};
+use crate::export::{Export, Shown};
+
+/// Pages of attempts that are looked at together.
+const PAGES: usize = 4;
+
+/// A run as one HTML file, to be kept and read without a server.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/export", tag = "runs", operation_id = "runs_export",
+    params(("run" = String, Path, description = "The run's id")),
+    responses(
+        (status = 200, body = String, content_type = "text/html", headers(
+            ("Content-Disposition" = String, description = "A name for the file"),
+        )),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn get(State(api): State<Api>, RunSource(source): RunSource) -> Result<Response, Problem> {
+    let run = Follower::at(&api, &source).await?.present(&api).await?;
+    let stages = stages::stages(&api, &source).await?;
+    let findings = profile::findings_of(&api, &source).await?;
+    let export = match &source {
+        Source::Log(run_id) => {
+            let fold = api.log_folds().of(*run_id);
+            let mut fold = fold.lock().await;
+            fold.catch_up(&api, *run_id).await?;
+            Export::new(run, stages, findings, &fold.table)
+        }
+        Source::History(summary) => {
+            let mut shown = Shown::default();
+            let pages: Vec<usize> = (0..summary.attempts.len()).collect();
+            for some in pages.chunks(PAGES) {
+                for page in api.history().attempts(summary, some).await? {
+                    for task in &page.tasks {
+                        shown.add_task(&page.rows[task.place], task.attempts, task.failed);
+                    }
+                    page.rows.iter().for_each(|row| shown.add_attempt(row));
+                }
+            }
+            shown.of(run, stages, findings)
+        }
+    };
+    let name = format!("attachment; filename=\"weir-{}.html\"", source.run());
+    let html = tokio::task::spawn_blocking(move || export.to_html()).await;
+    let html = html.map_err(|_| Problem::internal())?;
+    let mut response = (StatusCode::OK, html).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
