@@ -279,7 +279,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(control_plane: &ControlPlane, storage: &Storage) -> Self {
+    fn new(control_plane: &ControlPlane, storage: &Storage) -> Result<Self> {
         let options = http::Options {
             open: true,
             read_only: true,
@@ -292,9 +292,10 @@ impl Server {
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };
-        Self {
-            router: http::router(Api::new(options, environment)),
-        }
+        let api = Api::new(options, environment)?;
+        Ok(Self {
+            router: http::router(api),
+        })
     }
 
     /// The answer to a request, all of it; says how many bytes it has.
@@ -393,7 +394,7 @@ async fn main() -> Result<()> {
     let control_plane = ControlPlane::start(Options::default(), environment);
     let mut times = Vec::new();
     for _ in 0..opens.max(1) {
-        let server = Server::new(&control_plane, &storage);
+        let server = Server::new(&control_plane, &storage)?;
         let begun = Instant::now();
         server.open(run).await?;
         times.push(begun.elapsed());
@@ -417,7 +418,7 @@ async fn main() -> Result<()> {
         let mut times = Vec::new();
         let mut bytes = 0;
         for _ in 0..opens.max(1) {
-            let server = Server::new(&control_plane, &storage);
+            let server = Server::new(&control_plane, &storage)?;
             let begun = Instant::now();
             bytes = server.get(&path).await?;
             times.push(begun.elapsed());

@@ -232,9 +232,8 @@ pub(crate) struct HistoryArgs {
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
-    /// The key that requests to the API must have
-    #[arg(long, env = "WEIR_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
-    pub(crate) bootstrap_api_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

@@ -9,11 +9,11 @@ use weir_control_plane::history::History;
 use weir_control_plane::http::{self, Api};
 use weir_control_plane::store::{Durability, NamespaceRow, SqliteStore, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, Planner};
-use weir_model::{Digest, Failure, FailureKind, RunId, StageGraph, Submission};
+use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
 use weir_platform::{MemoryQueue, Queue, clock, telemetry};
 use weir_sandbox::{Sandbox, SandboxOptions};
 
-use super::server::listen;
+use super::server::{check_pairs, http_options, listen};
 use crate::args::HistoryArgs;
 use crate::error::{Error, chain};
 use crate::service::inspector::SandboxInspector;
@@ -28,6 +28,14 @@ pub(super) async fn execute(args: HistoryArgs) -> Result<(), Error> {
 
 async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     let prices = prices::read(&args.prices)?;
+    check_pairs(&args.access)?;
+    let open = args.access.bootstrap_api_key.is_none() && args.access.oidc_issuer.is_none();
+    if open && !args.listen.ip().is_loopback() {
+        return Err(Error::Usage(format!(
+            "whoever reaches {} could see every run; set WEIR_BOOTSTRAP_API_KEY or WEIR_OIDC_ISSUER",
+            args.listen
+        )));
+    }
     let storage = parts::storage(&args.storage).await?;
     storage
         .check()
@@ -49,20 +57,12 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     };
     let control_plane = ControlPlane::start(Options::default(), environment);
     let sandbox = Sandbox::new(SandboxOptions::default()).map_err(Error::platform("start the Wasm sandbox"))?;
-    let open = args.bootstrap_api_key.is_none();
-    if open && !args.listen.ip().is_loopback() {
-        tracing::warn!(
-            "whoever reaches {} may see every run; set WEIR_BOOTSTRAP_API_KEY",
-            args.listen
-        );
-    }
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen, args.access.tls_cert.is_some()).await?;
     let options = http::Options {
         read_only: true,
         prices,
-        api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
         open,
-        ..Default::default()
+        ..http_options(&args.access)
     };
     let environment = http::Environment {
         control_plane: control_plane.clone(),
@@ -71,6 +71,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };
+    let api = Api::new(options, environment).map_err(|error| Error::Usage(error.to_string()))?;
     let naming = async {
         loop {
             tokio::time::sleep(NAMESPACES).await;
@@ -80,7 +81,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
         }
     };
     let served = tokio::select! {
-        served = http::serve(listener, Api::new(options, environment), stop) => served,
+        served = http::serve(listener, api, stop) => served,
         () = naming => Ok(()),
     };
     control_plane.shutdown().await;

@@ -88,7 +88,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
 }
 
 /// Refuses half of what goes together.
-fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
+pub(super) fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
     let pairs = [
         (
             "--tls-cert",
@@ -110,7 +110,7 @@ fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
 }
 
 /// Who may use the server, and how it is reached.
-fn http_options(args: &AccessArgs) -> http::Options {
+pub(super) fn http_options(args: &AccessArgs) -> http::Options {
     let tls = args.tls_cert.clone().zip(args.tls_key.clone());
     let oidc = args.oidc_issuer.clone().zip(args.oidc_audience.clone());
     let requests_per_second = f64::from(args.requests_per_second);

@@ -217,7 +217,7 @@ impl Pages {
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };
-        Self(http::router(Api::new(options, environment)))
+        Self(http::router(Api::new(options, environment).unwrap()))
     }
 
     /// The answer to a request: its status, and its JSON.
