@@ -1,11 +1,13 @@
 //! What a task costs before it does anything, in embedded mode: the control plane over an SQLite file, queues in the
 //! process, one worker with a slot per core, and tasks that return at once.
 //!
-//! `cargo run --release -p weir-benches --bin dispatch -- [--tasks 20000] [--runs 200] [--power]`
+//! `cargo run --release -p weir-benches --bin dispatch -- [--tasks 20000] [--runs 200] [--power]
+//! [--ungated]`
 //!
 //! Prints the time from the call of `submit` to the first task's start in the worker (planning takes no time here),
 //! the time to the end of such a run as its submitter sees it, and the rate at which the tasks of one large run go
-//! through. With `--power` every commit waits for the disk.
+//! through. With `--power` every commit waits for the disk. With `--ungated` all tasks are
+//! sent at once, whether or not there are slots for them.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -139,7 +141,11 @@ async fn main() -> Result<()> {
         storage: storage.clone(),
         planner: Arc::new(OneStage),
     };
-    let control_plane = ControlPlane::start(Options::default(), environment);
+    let options = Options {
+        send_ahead_alone: Some(if flag("--ungated") { u32::MAX } else { 64 }),
+        ..Options::default()
+    };
+    let control_plane = ControlPlane::start(options, environment);
     let runner = Arc::new(Nothing::default());
     let environment = weir_worker::Environment {
         tasks: to_workers,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod identity;
+mod quotas;
 mod runs;
 mod service;
 
@@ -10,6 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
 
 pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand};
+pub(crate) use quotas::{DefaultQuotaArgs, Limit, QuotasCommand, SetQuotaArgs};
 pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
     DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, HistoryArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs,
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Who a server takes you for, and what you may do
     Whoami(AskArgs),
+    /// Look at and change what namespaces of a server may use
+    #[command(subcommand)]
+    Quotas(QuotasCommand),
     /// Run the whole service in this process, for development
     Dev(DevArgs),
     /// Run a control plane with its HTTP API

@@ -103,6 +103,9 @@ pub(crate) struct ServerArgs {
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) max_runs: u32,
 
+    #[command(flatten)]
+    pub(crate) quota: super::DefaultQuotaArgs,
+
     /// Who starts and stops workers
     #[arg(long, env = "WEIR_PROVISIONER", default_value = "none")]
     pub(crate) provisioner: ProvisionerKind,
@@ -206,6 +209,9 @@ pub(crate) struct DevArgs {
     pub(crate) embedded: EmbeddedArgs,
     #[command(flatten)]
     pub(crate) prices: PriceArgs,
+
+    #[command(flatten)]
+    pub(crate) quota: super::DefaultQuotaArgs,
 
     /// Address of the HTTP API; port 0 takes a free one
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]

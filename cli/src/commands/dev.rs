@@ -34,6 +34,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
     let listener = listen(args.listen, false).await?;
     let options = Options {
         takes_over: true,
+        default_quota: args.quota.quota(),
         ..Options::default()
     };
     let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS).await?;

@@ -7,6 +7,7 @@ mod explain;
 mod history;
 mod identity;
 mod migrate;
+mod quotas;
 mod run;
 mod runs;
 mod server;
@@ -50,6 +51,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Keys(command) => identity::keys(command).await,
         Command::Audit(args) => identity::audit(args).await,
         Command::Whoami(args) => identity::whoami(args).await,
+        Command::Quotas(command) => quotas::execute(command).await,
         Command::Dev(args) => dev::execute(args).await,
         Command::Server(args) => server::execute(args).await,
         Command::History(args) => history::execute(args).await,

@@ -48,6 +48,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let options = Options {
         lease_ms: args.lease_ms,
         max_runs: args.max_runs as usize,
+        default_quota: args.quota.quota(),
         ..Options::service()
     };
     let checks = queues.checks();

@@ -309,6 +309,9 @@ impl Driver {
             if let Input::Report(report) = &input {
                 self.state.progress(report, now);
                 self.note_execution(report);
+                if let ReportBody::Succeeded { output } = &report.body {
+                    self.place.learn(output.metrics.allowance);
+                }
                 self.view.stale = true;
             }
         }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use weir_model::{Namespace, RunId};
+use weir_model::{Allowance, Namespace, RunId};
 
 use crate::quotas::{Own, Quota, Quotas};
 use crate::shared::Shared;
@@ -57,6 +57,8 @@ struct State {
     rate: Rate,
     /// The quotas that the shares go by.
     quotas: Arc<Own>,
+    /// What a slot has of its worker's memory, in bytes, as far as tasks have said; zero for no bound.
+    slot_memory: Option<u64>,
 }
 
 /// A run's place at the gate; it is given up with this.
@@ -65,6 +67,8 @@ pub(crate) struct Place {
     run: RunId,
     namespace: Namespace,
     told: Arc<Notify>,
+    /// What the gate was told last.
+    allowance: Allowance,
 }
 
 impl Gate {
@@ -78,6 +82,7 @@ impl Gate {
                 slots,
                 rate: Rate::default(),
                 quotas: Arc::default(),
+                slot_memory: None,
             }),
             wake: Notify::new(),
         }
@@ -135,17 +140,42 @@ impl State {
         if Arc::ptr_eq(&own, &self.quotas) {
             return;
         }
-        let own_limits = own.iter().map(|(namespace, quota)| (namespace.clone(), limits(quota)));
-        self.shares.set_limits(limits(&quotas.default()), &own_limits.collect());
+        let slot_memory = self.slot_memory;
+        let own_limits = own
+            .iter()
+            .map(|(namespace, quota)| (namespace.clone(), limits(quota, slot_memory)));
+        self.shares
+            .set_limits(limits(&quotas.default(), slot_memory), &own_limits.collect());
         self.quotas = own;
+    }
+
+    /// Learns what a slot has of its worker's memory; of several kinds of workers the largest counts.
+    fn learn(&mut self, allowance: &Allowance, quotas: &Quotas) {
+        let slots = u64::from(allowance.worker_slots);
+        let Some(memory) = allowance.worker_memory_bytes.checked_div(slots) else {
+            return;
+        };
+        if self.slot_memory.is_none_or(|known| known < memory) {
+            self.slot_memory = Some(memory);
+            self.quotas = Arc::default();
+            self.go_by(quotas);
+        }
     }
 }
 
-fn limits(quota: &Quota) -> Limits {
+fn limits(quota: &Quota, slot_memory: Option<u64>) -> Limits {
+    let of_memory = |bytes: u64| match slot_memory {
+        Some(0) => u64::MAX,
+        Some(of_slot) => bytes / of_slot,
+        // One task tells.
+        None => 1,
+    };
+    let of_memory = quota.max_memory_bytes.map_or(u64::MAX, of_memory);
+    let tasks = quota.max_tasks.map_or(u64::MAX, u64::from);
     Limits {
         weight: u64::from(quota.weight.max(1)),
         min_share: u64::from(quota.min_share),
-        max_tasks: quota.max_tasks.map_or(u64::MAX, |tasks| u64::from(tasks.max(1))),
+        max_tasks: tasks.min(of_memory).max(1),
     }
 }
 
@@ -166,6 +196,7 @@ impl Place {
             run,
             namespace,
             told,
+            allowance: Allowance::default(),
         }
     }
 
@@ -182,7 +213,8 @@ impl Place {
         if let Some((known, _)) = state.runs.get_mut(&self.run) {
             *known = granted;
         }
-        let quota = || limits(&self.shared.quotas.known_of(&self.namespace));
+        let slot_memory = state.slot_memory;
+        let quota = || limits(&self.shared.quotas.known_of(&self.namespace), slot_memory);
         let ended = state
             .shares
             .set_run(self.run, &self.namespace, quota, waiting - granted, in_flight + granted);
@@ -193,6 +225,14 @@ impl Place {
             .get_mut(&self.run)
             .map(|(granted, _)| std::mem::take(granted));
         usize::try_from(granted.unwrap_or(0)).unwrap_or(usize::MAX)
+    }
+
+    /// Says what an attempt was allowed of its worker.
+    pub(crate) fn learn(&mut self, allowance: Allowance) {
+        if allowance != self.allowance {
+            self.allowance = allowance;
+            self.shared.gate.lock().learn(&allowance, &self.shared.quotas);
+        }
     }
 
     /// Waits until something is let through.
@@ -267,5 +307,39 @@ impl Rate {
     fn per_second(&self) -> f64 {
         let Some(at) = self.at else { return 0.0 };
         self.per_second * (-at.elapsed().as_secs_f64() / AVERAGED.as_secs_f64()).exp()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_limits_tasks_by_what_a_slot_has() {
+        let tasks = |max_tasks, slot_memory| {
+            let quota = Quota {
+                max_tasks,
+                max_memory_bytes: Some(10),
+                ..Quota::default()
+            };
+            limits(&quota, slot_memory).max_tasks
+        };
+        assert_eq!(tasks(None, None), 1, "until a task has said");
+        assert_eq!(tasks(None, Some(3)), 3);
+        assert_eq!(tasks(Some(2), Some(3)), 2);
+        assert_eq!(tasks(None, Some(11)), 1, "one in any case");
+        assert_eq!(tasks(None, Some(0)), u64::MAX, "workers without a bound");
+        assert_eq!(limits(&Quota::default(), None).max_tasks, u64::MAX);
+    }
+
+    #[test]
+    fn rates_fade() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.per_second(), 0.0);
+        rate.add(100);
+        let first = rate.per_second();
+        assert!(first > 100.0, "{first}");
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(rate.per_second() < first);
     }
 }

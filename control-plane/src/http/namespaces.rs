@@ -155,7 +155,11 @@ pub(super) async fn delete(
     let deletion = api.control_plane().identities().namespace_delete(&namespace).await?;
     api.authenticator().forget();
     match deletion {
-        NamespaceDeletion::Deleted => Ok(StatusCode::NO_CONTENT),
+        NamespaceDeletion::Deleted => {
+            // Whoever makes one of this name again begins anew.
+            api.control_plane().set_quota(&namespace, None).await?;
+            Ok(StatusCode::NO_CONTENT)
+        }
         NamespaceDeletion::Absent => Err(absent()),
         NamespaceDeletion::InUse => {
             let detail = match namespace == weir_model::Namespace::default() {

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use weir_model::Namespace;
 
@@ -22,14 +21,13 @@ impl FromRequestParts<Api> for NamespacePath {
         let Path(name) = Path::<String>::from_request_parts(parts, api)
             .await
             .map_err(|error| Problem::malformed(error.body_text()))?;
-        match name.parse::<Namespace>() {
-            Ok(namespace) if identity.whole_service || namespace == identity.namespace => Ok(Self(namespace)),
-            _ => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "namespace_not_found",
-                format!("there is no namespace `{name}`"),
-            )),
+        let absent = || Problem::namespace_not_found(&name);
+        let namespace: Namespace = name.parse().map_err(|_| absent())?;
+        if namespace != identity.namespace && !identity.whole_service {
+            return Err(absent());
         }
+        let known = api.control_plane().identities().namespace_get(&namespace).await?;
+        known.map(|_| Self(namespace)).ok_or_else(absent)
     }
 }
 

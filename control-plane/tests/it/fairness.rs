@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::quotas::Quota;
-use weir_control_plane::store::{Idempotency, Store};
+use weir_control_plane::store::Idempotency;
 use weir_control_plane::{ControlPlane, Environment, Error, Options, Planner};
 use weir_model::{
     Digest, Event, Failure, FailureKind, Namespace, PlanRef, RunId, RunOutcome, Stage, StageGraph, StageId,

@@ -9,6 +9,7 @@ mod http;
 mod identity;
 mod isolation;
 mod oidc;
+mod quotas;
 mod runs;
 mod scaling;
 mod storage;
