@@ -74,7 +74,7 @@ function Entry({ finding }: { finding: Finding }) {
       <div className="finding-evidence">
         <span className="measured">
           {write(evidence.unit, evidence.value)}
-          <span className="muted"> · limit {write(evidence.unit, evidence.threshold)}</span>
+          <span className="muted"> · compared with {write(evidence.unit, evidence.threshold)}</span>
         </span>
         <code className="muted">{finding.code}</code>
         {(evidence.stage != null || evidence.task != null) && <Link href={evidence.link}>{place(finding)}</Link>}
