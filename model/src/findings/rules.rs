@@ -360,6 +360,7 @@ fn memory_nearly_full(profile: &RunProfile, found: &mut Vec<Finding>) {
     let largest = profile
         .stages
         .iter()
+        .filter(|stage| stage.quantiles.peak_memory_bytes.p100 > 0)
         .max_by_key(|stage| stage.quantiles.peak_memory_bytes.p100);
     found.push(Finding {
         code: FindingCode::MemoryNearlyFull,

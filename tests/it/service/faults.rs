@@ -42,24 +42,29 @@ fn slow(depth: usize) -> String {
 
 /// Submits the pipeline and waits until its second stage runs; gives the run and its events so far.
 fn begin(fleet: &Fleet, server: MemberId) -> (String, Vec<Value>) {
+    begin_with(fleet, server, &[])
+}
+
+/// The same with more arguments.
+fn begin_with(fleet: &Fleet, server: MemberId, more: &[&str]) -> (String, Vec<Value>) {
     fleet.place.write("p.yaml", PIPELINE);
-    let run = fleet.client_ok(
-        server,
-        [
-            "submit",
-            "p.yaml",
-            "--param",
-            &format!("slow={}", slow(12)),
-            "--param",
-            &format!("output=s3://{}/out/totals", fleet.bucket),
-            "--set",
-            "target_partitions=8",
-            "--set",
-            "coalesce.target_bytes=1",
-            "--set",
-            "coalesce.min_bytes=1",
-        ],
-    );
+    let slow = format!("slow={}", slow(12));
+    let output = format!("output=s3://{}/out/totals", fleet.bucket);
+    let args = [
+        "submit",
+        "p.yaml",
+        "--param",
+        &slow,
+        "--param",
+        &output,
+        "--set",
+        "target_partitions=8",
+        "--set",
+        "coalesce.target_bytes=1",
+        "--set",
+        "coalesce.min_bytes=1",
+    ];
+    let run = fleet.client_ok(server, args.iter().chain(more).copied());
     let run = run.trim().to_owned();
     let events = fleet.wait_for_event(server, &run, "stage_completed");
     (run, events)
@@ -121,6 +126,86 @@ fn another_server_goes_on_when_one_is_killed() {
     fleet.kill(servers[0]);
     let events = finish(&fleet, servers[1], &run, &before);
     assert!(happened(&events[before.len()..], "owner_changed"));
+}
+
+#[test]
+fn the_findings_tell_of_attempts_that_were_lost() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    let worker = fleet.worker(2);
+    let (run, before) = begin_with(&fleet, server, &["--set", "attempt_timeout_ms=2000"]);
+    fleet.kill(worker);
+    fleet.worker(2);
+    finish(&fleet, server, &run, &before);
+
+    let found: Value =
+        serde_json::from_str(&fleet.client_ok(server, ["runs", "diagnose", &run, "-o", "json"])).unwrap();
+    assert_eq!(found["complete"], true);
+    let retries = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|found| found["code"] == "retries");
+    let retries = retries.unwrap_or_else(|| panic!("{found}"));
+    assert_eq!(retries["evidence"]["stage"], 1, "{retries}");
+    assert!(
+        retries["detail"].as_str().unwrap().contains("`attempt_lost`"),
+        "{retries}"
+    );
+    assert!(
+        retries["fix"].as_str().unwrap().contains("Workers went away"),
+        "{retries}"
+    );
+    assert_eq!(
+        retries["evidence"]["link"].as_str(),
+        Some(format!("/runs/{run}?stage=1").as_str())
+    );
+
+    // What was lost is in the bill, and nothing of it in the output.
+    let resource = fleet.run(server, &run);
+    let usage = &resource["usage"];
+    let tasks = resource["progress"]["tasks"].as_u64().unwrap();
+    assert!(usage["storage_requests"]["put"].as_u64().unwrap() >= tasks, "{usage}");
+    assert!(usage["storage_requests"]["get"].as_u64().unwrap() >= tasks, "{usage}");
+    assert!(usage["queue_requests"].as_u64().unwrap() > 3 * 3 * tasks, "{usage}");
+    assert_eq!(usage["workers"], 2, "{usage}");
+    let cost = &usage["estimated_cost"];
+    let lines = cost["lines"].as_array().unwrap();
+    let sum: f64 = lines.iter().map(|line| line["amount"].as_f64().unwrap()).sum();
+    assert!(
+        lines.iter().all(|line| line["amount"].as_f64().unwrap() > 0.0),
+        "{cost}"
+    );
+    assert!((sum - cost["amount"].as_f64().unwrap()).abs() < 1e-12, "{cost}");
+    assert_eq!(resource["resources"]["worker_slots"], 2);
+    let durations = resource["durations"].as_object().unwrap();
+    let parts = [
+        "queued_ms",
+        "planning_ms",
+        "cold_start_ms",
+        "running_ms",
+        "committing_ms",
+    ];
+    let parts: u64 = parts.iter().map(|part| durations[*part].as_u64().unwrap()).sum();
+    assert_eq!(durations["total_ms"].as_u64(), Some(parts), "{durations:?}");
+
+    let stages = fleet.request(
+        server,
+        reqwest::Method::GET,
+        &format!("/api/v1/runs/{run}/stages"),
+        &[],
+        "",
+    );
+    let sink = &stages.body["items"][1]["conservation"];
+    assert_eq!(
+        (&sink["exchange"], &sink["commit"]),
+        (&Value::from("holds"), &Value::from("holds")),
+        "{sink}"
+    );
+    assert_eq!(
+        (&sink["rows_offered"], &sink["rows_committed"]),
+        (&sink["rows_taken"], &sink["rows_out"])
+    );
 }
 
 #[test]

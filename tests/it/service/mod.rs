@@ -3,6 +3,7 @@
 mod dev;
 mod doctor;
 mod faults;
+mod findings;
 mod fleet;
 mod history;
 mod http;
