@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use weir_model::{
     Allowance, Digest, Event, EventRecord, Exchange, ExecutionId, Failure, FailureKind, FunctionMetrics, Job,
-    OperatorMetrics, OutputFile, OutputManifest, PlanRef, Profiler, RowEffect, RunId, RunOutcome, RunProfile, SinkInfo,
-    Stage, StageGraph, StageId, StageInput, StageOutput, Staged, StorageRequests, Submission, TaskId, TaskMetrics,
-    TaskOutput, Timestamp, Verdict, WorkerId,
+    OperatorMetrics, OutputFile, OutputManifest, PlanRef, PriceTable, Profiler, RowEffect, RunId, RunOutcome,
+    RunProfile, SinkInfo, Stage, StageGraph, StageId, StageInput, StageOutput, Staged, StorageRequests, Submission,
+    TaskId, TaskMetrics, TaskOutput, Timestamp, Verdict, WorkerId,
 };
 
 /// A log that is written by hand; each event is 100 ms after the one before.
@@ -451,6 +451,26 @@ fn small_files_and_slots_and_functions_are_counted() {
         .collect();
     assert_eq!(functions, [("b", 4, 0.6), ("a", 4, 0.5)]);
     assert_eq!(profile.usage.vcpu_us, 200_000);
+}
+
+#[test]
+fn the_built_in_prices_are_those_of_the_stack() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cost.json");
+    let costs = std::fs::read_to_string(file).expect("docs/cost.json is committed");
+    let costs: serde_json::Value = serde_json::from_str(&costs).expect("JSON");
+    let price = |name: &str| costs["prices"][name].as_f64().expect(name);
+    let table = PriceTable::default();
+    let built_in = [
+        (table.vcpu_hour, price("fargate_arm_vcpu_hour")),
+        (table.memory_gib_hour, price("fargate_arm_gb_hour")),
+        (table.storage_thousand_puts, price("s3_thousand_puts")),
+        (table.storage_thousand_gets, price("s3_thousand_gets")),
+        (table.queue_million_requests, price("sqs_million_requests")),
+    ];
+    for (ours, theirs) in built_in {
+        assert_eq!(ours, theirs);
+    }
+    assert!(table.version.contains(costs["region"].as_str().expect("a region")));
 }
 
 /// What happens to a task: attempts that fail, whether one is doubled, and what the accepted one measured.
