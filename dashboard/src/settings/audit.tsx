@@ -73,7 +73,7 @@ export function Audit() {
             />
             <input
               type="search"
-              size={16}
+              size={20}
               placeholder="Did, as runs_submit"
               aria-label="Did, as runs_submit"
               value={action}
@@ -112,10 +112,12 @@ export function Audit() {
                       {entry.target}
                     </td>
                     <td>
-                      <State tone={entry.outcome === "allowed" ? "good" : "bad"}>
-                        {entry.outcome === "allowed" ? "Allowed" : "Denied"}
-                      </State>{" "}
-                      <span className="muted">{entry.status}</span>
+                      <span className="row">
+                        <State tone={entry.outcome === "allowed" ? "good" : "bad"}>
+                          {entry.outcome === "allowed" ? "Allowed" : "Denied"}
+                        </State>
+                        <span className="muted">{entry.status}</span>
+                      </span>
                     </td>
                     <td className="mono muted">{entry.source}</td>
                   </tr>
