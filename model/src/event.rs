@@ -127,6 +127,16 @@ pub enum Event {
         /// Who, for people.
         by: String,
     },
+    /// Somebody asked for the run to be held up: nothing new of it is begun.
+    Paused {
+        /// Who, for people.
+        by: String,
+    },
+    /// Somebody asked for the run to go on.
+    Resumed {
+        /// Who, for people.
+        by: String,
+    },
     /// The run cannot succeed any more; what it staged is being deleted.
     StopStarted {
         /// Why.

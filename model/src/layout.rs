@@ -36,6 +36,17 @@ pub fn shuffles_prefix(run: RunId) -> String {
     format!("runs/{run}/shuffle")
 }
 
+/// Present when the messages of a run are withdrawn that were decided after so many pauses. It stays for as long as the
+/// run's other objects: messages that are decided later count one more.
+pub fn pause_key(run: RunId, pauses: u32) -> String {
+    format!("runs/{run}/paused/{pauses}")
+}
+
+/// The [`pause_key`]s of a run, as a prefix.
+pub fn pause_prefix(run: RunId) -> String {
+    format!("runs/{run}/paused")
+}
+
 /// Every shuffle object of a stage, as a prefix: for garbage collection.
 pub fn shuffle_prefix(run: RunId, stage: StageId) -> String {
     format!("{}/{stage}", shuffles_prefix(run))

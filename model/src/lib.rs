@@ -47,7 +47,7 @@ pub use profile::{
     AttemptCounts, Conservation, FunctionProfile, InputProfile, OperatorProfile, PhaseDurations, Profiler, Quantiles,
     RunProfile, SinkProfile, SlotUse, StageProfile, StageQuantiles, Verdict, WorkerMemory,
 };
-pub use settings::{CoalesceSettings, RetrySettings, RunSettings, SpeculationSettings};
+pub use settings::{CoalesceSettings, RestartPolicy, RestartType, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, PipelineRef, Restarts, ScheduleRef, Submission, TableRef};
 pub use tasks::{TaskMetric, TaskRow};

@@ -29,6 +29,10 @@ pub struct TaskMessage {
     pub plan: Digest,
     /// The manifests to read.
     pub inputs: Vec<InputRef>,
+    /// Pauses of the run before the message was decided. A message of before a pause is not begun with any more, see
+    /// [`layout::pause_key`](crate::layout::pause_key).
+    #[serde(default)]
+    pub pauses: u32,
     /// Milliseconds after which the worker stops the attempt, if there is a limit.
     #[serde(default)]
     pub time_limit_ms: Option<u64>,

@@ -18,6 +18,11 @@ pub struct RunSettings {
     pub attempt_timeout_ms: u64,
     /// When a second attempt of a slow task is made.
     pub speculation: SpeculationSettings,
+    /// After how many seconds from its submission, those aside in which it was paused, the run fails with the code
+    /// `timeout`, if it does. A commit that has begun is not cut short.
+    pub timeout_s: Option<u64>,
+    /// Whether the run is tried again when it is over, as a new run, and for how long it is kept.
+    pub restart_policy: RestartPolicy,
 }
 
 impl Default for RunSettings {
@@ -28,8 +33,55 @@ impl Default for RunSettings {
             retry: RetrySettings::default(),
             attempt_timeout_ms: 60_000,
             speculation: SpeculationSettings::default(),
+            timeout_s: None,
+            restart_policy: RestartPolicy::default(),
         }
     }
+}
+
+/// What becomes of a run that is over, in the words of Spark's operator for Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestartPolicy {
+    /// After which ends it is tried again.
+    #[serde(rename = "type")]
+    pub kind: RestartType,
+    /// Runs that had been planned and failed, in a row, after which there is another.
+    pub on_failure_retries: u32,
+    /// Seconds from the end of a run that had been planned to the next one.
+    pub on_failure_retry_interval_s: u64,
+    /// Runs that could not be planned, in a row, after which there is another.
+    pub on_submission_failure_retries: u32,
+    /// Seconds from the end of a run that could not be planned to the next one.
+    pub on_submission_failure_retry_interval_s: u64,
+    /// Seconds for which a run is kept that is over; without it, as the service's housekeeping says.
+    pub time_to_live_s: Option<u64>,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            kind: RestartType::Never,
+            on_failure_retries: 3,
+            on_failure_retry_interval_s: 5,
+            on_submission_failure_retries: 3,
+            on_submission_failure_retry_interval_s: 5,
+            time_to_live_s: None,
+        }
+    }
+}
+
+/// After which ends a run is tried again. Never after it was cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartType {
+    /// None.
+    #[default]
+    Never,
+    /// When it has failed, as often as the policy says.
+    OnFailure,
+    /// The same, and whenever it has succeeded.
+    Always,
 }
 
 /// How the partitions of a stage's inputs are grouped into tasks, by their exact sizes.

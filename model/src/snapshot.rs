@@ -17,6 +17,8 @@ pub enum RunPhase {
     Planning,
     /// Stages run.
     Running,
+    /// Nothing of it runs, until somebody lets it go on.
+    Paused,
     /// The outputs are being made visible.
     Committing,
     /// It is being stopped: cancelled or failed, with clean-up to do.
@@ -58,6 +60,15 @@ pub struct RunSnapshot {
     pub planned_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// Since when nothing new of it is begun. What ran then may still run.
+    #[serde(default)]
+    pub paused_at: Option<Timestamp>,
+    /// When it is to be tried again as a new run, once it is over.
+    #[serde(default)]
+    pub restart_at: Option<Timestamp>,
+    /// When it is to be forgotten, once it is over.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
     /// Its stages, in order.
     pub stages: Vec<StageSnapshot>,
     /// Its committed outputs.

@@ -160,6 +160,7 @@ async fn letters_of_nobody_are_deleted() {
         partitions: 0..1,
         plan: weir_model::Digest::of(b""),
         inputs: Vec::new(),
+        pauses: 0,
         time_limit_ms: None,
         traceparent: None,
     };

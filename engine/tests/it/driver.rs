@@ -190,6 +190,7 @@ pub(crate) fn messages(run: &Run, stage: usize, settings: &RunSettings) -> Vec<T
         partitions,
         plan: stage.plan.digest,
         inputs: inputs.clone(),
+        pauses: 0,
         time_limit_ms: None,
         traceparent: None,
     };

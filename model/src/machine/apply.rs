@@ -43,6 +43,8 @@ pub fn apply(state: &mut RunState, record: &EventRecord) {
             tasks,
         } => state.stage_reopened(*stage, *stage_attempt, tasks),
         Event::CancelRequested { by } => state.stopping(Stop::Cancelled { by: by.clone() }),
+        Event::Paused { .. } => state.paused(at),
+        Event::Resumed { .. } => state.resumed(at),
         Event::StopStarted { reason } => state.stopping(Stop::Failed(reason.clone())),
         Event::CommitStarted => state.commit_started(),
         Event::Committed { outputs } => {

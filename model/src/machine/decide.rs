@@ -17,6 +17,7 @@ pub fn decide(state: &RunState, input: &Input, now: Timestamp) -> Decision {
     let mut step = Step {
         state,
         now,
+        holds: state.is_paused(),
         decision: Decision::default(),
     };
     match (state.phase, input) {
@@ -43,10 +44,12 @@ pub fn decide(state: &RunState, input: &Input, now: Timestamp) -> Decision {
             step.event(Event::CancelRequested { by: by.clone() });
             step.effect(Effect::Abort);
         }
+        (RunPhase::Planning | RunPhase::Running, Input::Pause { by }) => step.pause(by),
+        (RunPhase::Planning | RunPhase::Running, Input::Resume { by }) => step.resume(by),
         (RunPhase::Running, Input::ManifestWritten { stage, stage_attempt }) => {
             step.manifest_written(*stage, *stage_attempt);
         }
-        (RunPhase::Running, Input::Tick) => step.tick(),
+        (RunPhase::Planning | RunPhase::Running, Input::Tick) => step.tick(),
         (RunPhase::Running | RunPhase::Committing, Input::CommitFailed(failure)) => {
             step.stop(reason::run_failure(failure));
         }
@@ -61,6 +64,8 @@ pub fn decide(state: &RunState, input: &Input, now: Timestamp) -> Decision {
 pub(super) struct Step<'a> {
     pub(super) state: &'a RunState,
     pub(super) now: Timestamp,
+    /// Whether nothing new is begun.
+    pub(super) holds: bool,
     pub(super) decision: Decision,
 }
 
@@ -247,7 +252,13 @@ impl Step<'_> {
             RunPhase::Running => self.resume_stages(queue_lost, sent_through),
             RunPhase::Committing => self.effect(Effect::Commit),
             RunPhase::Stopping => self.effect(Effect::Abort),
-            RunPhase::Finished => {}
+            RunPhase::Paused | RunPhase::Finished => {}
+        }
+        if self.holds {
+            // That of the pause; the last owner may not have come to it.
+            self.effect(Effect::Withdraw {
+                pauses: self.state.pauses.saturating_sub(1),
+            });
         }
     }
 

@@ -23,6 +23,9 @@ struct Template<'a> {
 impl Step<'_> {
     /// Starts a stage whose `inputs` are complete.
     pub(super) fn start_stage(&mut self, plan: &Stage, inputs: Vec<InputRef>) {
+        if self.holds {
+            return;
+        }
         let spread = !plan
             .inputs
             .iter()
@@ -158,7 +161,7 @@ impl Step<'_> {
         tasks: impl Iterator<Item = u32>,
         not_before: Option<Timestamp>,
     ) {
-        let Some(stage) = self.state.stage(template.plan.id) else {
+        let Some(stage) = self.state.stage(template.plan.id).filter(|_| !self.holds) else {
             return;
         };
         for index in tasks {
@@ -217,6 +220,7 @@ impl Step<'_> {
             partitions,
             plan: template.plan.plan.digest,
             inputs: template.inputs.clone(),
+            pauses: self.state.pauses,
             time_limit_ms: None,
             traceparent: None,
         });

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    Digest, Event, Failure, FailureKind, LostShuffle, RunId, Stage, StagePhase, TaskId, TaskMetrics, TaskReport,
+    Digest, Event, Failure, FailureKind, LostShuffle, RunId, RunPhase, Stage, StagePhase, TaskId, TaskMetrics,
+    TaskReport,
 };
 
 use super::decide::Step;
@@ -53,12 +54,20 @@ impl Step<'_> {
         }
     }
 
-    /// Gives up attempts that are silent for too long, and copies those that are slow.
+    /// Stops a run that takes too long, gives up attempts that are silent for too long, and copies those that are slow.
     ///
     /// An attempt that somebody ran and that went silent has failed. A message that nobody is known to have taken may
     /// wait in a long queue or be lost: it is sent again, less and less often, and the task has not failed.
     pub(super) fn tick(&mut self) {
         let state = self.state;
+        if let (Some(deadline), Some(timeout_s)) = (state.deadline(), state.settings.timeout_s)
+            && deadline <= self.now
+        {
+            return self.stop(reason::timed_out(timeout_s));
+        }
+        if state.phase != RunPhase::Running {
+            return;
+        }
         let timeout_ms = state.settings.attempt_timeout_ms;
         for id in state.live.expired_running(self.now) {
             let (Some(plan), Some(task)) = (state.planned(id.stage), state.task(id)) else {

@@ -137,6 +137,11 @@ impl Liveness {
         }
     }
 
+    /// Whether any attempt is known to be run by somebody.
+    pub(super) fn is_any_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// Whether an attempt is known to be run by somebody.
     pub(super) fn is_running(&self, task: TaskId) -> bool {
         self.watches.get(&task).is_some_and(|watch| watch.running)

@@ -17,7 +17,7 @@
 //!
 //! **Where each rule is.** `decide` has the life of a run, `dispatch` starts stages and sends tasks, `failures` has
 //! retries, timeouts and lost shuffles, `speculation` copies stragglers, `coalesce` sizes tasks, `reason` words what people read, `liveness` keeps the
-//! deadlines of attempts, and `state`, `apply` and `snapshot` hold, change and show the state.
+//! deadlines of attempts, `pause` holds runs up, `restart` says whether they are tried again, and `state`, `apply` and `snapshot` hold, change and show the state.
 
 mod apply;
 mod coalesce;
@@ -25,7 +25,9 @@ mod decide;
 mod dispatch;
 mod failures;
 mod liveness;
+mod pause;
 mod reason;
+mod restart;
 mod snapshot;
 mod speculation;
 mod state;
@@ -68,6 +70,16 @@ pub enum Input {
         /// Who, for people.
         by: String,
     },
+    /// Somebody wants nothing new of the run to be begun.
+    Pause {
+        /// Who, for people.
+        by: String,
+    },
+    /// Somebody wants a run that is paused to go on.
+    Resume {
+        /// Who, for people.
+        by: String,
+    },
     /// This control plane has just taken the run over: from a crash, or from another owner.
     Takeover {
         /// Whether the task messages that were sent before may be gone (an in-process queue after a restart).
@@ -107,6 +119,11 @@ pub enum Effect {
     Commit,
     /// Tell workers to stop, and delete what all attempts staged at the sinks; answer with [`Input::Aborted`].
     Abort,
+    /// Tell workers not to begin with messages that carry so many pauses.
+    Withdraw {
+        /// The pauses.
+        pauses: u32,
+    },
     /// Delete what an attempt left that was not accepted.
     Discard(Box<TaskOutput>),
     /// The run is over: delete its shuffle objects and manifests, except those of its result stage.

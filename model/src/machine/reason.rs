@@ -10,6 +10,8 @@ pub(super) const ATTEMPT_LOST: &str = "attempt_lost";
 pub(super) const CANCELLED: &str = "cancelled";
 /// Intermediate objects were lost again and again.
 pub(super) const SHUFFLE_LOST: &str = "shuffle_lost";
+/// The run took longer than it may.
+pub(super) const TIMEOUT: &str = "timeout";
 /// The plan contradicts itself.
 pub(super) const INVALID_PLAN: &str = "invalid_plan";
 
@@ -76,6 +78,18 @@ pub(super) fn run_failure(failure: &Failure) -> Reason {
         code: failure.code.clone(),
         message: described(failure),
         retryable: failure.kind != FailureKind::User,
+    }
+}
+
+/// The run took longer than it may.
+pub(super) fn timed_out(timeout_s: u64) -> Reason {
+    Reason {
+        code: TIMEOUT.into(),
+        message: format!(
+            "the run was not done {timeout_s} s after its submission, as its `timeout_s` says. See what took the time, \
+             or submit it with more of it"
+        ),
+        retryable: true,
     }
 }
 

@@ -42,12 +42,15 @@ impl RunState {
                 .submission()
                 .map(|submission| submission.name.clone())
                 .unwrap_or_default(),
-            phase: self.phase,
+            phase: self.phase(),
             outcome: self.outcome,
             reason: self.reason.clone(),
             created_at: self.created_at,
             planned_at: self.planned_at,
             finished_at: self.finished_at,
+            paused_at: self.paused_at,
+            restart_at: self.restart_at(),
+            expires_at: self.expires_at(),
             stages,
             outputs: self.outputs.clone(),
             logs: self.logs.iter().cloned().collect(),

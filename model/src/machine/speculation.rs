@@ -63,7 +63,11 @@ impl RunState {
     /// After how long an attempt of the stage is copied; nothing while none is to be.
     fn patience_ms(&self, plan: &Stage, stage: &StageState) -> Option<u64> {
         let settings = &self.settings.speculation;
-        if !settings.enabled || self.phase != RunPhase::Running || stage.phase != StagePhase::Running {
+        if !settings.enabled
+            || self.is_paused()
+            || self.phase != RunPhase::Running
+            || stage.phase != StagePhase::Running
+        {
             return None;
         }
         let tasks = stage.tasks.len() as u32;

@@ -27,6 +27,7 @@ pub struct RunState {
     pub(super) stages: Vec<StageState>,
     /// Stages that are not complete.
     pub(super) incomplete: usize,
+    /// Where it is, or was when it was paused.
     pub(super) phase: RunPhase,
     pub(super) stop: Option<Stop>,
     pub(super) outcome: Option<RunOutcome>,
@@ -35,6 +36,12 @@ pub struct RunState {
     pub(super) created_at: Timestamp,
     pub(super) planned_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
+    /// Since when nothing new is begun.
+    pub(super) paused_at: Option<Timestamp>,
+    /// How long it was paused before, in milliseconds.
+    pub(super) paused_ms: u64,
+    /// Pauses ever.
+    pub(super) pauses: u32,
     /// The latest lines.
     pub(super) logs: VecDeque<LogLine>,
     /// Lines ever, the dropped ones included.
@@ -280,6 +287,9 @@ impl RunState {
             created_at: Timestamp::default(),
             planned_at: None,
             finished_at: None,
+            paused_at: None,
+            paused_ms: 0,
+            pauses: 0,
             logs: VecDeque::new(),
             log_lines: 0,
             user_metrics: BTreeMap::new(),
@@ -310,7 +320,12 @@ impl RunState {
 
     /// Where the run is.
     pub fn phase(&self) -> RunPhase {
-        self.phase
+        match self.phase {
+            RunPhase::Planning | RunPhase::Running if self.is_paused() && !self.live.is_any_running() => {
+                RunPhase::Paused
+            }
+            phase => phase,
+        }
     }
 
     /// Whether the run is over.
@@ -417,12 +432,12 @@ impl RunState {
 
     /// The earliest time, from `now` on, at which [`Input::Tick`](super::Input::Tick) leads to something.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.phase != RunPhase::Running {
-            return None;
-        }
-        let silent = self.live.next(self.settings.attempt_timeout_ms);
-        let next = silent.into_iter().chain(self.next_copy()).min()?;
-        Some(next.max(now))
+        let silent = match self.phase {
+            RunPhase::Running => self.live.next(self.settings.attempt_timeout_ms),
+            _ => None,
+        };
+        let next = silent.into_iter().chain(self.next_copy()).chain(self.deadline());
+        Some(next.min()?.max(now))
     }
 
     pub(super) fn stage(&self, stage: StageId) -> Option<&StageState> {

@@ -174,6 +174,7 @@ impl Profiler {
             }
             Event::Committed { outputs } => self.committed(outputs),
             Event::Finished { .. } => self.finished(at),
+            Event::Paused { .. } | Event::Resumed { .. } => {}
         }
     }
 

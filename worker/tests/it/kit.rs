@@ -30,6 +30,7 @@ pub(crate) fn message(index: u32) -> TaskMessage {
         partitions: index..index + 1,
         plan: Digest::of(b""),
         inputs: Vec::new(),
+        pauses: 0,
         time_limit_ms: None,
         traceparent: None,
     }

@@ -156,6 +156,11 @@ impl World {
                 self.storage.delete(output);
                 Ok(Then::Done(None))
             }
+            Effect::Withdraw { pauses } => {
+                note!(self, "messages of {pauses} pauses are withdrawn");
+                self.storage.withdrawn.insert(*pauses);
+                Ok(Then::Done(None))
+            }
             Effect::Cleanup => self.cleanup_step(effort),
         }
     }

@@ -33,6 +33,7 @@ pub(super) struct Ledger {
     /// What the event before allows to happen.
     before: Before,
     finished: u32,
+    is_paused: bool,
     /// When the objects of the run were last deleted.
     pub(super) cleaned_at: u64,
     /// When the staging folders were last deleted by an abort.
@@ -42,6 +43,8 @@ pub(super) struct Ledger {
 #[derive(Default)]
 struct Task {
     under_way: Vec<u32>,
+    /// Those of them that somebody is known to run.
+    begun: Vec<u32>,
     latest: Option<u32>,
     /// Times that nothing was under way any more after a failure that counts.
     failures: u32,
@@ -75,6 +78,7 @@ impl Ledger {
         let mut now = Before::Other;
         match event {
             Event::StageStarted { stage, tasks } => {
+                ensure!(!self.is_paused, "stage {stage} begins in a pause");
                 let covered: Vec<u32> = tasks.iter().cloned().flatten().collect();
                 let partitions = scenario.graph.stages[stage.0 as usize].partitions;
                 ensure!(
@@ -90,6 +94,7 @@ impl Ledger {
                     .get(task)
                     .is_some_and(|task| task.under_way.contains(attempt));
                 ensure!(known, "attempt {attempt} of task {task} is not under way, and begins");
+                self.tasks.entry(*task).or_default().begun.push(*attempt);
             }
             Event::TaskAccepted { .. } => self.task_accepted(event)?,
             Event::AttemptFailed { .. } => now = self.attempt_failed(event, scenario)?,
@@ -97,8 +102,15 @@ impl Ledger {
                 self.reopened(event)?;
             }
             Event::StageCompleted { stage, stage_attempt } => self.stage_completed(*stage, *stage_attempt, scenario)?,
+            Event::Paused { .. } => self.paused()?,
+            Event::Resumed { .. } => {
+                ensure!(self.is_paused, "the run goes on, and was not paused");
+                self.is_paused = false;
+            }
             Event::StopStarted { reason } => {
-                let explained = self.before != Before::Other || scenario.faults.effect_fails > 0;
+                let timed_out = scenario.submission.settings.timeout_s.is_some() && reason.code == "timeout";
+                ensure!(!timed_out || !self.is_paused, "the time of a run that is paused is up");
+                let explained = timed_out || self.before != Before::Other || scenario.faults.effect_fails > 0;
                 ensure!(explained, "the run is stopped for no reason: {reason:?}");
                 let users = self.before == Before::UserFailed;
                 ensure!(reason.retryable != users, "the wrong one is blamed: {reason:?}");
@@ -121,6 +133,7 @@ impl Ledger {
         else {
             return Ok(());
         };
+        ensure!(!self.is_paused, "task {id} is sent in a pause");
         let stage = self.stages.entry(id.stage).or_default();
         let task = self.tasks.entry(*id).or_default();
         ensure!(task.latest < Some(*attempt), "the epoch of task {id} does not grow");
@@ -154,6 +167,20 @@ impl Ledger {
             task.under_way.clear();
         }
         task.under_way.push(*attempt);
+        Ok(())
+    }
+
+    /// What nobody is known to run is taken back.
+    fn paused(&mut self) -> Checked {
+        ensure!(!self.is_paused, "the run is paused twice");
+        self.is_paused = true;
+        for (id, task) in &mut self.tasks {
+            let before = task.under_way.len();
+            task.under_way.retain(|attempt| task.begun.contains(attempt));
+            if before == 2 && task.under_way.len() < 2 {
+                self.stages.entry(id.stage).or_default().twofold -= 1;
+            }
+        }
         Ok(())
     }
 
@@ -397,6 +424,10 @@ impl World {
             self.store.truth.reason()
         );
         match outcome {
+            // Nobody lets it go on when it is over.
+            _ if self.store.truth.is_paused() && !stopped && !cancelled => {
+                ensure!(outcome == Some(RunOutcome::Succeeded), "a pause ends a run");
+            }
             Some(RunOutcome::Succeeded) => ensure!(!stopped && !cancelled, "a run that was stopped succeeds"),
             Some(RunOutcome::Failed) => ensure!(stopped, "nobody says why the run failed"),
             Some(RunOutcome::Cancelled) => ensure!(cancelled, "nobody cancelled the run"),

@@ -142,6 +142,8 @@ fn note_seen(world: &World, seen: &mut Seen) {
                 count(if joined { "tasks join" } else { "a stage is reopened" }.to_owned());
             }
             Event::Committed { .. } => count("a commit".to_owned()),
+            Event::Paused { .. } => count("a run is paused".to_owned()),
+            Event::Resumed { .. } => count("a run goes on".to_owned()),
             _ => {}
         }
     }
@@ -191,6 +193,9 @@ fn everything_happens(seen: &Seen, seeds: u64) {
         "a former owner goes on",
         "a former owner learns that it is one",
         "a message is lost",
+        "a message of before a pause is left alone",
+        "a run is paused",
+        "a run goes on",
         "a report is lost",
         "a run is taken over",
         "a stage is reopened",
@@ -209,6 +214,7 @@ fn everything_happens(seen: &Seen, seeds: u64) {
         "attempt failed: wasm_trap",
         "ends with shuffle_lost",
         "ends with storage",
+        "ends with timeout",
         "something is delivered twice",
         "tasks join",
         "the answer of an append is lost",

@@ -154,9 +154,15 @@ impl World {
         };
         if !self.store.renew(driver.epoch, self.now) {
             self.loses_lease(plane);
-        } else if self.store.is_cancel_requested() && !driver.cancel_told {
+            return Ok(());
+        }
+        let pause = self.store.pause_news(driver.state.is_paused());
+        if self.store.is_cancel_requested() && !driver.cancel_told {
             driver.cancel_told = true;
             self.tell(plane, cancel(), None);
+        }
+        if let Some(pause) = pause {
+            self.tell(plane, pause, None);
         }
         Ok(())
     }

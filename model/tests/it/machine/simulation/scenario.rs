@@ -75,6 +75,8 @@ pub(super) struct Faults {
     pub(super) effect_fails: u64,
     /// Whether somebody cancels the run at some time.
     pub(super) cancel: bool,
+    /// How often somebody pauses the run, and lets it go on after a while.
+    pub(super) pauses: u64,
 }
 
 /// What happens out of nowhere.
@@ -143,6 +145,7 @@ impl Scenario {
     pub(super) fn peaceful(rng: &mut Rng) -> Self {
         let mut scenario = Self::new(rng);
         scenario.faults = Faults::default();
+        scenario.submission.settings.timeout_s = None;
         scenario.submission.settings.retry.max_attempts = 1;
         scenario.submission.settings.retry.max_stage_attempts = 0;
         scenario
@@ -156,7 +159,9 @@ impl Scenario {
             cancel,
             ..
         } = self.faults;
-        user == 0 && effect_fails == 0 && !cancel && self.submission.settings.retry.max_attempts == UNLIMITED
+        let settings = &self.submission.settings;
+        let limited = settings.retry.max_attempts != UNLIMITED || settings.timeout_s.is_some();
+        user == 0 && effect_fails == 0 && !cancel && !limited
     }
 }
 
@@ -185,6 +190,7 @@ fn settings(rng: &mut Rng, shows: bool) -> RunSettings {
             quantile: rng.pick(&[0.0, 0.25, 0.5, 0.75, 0.9]),
             min_ms: rng.between(0, 60),
         },
+        timeout_s: (shows && rng.permille(150)).then_some(1),
         ..RunSettings::default()
     }
 }
@@ -211,6 +217,9 @@ fn faults(rng: &mut Rng, shows: bool) -> Faults {
         for _ in 0..rng.below(4) {
             faults.sudden.push(sudden);
         }
+    }
+    if rng.permille(250) {
+        faults.pauses = rng.between(1, 3);
     }
     if shows {
         faults.user = if rng.permille(300) { 30 } else { 0 };

@@ -22,6 +22,8 @@ pub(super) struct Storage {
     pub(super) visible: BTreeMap<StageId, Vec<OutputFile>>,
     /// The mark that tells workers to stop.
     pub(super) cancelled: bool,
+    /// Pauses whose messages are withdrawn.
+    pub(super) withdrawn: std::collections::BTreeSet<u32>,
     /// Whether the plans of the stages are deleted.
     pub(super) plans_gone: bool,
 }

@@ -13,6 +13,7 @@ pub(super) struct Store {
     lease_ms: u64,
     leased_until: u64,
     cancel_requested: bool,
+    pause_requested: bool,
     cleaned: bool,
 }
 
@@ -31,6 +32,7 @@ impl Store {
             lease_ms,
             leased_until: 0,
             cancel_requested: false,
+            pause_requested: false,
             cleaned: false,
         };
         let submit = Input::Submit(Box::new(submission.clone()));
@@ -106,6 +108,20 @@ impl Store {
 
     pub(super) fn request_cancel(&mut self) {
         self.cancel_requested = true;
+    }
+
+    pub(super) fn request_pause(&mut self, paused: bool) {
+        self.pause_requested = paused;
+    }
+
+    /// What a control plane is to be told that believes the run to be paused, or not.
+    pub(super) fn pause_news(&self, paused: bool) -> Option<Input> {
+        let by = "somebody".to_owned();
+        match (self.pause_requested, paused) {
+            (true, false) => Some(Input::Pause { by }),
+            (false, true) => Some(Input::Resume { by }),
+            _ => None,
+        }
     }
 
     pub(super) fn is_cancel_requested(&self) -> bool {

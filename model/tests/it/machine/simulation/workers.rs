@@ -114,6 +114,12 @@ impl World {
             self.fails(&execution, Failure::new(kind, "refused", "the run is over"));
             return Ok(());
         }
+        // Workers know of a pause only after a while.
+        if self.storage.withdrawn.contains(&execution.message.pauses) && !self.rng.permille(100) {
+            self.saw("a message of before a pause is left alone");
+            self.done_with(&execution);
+            return Ok(());
+        }
         if !self.rng.permille(50) {
             self.says(&execution, ReportBody::Started);
         }

@@ -52,6 +52,10 @@ pub(super) enum Action {
     Sudden,
     /// Somebody cancels the run.
     Cancel,
+    /// Somebody pauses the run.
+    Pause,
+    /// Somebody lets the run go on.
+    Resume,
 }
 
 pub(super) struct World {
@@ -138,6 +142,10 @@ impl World {
             let at = world.rng.below(world.scenario.turmoil_ms);
             world.schedule(at, Action::Cancel);
         }
+        for _ in 0..world.scenario.faults.pauses {
+            let at = world.rng.below(world.scenario.turmoil_ms);
+            world.schedule(at, Action::Pause);
+        }
         world
     }
 
@@ -188,6 +196,16 @@ impl World {
             Action::Cancel => {
                 note!(self, "somebody cancels the run");
                 self.store.request_cancel();
+            }
+            Action::Pause => {
+                note!(self, "somebody pauses the run");
+                self.store.request_pause(true);
+                // However it overlaps with other pauses, the last word is that it goes on.
+                self.soon(800, Action::Resume);
+            }
+            Action::Resume => {
+                note!(self, "somebody lets the run go on");
+                self.store.request_pause(false);
             }
         }
         Ok(())
