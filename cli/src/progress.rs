@@ -38,6 +38,7 @@ impl Progress {
             let phase = match run.phase {
                 RunPhase::Planning => "planning",
                 RunPhase::Running => "running",
+                RunPhase::Paused => "paused",
                 RunPhase::Committing => "committing",
                 RunPhase::Stopping => "stopping",
                 RunPhase::Finished => "finished",

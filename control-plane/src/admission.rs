@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 use weir_model::machine::{Input, RunState, decide};
-use weir_model::{Event, Namespace, RunId, Submission};
+use weir_model::{Event, Namespace, Restarts, RunId, RunOutcome, Submission};
 use weir_platform::clock;
 
 use crate::Error;
@@ -274,15 +274,42 @@ pub(crate) async fn retry(
     if row.summary.outcome.is_none() {
         return Err(Error::Unfinished { run });
     }
-    let first = shared.store.run_events(run, 0, 1).await?;
-    let Some(Event::Submitted { submission }) = first.into_iter().next().map(|record| record.event) else {
-        return Err(Error::NotFound { run });
-    };
-    let mut submission = *submission;
+    let mut submission = submission_of(shared, run).await?;
+    submission.metadata.restarts = Restarts::default();
     submission.metadata.retry_of = Some(run);
     submission.metadata.submitted_by = by.or(submission.metadata.submitted_by);
     submission.metadata.traceparent = None;
     submit(shared, submission, idempotency).await
+}
+
+/// Submits again what a run was that is over, because its restart policy says so.
+pub(crate) async fn restart(shared: &Arc<Shared>, row: &RunRow, idempotency: &Idempotency) -> Result<Submitted, Error> {
+    let mut submission = submission_of(shared, row.run).await?;
+    let metadata = &mut submission.metadata;
+    metadata.retry_of = Some(row.run);
+    metadata.traceparent = None;
+    let restarts = metadata.restarts;
+    metadata.restarts = match row.summary.outcome {
+        Some(RunOutcome::Failed) if row.summary.stages > 0 => Restarts {
+            after_runs: restarts.after_runs.saturating_add(1),
+            ..restarts
+        },
+        Some(RunOutcome::Failed) => Restarts {
+            after_submissions: restarts.after_submissions.saturating_add(1),
+            ..restarts
+        },
+        // Only failures in a row count.
+        _ => Restarts::default(),
+    };
+    submit(shared, submission, Some(idempotency)).await
+}
+
+async fn submission_of(shared: &Shared, run: RunId) -> Result<Submission, Error> {
+    let first = shared.store.run_events(run, 0, 1).await?;
+    match first.into_iter().next().map(|record| record.event) {
+        Some(Event::Submitted { submission }) => Ok(*submission),
+        _ => Err(Error::NotFound { run }),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -294,6 +321,7 @@ fn invalid(message: impl Into<String>) -> Error {
 /// Whether a submission makes sense by itself.
 pub(crate) fn validate(submission: &Submission) -> Result<(), Error> {
     const HOUR_MS: u64 = 60 * 60 * 1_000;
+    const YEAR_S: u64 = 365 * 24 * 3_600;
     if submission.name.trim().is_empty() || submission.name.len() > 200 {
         return Err(invalid("its name must have 1 to 200 bytes"));
     }
@@ -301,7 +329,7 @@ pub(crate) fn validate(submission: &Submission) -> Result<(), Error> {
         return Err(invalid("its name has a NUL character"));
     }
     let settings = &submission.settings;
-    let (retry, coalesce) = (&settings.retry, &settings.coalesce);
+    let (retry, coalesce, restart) = (&settings.retry, &settings.coalesce, &settings.restart_policy);
     let ranges = [
         ("target_partitions", u64::from(settings.target_partitions), 1, 100_000),
         ("coalesce.parallelism", u64::from(coalesce.parallelism), 1, 100_000),
@@ -311,6 +339,37 @@ pub(crate) fn validate(submission: &Submission) -> Result<(), Error> {
         ("retry.backoff_ms", retry.backoff_ms, 0, HOUR_MS),
         ("retry.max_backoff_ms", retry.max_backoff_ms, 0, HOUR_MS),
         ("attempt_timeout_ms", settings.attempt_timeout_ms, 100, 24 * HOUR_MS),
+        ("timeout_s", settings.timeout_s.unwrap_or(1), 1, YEAR_S),
+        (
+            "restart_policy.on_failure_retries",
+            u64::from(restart.on_failure_retries),
+            0,
+            1_000,
+        ),
+        (
+            "restart_policy.on_failure_retry_interval_s",
+            restart.on_failure_retry_interval_s,
+            0,
+            YEAR_S,
+        ),
+        (
+            "restart_policy.on_submission_failure_retries",
+            u64::from(restart.on_submission_failure_retries),
+            0,
+            1_000,
+        ),
+        (
+            "restart_policy.on_submission_failure_retry_interval_s",
+            restart.on_submission_failure_retry_interval_s,
+            0,
+            YEAR_S,
+        ),
+        (
+            "restart_policy.time_to_live_s",
+            restart.time_to_live_s.unwrap_or(0),
+            0,
+            100 * YEAR_S,
+        ),
     ];
     for (name, value, least, most) in ranges {
         if !(least..=most).contains(&value) {

@@ -10,6 +10,7 @@ use weir_platform::{Queue, Storage, clock};
 
 use crate::admission::Submitted;
 use crate::housekeeping::{self, HousekeepingOptions, Retention};
+use crate::pipelines::{Defaults, scheduler};
 use crate::provisioner::Provisioner;
 use crate::quotas::{NamespaceUsage, Quota};
 use crate::receipts::Receipts;
@@ -102,6 +103,14 @@ impl ControlPlane {
         housekeeping::prune(&self.shared, retention).await
     }
 
+    /// Makes the runs of schedules at their times, tries runs again whose restart policy says so, and forgets those that
+    /// are not to be kept; or stands by for the control plane that does. To be called once. `defaults` are what is added
+    /// to pipelines that say nothing of it.
+    pub fn schedule(&self, defaults: Defaults) {
+        let scheduling = scheduler::run(self.shared.clone(), defaults);
+        self.shared.spawn_closing(scheduling);
+    }
+
     /// Has as many workers run as there is work for, or stands by for the control plane that does. To be called once.
     pub fn scale(&self, options: ScalingOptions, provisioner: Arc<dyn Provisioner>) {
         let scaling = scaling::run(self.shared.clone(), options, provisioner);
@@ -175,6 +184,26 @@ impl ControlPlane {
         if let Some(mailbox) = mailbox {
             // A driver that ends meanwhile has finished the run or lost it to an owner who reads the request.
             let _ = mailbox.send(Mail::Input(Input::Cancel { by: by.to_owned() })).await;
+        }
+        Ok(())
+    }
+
+    /// Asks for a run to be held up, or to go on; `by` says who asks, for people. Attempts that run come to their end,
+    /// and nothing new is begun. A run whose commit has begun goes on.
+    pub async fn set_paused(&self, run: RunId, paused: bool, by: &str) -> Result<(), Error> {
+        // In the store first, as a cancellation.
+        let requested = self.shared.store.run_request_pause(run, paused.then_some(by)).await?;
+        if !requested {
+            return Err(self.absent(run).await?);
+        }
+        let mailbox = self.shared.runs().get(&run).map(|driven| driven.mailbox.clone());
+        if let Some(mailbox) = mailbox {
+            let by = by.to_owned();
+            let input = match paused {
+                true => Input::Pause { by },
+                false => Input::Resume { by },
+            };
+            let _ = mailbox.send(Mail::Input(input)).await;
         }
         Ok(())
     }

@@ -74,6 +74,17 @@ pub(crate) async fn confirm(shared: &Shared, lease: &Lease) -> bool {
     }
 }
 
+/// What the driver of a run is to be told that somebody asked to be held up, or not.
+pub(crate) fn pause_input(requested_by: Option<String>, paused: bool) -> Option<Input> {
+    match (requested_by, paused) {
+        (Some(by), false) => Some(Input::Pause { by }),
+        (None, true) => Some(Input::Resume {
+            by: "somebody".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
 fn settle(shared: &Shared, asked: Instant, renewals: impl Iterator<Item = (RunId, Option<Renewal>)>) {
     let mut runs = shared.runs();
     for (run, renewal) in renewals {
@@ -86,6 +97,13 @@ fn settle(shared: &Shared, asked: Instant, renewals: impl Iterator<Item = (RunId
                     // When the mailbox is full, the next renewal says it again.
                     let _ = driven.mailbox.try_send(Mail::Input(Input::Cancel { by }));
                 }
+                let news = pause_input(renewal.pause_requested_by, driven.snapshot.borrow().paused_at.is_some());
+                // The store may have been asked before somebody changed their mind: only what stays so is news.
+                let differs = news.is_some();
+                if let Some(news) = news.filter(|_| driven.pause_differs) {
+                    let _ = driven.mailbox.try_send(Mail::Input(news));
+                }
+                driven.pause_differs = differs;
             }
         }
     }

@@ -70,6 +70,8 @@ pub(crate) struct Driven {
     /// Cancelled when the lease is lost.
     pub(crate) lost: CancellationToken,
     pub(crate) mailbox: mpsc::Sender<Mail>,
+    /// Whether the last renewal of the lease found that the run is to be held up and is not, or the other way around.
+    pub(crate) pause_differs: bool,
     pub(crate) snapshot: watch::Receiver<Arc<RunSnapshot>>,
 }
 

@@ -15,7 +15,7 @@ use crate::driver::{self, Start};
 use crate::replay::replay;
 use crate::shared::Shared;
 use crate::store::{self, Acquired, Lease, NamespaceLoad, RunRow};
-use crate::{Error, admission, random};
+use crate::{Error, admission, leases, random};
 
 /// Runs that one sweep takes at most; the rest is for the next one, or for others.
 const PER_SWEEP: usize = 16;
@@ -70,6 +70,7 @@ async fn drive(
             sent_through: row.dispatched_seq,
         });
         inputs.extend(row.cancel_requested_by.map(|by| Input::Cancel { by }));
+        inputs.extend(leases::pause_input(row.pause_requested_by, state.is_paused()));
     }
     let start = Start {
         state,

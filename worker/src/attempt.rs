@@ -35,6 +35,17 @@ pub(crate) async fn handle(shared: Arc<Shared>, delivery: Delivery, received_at:
     if shared.cancellations.is_cancelled(attempt.run()).await {
         return refuse(&shared, &attempt, cancelled(&attempt.message)).await;
     }
+    if shared
+        .cancellations
+        .is_withdrawn(attempt.run(), attempt.message.pauses)
+        .await
+    {
+        // Its run is paused, or was: the task gets another message when it goes on.
+        if let Err(error) = shared.tasks.delete(vec![attempt.receipt.clone()]).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot delete a task message");
+        }
+        return;
+    }
     shared.status.0.running.insert(attempt.clone());
     let body = ReportBody::Started;
     attempt.reported();

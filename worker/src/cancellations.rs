@@ -1,4 +1,4 @@
-//! Which runs were cancelled, asked of the storage no more often than needed.
+//! Which runs were cancelled or paused, asked of the storage no more often than needed.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,21 +10,29 @@ use weir_platform::Storage;
 
 use crate::running::lock;
 
-/// Runs that are remembered.
+/// Marks of runs that are remembered.
 const MAX_RUNS: usize = 1_024;
 
-/// What is known of the cancellation of runs.
+/// What is known of the cancellations and pauses of runs.
 pub(crate) struct Cancellations {
     storage: Storage,
     /// How long an answer counts.
     fresh: Duration,
-    known: Mutex<HashMap<RunId, Known>>,
+    known: Mutex<HashMap<(RunId, Mark), Known>>,
 }
 
 #[derive(Clone, Copy)]
 struct Known {
-    cancelled: bool,
+    marked: bool,
     asked_at: Instant,
+}
+
+/// What is looked for. Each is there for ever once it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mark {
+    Cancelled,
+    /// Messages that were decided after so many pauses are withdrawn.
+    Withdrawn(u32),
 }
 
 impl Cancellations {
@@ -36,37 +44,50 @@ impl Cancellations {
         }
     }
 
-    /// Whether a run was cancelled, as far as was known a moment ago. A cancellation is for ever.
+    /// Whether a run was cancelled, as far as was known a moment ago.
     pub(crate) async fn is_cancelled(&self, run: RunId) -> bool {
-        let known = lock(&self.known).get(&run).copied();
+        self.is_marked(run, Mark::Cancelled).await
+    }
+
+    /// Whether messages of a run that were decided after so many pauses are withdrawn, as far as was known a moment ago.
+    pub(crate) async fn is_withdrawn(&self, run: RunId, pauses: u32) -> bool {
+        self.is_marked(run, Mark::Withdrawn(pauses)).await
+    }
+
+    async fn is_marked(&self, run: RunId, mark: Mark) -> bool {
+        let known = lock(&self.known).get(&(run, mark)).copied();
         if let Some(known) = known
-            && (known.cancelled || known.asked_at.elapsed() < self.fresh)
+            && (known.marked || known.asked_at.elapsed() < self.fresh)
         {
-            return known.cancelled;
+            return known.marked;
         }
+        let key = match mark {
+            Mark::Cancelled => layout::cancel_key(run),
+            Mark::Withdrawn(pauses) => layout::pause_key(run, pauses),
+        };
         let asked_at = Instant::now();
-        match self.storage.exists(&layout::cancel_key(run)).await {
-            Ok(cancelled) => {
-                self.remember(run, Known { cancelled, asked_at });
-                cancelled
+        match self.storage.exists(&key).await {
+            Ok(marked) => {
+                self.remember((run, mark), Known { marked, asked_at });
+                marked
             }
             Err(error) => {
-                tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot see whether a run was cancelled");
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot see whether a run was stopped");
                 false
             }
         }
     }
 
-    fn remember(&self, run: RunId, new: Known) {
+    fn remember(&self, key: (RunId, Mark), new: Known) {
         let mut known = lock(&self.known);
-        if known.len() >= MAX_RUNS && !known.contains_key(&run) {
+        if known.len() >= MAX_RUNS && !known.contains_key(&key) {
             let oldest = known
                 .iter()
                 .min_by_key(|(_, known)| known.asked_at)
-                .map(|(run, _)| *run);
-            oldest.and_then(|run| known.remove(&run));
+                .map(|(key, _)| *key);
+            oldest.and_then(|key| known.remove(&key));
         }
-        known.insert(run, new);
+        known.insert(key, new);
     }
 }
 
@@ -94,6 +115,13 @@ mod tests {
         storage.delete(vec![layout::cancel_key(run)]).await.unwrap();
         tokio::time::advance(Duration::from_secs(1000)).await;
         assert!(cancellations.is_cancelled(run).await, "a cancellation is for ever");
+
+        storage.put(&layout::pause_key(run, 1), Bytes::new()).await.unwrap();
+        assert!(cancellations.is_withdrawn(run, 1).await);
+        assert!(
+            !cancellations.is_withdrawn(run, 2).await,
+            "messages of after the pause are not"
+        );
     }
 
     #[tokio::test]

@@ -45,6 +45,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         prices: prices::read(&args.prices)?,
         ..Default::default()
     };
+    service.control_plane.schedule(options.defaults());
     let environment = http::Environment {
         control_plane: service.control_plane.clone(),
         storage: service.storage.clone(),

@@ -73,6 +73,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         open,
         ..http_options(&args.access)
     };
+    control_plane.schedule(options.defaults());
     let environment = http::Environment {
         control_plane: control_plane.clone(),
         storage,

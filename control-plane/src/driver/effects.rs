@@ -66,6 +66,7 @@ impl Driver {
                 Effect::WriteManifest { stage, stage_attempt } => self.write_manifest(stage, stage_attempt),
                 Effect::Commit => self.commit(),
                 Effect::Abort => self.abort(),
+                Effect::Withdraw { pauses } => self.withdraw(pauses),
                 Effect::Discard(output) => self.discard(*output),
                 Effect::Cleanup => self.clean_up(),
             }
@@ -267,6 +268,20 @@ impl Driver {
         }
     }
 
+    /// Marks messages as withdrawn for the workers that take them.
+    fn withdraw(&mut self, pauses: u32) {
+        let (shared, run) = (self.shared.clone(), self.run);
+        let key = layout::pause_key(run, pauses);
+        self.start_bounded(|_| Outcome::Done, async move {
+            let mark = || shared.storage.put(&key, bytes::Bytes::new());
+            if let Err(error) = retry!("withdraw task messages", StorageError::is_transient, mark()) {
+                // They are begun with, and are no worse for it.
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "task messages were not withdrawn");
+            }
+            Outcome::Done
+        });
+    }
+
     fn discard(&mut self, output: TaskOutput) {
         let (shared, run) = (self.shared.clone(), self.run);
         self.start_bounded(|_| Outcome::Done, async move {
@@ -301,6 +316,9 @@ impl Driver {
         let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
         let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
+        if self.state.has_paused() {
+            prefixes.push(layout::pause_prefix(run));
+        }
         let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
         let (result, spent): (Vec<_>, Vec<_>) = stages
             .iter()

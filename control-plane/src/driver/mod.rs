@@ -97,6 +97,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
             renewed: start.owned_since,
             lost: lost.clone(),
             mailbox,
+            pause_differs: false,
             snapshot: published,
         },
     );

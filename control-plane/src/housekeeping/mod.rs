@@ -14,9 +14,10 @@ use weir_model::{Digest, Event, RunId, RunPhase, StageOutput, Timestamp, layout}
 use weir_platform::{StorageError, clock, output};
 
 use crate::history;
+use crate::pipelines::Template;
 use crate::random;
 use crate::shared::Shared;
-use crate::store::{self, RunFilter};
+use crate::store::{self, PipelineVersionRow, RunFilter};
 
 /// What the leader leads.
 const LEADERSHIP: &str = "housekeeping";
@@ -173,14 +174,8 @@ pub(crate) async fn prune(shared: &Shared, retention: &Retention) -> Result<u64,
         let of_page = runs.len();
         let goners: Vec<RunId> = runs.into_iter().filter(|run| *run < oldest_kept).collect();
         let last = of_page < PAGE as usize || goners.len() < of_page;
-        let mut deletions = futures::stream::iter(goners.into_iter().map(|run| async move {
-            if let Some(row) = shared.store.run_get(run).await? {
-                history::delete(&shared.storage, &row.namespace, run).await?;
-            }
-            shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
-            Ok::<_, Error>(shared.store.run_delete(run).await?)
-        }))
-        .buffer_unordered(AT_ONCE);
+        let mut deletions =
+            futures::stream::iter(goners.into_iter().map(|run| forget(shared, run))).buffer_unordered(AT_ONCE);
         while let Some(deleted) = deletions.next().await {
             pruned += u64::from(deleted?);
         }
@@ -188,6 +183,15 @@ pub(crate) async fn prune(shared: &Shared, retention: &Retention) -> Result<u64,
             return Ok(pruned);
         }
     }
+}
+
+/// Forgets a run that is over, and deletes its objects first; says whether there was one.
+pub(crate) async fn forget(shared: &Shared, run: RunId) -> Result<bool, Error> {
+    if let Some(row) = shared.store.run_get(run).await? {
+        history::delete(&shared.storage, &row.namespace, run).await?;
+    }
+    shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
+    Ok(shared.store.run_delete(run).await?)
 }
 
 /// The oldest of the last `keep` runs that are over; later than any when there is nothing to keep, and nothing when
@@ -287,7 +291,7 @@ async fn buckets_of(shared: &Shared, run: RunId) -> Result<Vec<String>, store::E
     Ok(stages.into_iter().filter_map(|stage| folder(stage.output)).collect())
 }
 
-/// Deletes modules that no run uses; says how many.
+/// Deletes modules that no run and no version of a pipeline uses; says how many.
 ///
 /// A submission that uses an old module again, and comes between the look at the runs and the deletion, finds it gone
 /// and fails when it is planned; so the last thing is to look at the runs that have come meanwhile.
@@ -310,6 +314,17 @@ async fn sweep_modules(shared: &Shared, before: Timestamp) -> Result<u64, Error>
             for digest in digests? {
                 unused.remove(&digest);
             }
+        }
+    }
+    let mut last = None;
+    loop {
+        let page = shared.store.pipeline_versions_all(last.as_ref(), PAGE).await?;
+        for digest in page.iter().flat_map(modules_of_version) {
+            unused.remove(&digest);
+        }
+        match page.into_iter().last() {
+            Some(end) if !unused.is_empty() => last = Some(end),
+            _ => break,
         }
     }
     let deleted = unused.len() as u64;
@@ -337,6 +352,19 @@ async fn runs_since(shared: &Shared, after: Option<RunId>, enough: usize) -> Res
         if of_page < PAGE as usize || runs.len() % PAGE as usize != 0 || runs.len() >= enough {
             return Ok(runs);
         }
+    }
+}
+
+/// The modules that a version of a pipeline uses. One that this build cannot read is another's, whose modules are not
+/// known; they are made out as well as its text allows.
+fn modules_of_version(version: &PipelineVersionRow) -> Vec<Digest> {
+    match serde_json::from_str::<Template>(&version.template) {
+        Ok(template) => template.modules.into_values().collect(),
+        Err(_) => version
+            .template
+            .split('"')
+            .filter_map(|word| word.parse().ok())
+            .collect(),
     }
 }
 

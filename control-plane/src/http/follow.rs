@@ -173,9 +173,9 @@ impl Follower {
 async fn told_of(changes: &mut Changes, run: RunId) {
     loop {
         match changes.next().await {
-            Change::Run(of) | Change::Cancel(of) if of != run => {}
+            Change::Run(of) | Change::Cancel(of) | Change::Pause(of) if of != run => {}
             Change::Reports { .. } => {}
-            Change::Run(_) | Change::Cancel(_) | Change::Anything => return,
+            Change::Run(_) | Change::Cancel(_) | Change::Pause(_) | Change::Anything => return,
         }
     }
 }

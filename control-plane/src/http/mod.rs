@@ -157,6 +157,14 @@ impl Options {
         }
     }
 
+    /// What is added to jobs that say nothing of it.
+    pub fn defaults(&self) -> Defaults {
+        Defaults {
+            base: self.base.clone(),
+            settings: self.default_settings.clone(),
+        }
+    }
+
     fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms.max(1))
     }
@@ -255,10 +263,7 @@ impl Api {
 
     /// What is added to jobs that say nothing of it.
     fn defaults(&self) -> Defaults {
-        Defaults {
-            base: self.0.options.base.clone(),
-            settings: self.0.options.default_settings.clone(),
-        }
+        self.0.options.defaults()
     }
 
     fn control_plane(&self) -> &ControlPlane {
@@ -415,6 +420,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::resume))
         .routes(routes!(attempts::list))
         .routes(routes!(pipelines::list, pipelines::create))
         .routes(routes!(pipelines::get, pipelines::put, pipelines::delete))

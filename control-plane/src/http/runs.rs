@@ -74,6 +74,7 @@ pub(super) async fn list(
         schedule: params.schedule,
         phase: params.state.map(RunPhase::from),
         outcome: params.result.map(RunOutcome::from),
+        open: false,
     };
     let (rows, next) = match api.options().read_only {
         true => {
@@ -245,6 +246,40 @@ pub(super) async fn cancel(State(api): State<Api>, caller: Caller, RunPath(run):
     caller.require(Role::Submitter)?;
     api.control_plane().cancel(run, caller.principal()).await?;
     let present = Follower::open(&api, run).await?.present(&api).await?;
+    Ok((StatusCode::ACCEPTED, tagged(&present)).into_response())
+}
+
+/// Has nothing new of a run begun until it is resumed. What runs comes to its end; a run whose outputs are being
+/// committed goes on.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{run}/pause", tag = "runs", operation_id = "runs_pause",
+    params(("run" = String, Path, description = "The run's id")),
+    responses(
+        (status = 202, body = Run), (status = 409, body = Problem, description = "The run is over"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn pause(State(api): State<Api>, caller: Caller, RunPath(run): RunPath) -> Result<Response, Problem> {
+    set_paused(&api, &caller, run, true).await
+}
+
+/// Lets a run go on that is paused.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{run}/resume", tag = "runs", operation_id = "runs_resume",
+    params(("run" = String, Path, description = "The run's id")),
+    responses(
+        (status = 202, body = Run), (status = 409, body = Problem, description = "The run is over"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn resume(State(api): State<Api>, caller: Caller, RunPath(run): RunPath) -> Result<Response, Problem> {
+    set_paused(&api, &caller, run, false).await
+}
+
+async fn set_paused(api: &Api, caller: &Caller, run: RunId, paused: bool) -> Result<Response, Problem> {
+    caller.require(Role::Submitter)?;
+    api.control_plane().set_paused(run, paused, caller.principal()).await?;
+    let present = Follower::open(api, run).await?.present(api).await?;
     Ok((StatusCode::ACCEPTED, tagged(&present)).into_response())
 }
 

@@ -1,6 +1,8 @@
 //! Named definitions of runs, and when they are made into runs.
 
 mod cron;
+mod due;
+pub(crate) mod scheduler;
 mod template;
 
 pub use cron::{Cron, InvalidCron};

@@ -19,6 +19,8 @@ pub enum Change {
     Run(RunId),
     /// Somebody asked for a run to stop.
     Cancel(RunId),
+    /// Somebody asked for a run to be held up, or to go on.
+    Pause(RunId),
     /// Reports were left for an owner of runs, see [`Store::reports_take`](super::Store::reports_take).
     Reports {
         /// Who they are for.

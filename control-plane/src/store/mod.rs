@@ -140,6 +140,20 @@ pub trait Store: PipelineStore {
     /// Asks the owner of a run, present or next, to stop it. Says whether there is such a run and it is not over.
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error>;
 
+    /// Asks the owner of a run, present or next, to hold it up or, without `by`, to let it go on. Says whether there is
+    /// such a run and it is not over.
+    async fn run_request_pause(&self, run: RunId, by: Option<&str>) -> Result<bool, Error>;
+
+    /// Runs that are over and are to be tried again by `now`, the longest due first: at most `limit`.
+    async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error>;
+
+    /// Notes when a run that is over is to be tried again; nothing when it was.
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error>;
+
+    /// Runs that are over, whose objects are deleted, and that are to be forgotten by `now`, the longest due first: at
+    /// most `limit`. Those that are to be tried again are not among them.
+    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error>;
+
     /// Notes that the objects of a finished run are deleted but for `kept_bytes` of results, releases its lease and drops
     /// what was left for its owner.
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error>;

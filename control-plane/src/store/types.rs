@@ -59,6 +59,8 @@ pub enum Acquired {
 pub struct Renewal {
     /// Who asked for the run to stop, if anybody did.
     pub cancel_requested_by: Option<String>,
+    /// Who asked for the run to be held up, if it is to be.
+    pub pause_requested_by: Option<String>,
 }
 
 /// The part of a run's row that follows from its state. It is part of [`RunRow`].
@@ -72,6 +74,10 @@ pub struct RunSummary {
     pub reason: Option<Reason>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When it is to be tried again as a new run; nothing once it was.
+    pub restart_at: Option<Timestamp>,
+    /// When it is to be forgotten.
+    pub expires_at: Option<Timestamp>,
     /// Its stages, once they are planned.
     pub stages: u32,
     /// Stages that are complete.
@@ -97,12 +103,14 @@ impl RunSummary {
             outcome: snapshot.outcome,
             reason: snapshot.reason.clone(),
             finished_at: snapshot.finished_at,
+            restart_at: snapshot.restart_at,
+            expires_at: snapshot.expires_at,
             stages: stages.len() as u32,
             stages_done: sum(|stage| u32::from(stage.phase == StagePhase::Completed)),
             tasks: sum(|stage| stage.tasks),
             tasks_done: sum(|stage| stage.done),
-            // A run that is being stopped starts nothing more.
-            tasks_waiting: if snapshot.phase == RunPhase::Running {
+            // A run that is being stopped or held up starts nothing more.
+            tasks_waiting: if snapshot.phase == RunPhase::Running && snapshot.paused_at.is_none() {
                 waiting
             } else {
                 0
@@ -136,6 +144,8 @@ pub struct RunRow {
     pub dispatched_seq: u64,
     /// Who asked for it to stop, if anybody did.
     pub cancel_requested_by: Option<String>,
+    /// Who asked for it to be held up, if it is to be.
+    pub pause_requested_by: Option<String>,
     /// Whether it is over and its objects have been deleted.
     pub cleaned: bool,
     /// Who owns it, unless its lease was released. The lease may have run out.
@@ -159,6 +169,8 @@ pub struct RunFilter {
     pub phase: Option<RunPhase>,
     /// Only those that ended so.
     pub outcome: Option<RunOutcome>,
+    /// Only those that are not over.
+    pub open: bool,
 }
 
 impl RunFilter {
@@ -171,6 +183,7 @@ impl RunFilter {
             schedule,
             phase,
             outcome,
+            open,
         } = self;
         let pipeline_of = row.pipeline.as_ref().map(|pipeline| &pipeline.name);
         let schedule_of = row.schedule.as_ref().map(|schedule| &schedule.name);
@@ -180,6 +193,7 @@ impl RunFilter {
             && schedule.as_ref().is_none_or(|wanted| Some(wanted) == schedule_of)
             && phase.is_none_or(|wanted| wanted == row.summary.phase)
             && outcome.is_none_or(|wanted| Some(wanted) == row.summary.outcome)
+            && !(*open && row.summary.outcome.is_some())
     }
 }
 

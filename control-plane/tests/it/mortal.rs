@@ -126,12 +126,13 @@ impl PipelineStore for Mortal {
         self.inner.schedule_list(namespace, pipeline, after, limit).await
     }
 
-    async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>, Error> {
-        self.inner.schedules_due(now, limit).await
-    }
-
-    async fn schedules_next(&self) -> Result<Option<Timestamp>, Error> {
-        self.inner.schedules_next().await
+    async fn schedules_due(
+        &self,
+        now: Timestamp,
+        after: Option<&ScheduleRow>,
+        limit: u32,
+    ) -> Result<Vec<ScheduleRow>, Error> {
+        self.inner.schedules_due(now, after, limit).await
     }
 }
 
@@ -176,6 +177,22 @@ impl Store for Mortal {
 
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
         self.inner.run_request_cancel(run, by).await
+    }
+
+    async fn run_request_pause(&self, run: RunId, by: Option<&str>) -> Result<bool, Error> {
+        self.inner.run_request_pause(run, by).await
+    }
+
+    async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_to_restart(now, limit).await
+    }
+
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
+        self.inner.run_set_restart(run, at).await
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        self.inner.runs_to_forget(now, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {

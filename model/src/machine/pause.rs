@@ -16,6 +16,11 @@ impl RunState {
         self.paused_at.is_some()
     }
 
+    /// Whether it was paused at any time.
+    pub fn has_paused(&self) -> bool {
+        self.pauses > 0
+    }
+
     /// When the run has taken too long, unless it is over before or is paused.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let limited = matches!(self.phase, RunPhase::Planning | RunPhase::Running) && !self.is_paused();

@@ -52,6 +52,14 @@ pub struct Run {
     pub planned_at: Option<Time>,
     /// When it ended.
     pub finished_at: Option<Time>,
+    /// Since when nothing new of it is begun.
+    pub paused_at: Option<Time>,
+    /// How often it was tried before by its restart policy.
+    pub restarts: u32,
+    /// When it is tried again as a new run by its restart policy.
+    pub restart_at: Option<Time>,
+    /// When it is forgotten by its restart policy.
+    pub expires_at: Option<Time>,
     /// How long its phases took.
     pub durations: Durations,
     /// What kind of job it is.
@@ -92,6 +100,8 @@ pub enum RunState {
     Planning,
     /// Its stages run.
     Running,
+    /// Nothing of it runs until it is resumed.
+    Paused,
     /// Its outputs are being made visible.
     Committing,
     /// It is being stopped.
@@ -106,6 +116,10 @@ pub enum RunState {
 pub enum RequestedState {
     /// Stopped.
     Cancelled,
+    /// Held up: what runs comes to its end.
+    Paused,
+    /// Going on.
+    Running,
 }
 
 /// Whether the history of a run that is over is in storage, where it can be read without the database.
@@ -380,7 +394,6 @@ pub struct RunPage {
 impl Run {
     /// A run as the API shows it; `row` is that of the store, when there is one. What it used is estimated at `prices`.
     pub fn new(snapshot: &RunSnapshot, submission: &Submission, row: Option<&RunRow>, prices: &PriceTable) -> Self {
-        let cancel_requested = row.is_some_and(|row| row.cancel_requested_by.is_some());
         let queued = row.is_some_and(queued);
         let stages: Vec<Stage> = snapshot.stages.iter().map(Stage::from).collect();
         let metadata = &submission.metadata;
@@ -396,12 +409,16 @@ impl Run {
             trace_id: Some(trace_id(snapshot.run, submission)),
             etag: String::new(),
             state: state(snapshot.phase, queued),
-            requested_state: requested(cancel_requested, snapshot.phase),
+            requested_state: row.and_then(|row| requested(row, snapshot.phase)),
             result: snapshot.outcome.map(RunResult::from),
             reason: snapshot.reason.clone().map(RunReason::from),
             created_at: snapshot.created_at.into(),
             planned_at: snapshot.planned_at.map(Time),
             finished_at: snapshot.finished_at.map(Time),
+            paused_at: snapshot.paused_at.map(Time),
+            restarts: metadata.restarts.total(),
+            restart_at: row.and_then(|row| row.summary.restart_at).map(Time),
+            expires_at: snapshot.expires_at.map(Time),
             durations: snapshot.phases.into(),
             job: match submission.job {
                 Job::Pipeline { .. } => JobKind::Pipeline,
@@ -446,8 +463,15 @@ fn trace_id(run: RunId, submission: &Submission) -> String {
     trace.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn requested(cancel: bool, phase: RunPhase) -> Option<RequestedState> {
-    (cancel && phase != RunPhase::Finished).then_some(RequestedState::Cancelled)
+fn requested(row: &RunRow, phase: RunPhase) -> Option<RequestedState> {
+    let paused = row.pause_requested_by.is_some();
+    match phase {
+        RunPhase::Finished => None,
+        _ if row.cancel_requested_by.is_some() => Some(RequestedState::Cancelled),
+        RunPhase::Paused if !paused => Some(RequestedState::Running),
+        RunPhase::Planning | RunPhase::Running if paused => Some(RequestedState::Paused),
+        _ => None,
+    }
 }
 
 impl From<PhaseDurations> for Durations {
@@ -506,7 +530,7 @@ impl From<&RunRow> for ListedRun {
             pipeline: row.pipeline.as_ref().map(RunPipeline::from),
             schedule: row.schedule.as_ref().map(RunSchedule::from),
             state: state(summary.phase, queued(row)),
-            requested_state: requested(row.cancel_requested_by.is_some(), summary.phase),
+            requested_state: requested(row, summary.phase),
             result: summary.outcome.map(RunResult::from),
             reason: summary.reason.clone().map(RunReason::from),
             created_at: row.created_at.into(),
@@ -530,6 +554,7 @@ fn state(phase: RunPhase, queued: bool) -> RunState {
         RunPhase::Planning if queued => RunState::Queued,
         RunPhase::Planning => RunState::Planning,
         RunPhase::Running => RunState::Running,
+        RunPhase::Paused => RunState::Paused,
         RunPhase::Committing => RunState::Committing,
         RunPhase::Stopping => RunState::Stopping,
         RunPhase::Finished => RunState::Finished,
@@ -541,6 +566,7 @@ impl From<RunState> for RunPhase {
         match state {
             RunState::Queued | RunState::Planning => Self::Planning,
             RunState::Running => Self::Running,
+            RunState::Paused => Self::Paused,
             RunState::Committing => Self::Committing,
             RunState::Stopping => Self::Stopping,
             RunState::Finished => Self::Finished,

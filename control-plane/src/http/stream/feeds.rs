@@ -177,7 +177,7 @@ impl Feed {
                 tokio::select! {
                     change = changes.next() => match change {
                         Change::Reports { .. } => {}
-                        Change::Run(_) | Change::Cancel(_) | Change::Anything => break,
+                        Change::Run(_) | Change::Cancel(_) | Change::Pause(_) | Change::Anything => break,
                     },
                     () = tokio::time::sleep_until(look) => break,
                 }

@@ -345,9 +345,12 @@ pub trait PipelineStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, Error>;
 
-    /// Schedules of all tenants whose next time has come by `now`, the longest due first: at most `limit`.
-    async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>, Error>;
-
-    /// The next time of any schedule of any tenant.
-    async fn schedules_next(&self) -> Result<Option<Timestamp>, Error>;
+    /// Schedules of all tenants whose next time has come by `now`, the longest due first: at most `limit` that come after
+    /// `after`.
+    async fn schedules_due(
+        &self,
+        now: Timestamp,
+        after: Option<&ScheduleRow>,
+        limit: u32,
+    ) -> Result<Vec<ScheduleRow>, Error>;
 }

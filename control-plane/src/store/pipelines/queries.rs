@@ -419,21 +419,24 @@ pub(super) async fn schedule_list(
     schedules(connection, query).await
 }
 
-pub(super) async fn schedules_due(connection: &mut Connection, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>> {
+pub(super) async fn schedules_due(
+    connection: &mut Connection,
+    now: Timestamp,
+    after: Option<&ScheduleRow>,
+    limit: u32,
+) -> Result<Vec<ScheduleRow>> {
     let mut query = QueryBuilder::<Db>::new(SCHEDULE);
     query.push(" WHERE next_at <= ").push_bind(to_i64(now.0));
+    if let Some(after) = after {
+        query.push(" AND (next_at, namespace, name) > (");
+        query.push_bind(after.next_at.map_or(0, |at| to_i64(at.0)));
+        query.push(", ").push_bind(after.namespace.to_string());
+        query.push(", ").push_bind(after.name.clone()).push(")");
+    }
     query
         .push(" ORDER BY next_at, namespace, name LIMIT ")
         .push_bind(i64::from(limit));
     schedules(connection, query).await
-}
-
-pub(super) async fn schedules_next(connection: &mut Connection) -> Result<Option<Timestamp>> {
-    let next: Option<i64> = sqlx::query_scalar("SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL")
-        .fetch_one(connection)
-        .await
-        .map_err(failed("look for the next time of a schedule"))?;
-    Ok(next.map(|at| Timestamp(to_u64(at))))
 }
 
 async fn schedules(connection: &mut Connection, mut query: QueryBuilder<Db>) -> Result<Vec<ScheduleRow>> {

@@ -49,11 +49,11 @@ WITH wanted AS (
     UPDATE runs AS r
     SET phase = s.phase, outcome = s.outcome, reason = s.reason, finished_at = s.finished_at, stages = s.stages,
         stages_done = s.stages_done, tasks = s.tasks, tasks_done = s.tasks_done, tasks_waiting = s.tasks_waiting,
-        tasks_running = s.tasks_running
+        tasks_running = s.tasks_running, restart_at = s.restart_at, expires_at = s.expires_at
     FROM unnest($10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[])
+            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[])
         AS s (op, run_id, phase, outcome, reason, finished_at, stages, stages_done, tasks, tasks_done, tasks_waiting,
-            tasks_running)
+            tasks_running, restart_at, expires_at)
     JOIN done ON done.op = s.op
     JOIN runs AS old ON old.id = s.run_id
     WHERE r.id = s.run_id
@@ -121,6 +121,7 @@ async fn try_append(
         .counts
         .into_iter()
         .fold(query, |query, counts| query.bind(counts));
+    let query = query.bind(summaries.restart_at).bind(summaries.expires_at);
     let rows = query.fetch_all(connection).await.map_err(failed("append events"))?;
     let op = |row: &sqlx::postgres::PgRow| {
         let op: i64 = row.try_get(0).map_err(failed("append events"))?;
@@ -184,6 +185,8 @@ struct Summaries<'a> {
     finished_at: Vec<Option<i64>>,
     /// Stages, stages done, tasks, tasks done, waiting and running.
     counts: [Vec<i64>; 6],
+    restart_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
 }
 
 impl<'a> Summaries<'a> {
@@ -194,6 +197,8 @@ impl<'a> Summaries<'a> {
         self.outcomes.push(summary.outcome.as_ref().map(word));
         self.reasons.push(reason);
         self.finished_at.push(summary.finished_at.map(|at| to_i64(at.0)));
+        self.restart_at.push(summary.restart_at.map(|at| to_i64(at.0)));
+        self.expires_at.push(summary.expires_at.map(|at| to_i64(at.0)));
         let counts = [
             summary.stages,
             summary.stages_done,

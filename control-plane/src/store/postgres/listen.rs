@@ -1,4 +1,4 @@
-//! Hearing of changes by LISTEN/NOTIFY. A notification is `runs ID...`, `cancel ID` or `reports OWNER`.
+//! Hearing of changes by LISTEN/NOTIFY. A notification is `runs ID...`, `cancel ID`, `pause ID` or `reports OWNER`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,7 @@ fn understand(payload: &str, announcer: &Announcer) {
     match kind {
         "runs" => what.split(' ').for_each(|run| change(run, Change::Run)),
         "cancel" => change(what, Change::Cancel),
+        "pause" => change(what, Change::Pause),
         "reports" => announcer.tell(Change::Reports { owner: what.into() }),
         _ => announcer.tell(Change::Anything),
     }
@@ -80,6 +81,7 @@ mod tests {
         let mut changes = announcer.subscribe();
         understand(&format!("runs {a} {b}"), &announcer);
         understand(&format!("cancel {a}"), &announcer);
+        understand(&format!("pause {b}"), &announcer);
         understand("reports process 7 (x)", &announcer);
         understand("something new", &announcer);
         let owner = "process 7 (x)".into();
@@ -87,6 +89,7 @@ mod tests {
             Change::Run(a),
             Change::Run(b),
             Change::Cancel(a),
+            Change::Pause(b),
             Change::Reports { owner },
             Change::Anything,
         ];

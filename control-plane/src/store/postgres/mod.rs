@@ -51,9 +51,9 @@ use now_ms;
 
 const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
     r.schedule, r.scheduled_at, r.phase, r.outcome, r.reason, r.created_at, \
-    r.finished_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, \
+    r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, \
     coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
-    r.cancel_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
+    r.cancel_requested_by, r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
     FROM runs AS r LEFT JOIN run_leases AS l ON l.run_id = r.id";
 
 /// Runs in a Postgres database. Cheap to clone.
@@ -174,6 +174,9 @@ impl Store for PostgresStore {
         if let Some(outcome) = &filter.outcome {
             query.push(" AND r.outcome = ").push_bind(word(outcome));
         }
+        if filter.open {
+            query.push(" AND r.outcome IS NULL AND NOT r.cleaned");
+        }
         if let Some(before) = before {
             query.push(" AND r.id < ").push_bind(before.to_string());
         }
@@ -219,6 +222,27 @@ impl Store for PostgresStore {
 
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error> {
         shared::request_cancel(self.shared.readers.pool().await?, run, by).await
+    }
+
+    async fn run_request_pause(&self, run: RunId, by: Option<&str>) -> Result<bool, Error> {
+        shared::request_pause(self.shared.readers.pool().await?, run, by).await
+    }
+
+    async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE r.restart_at <= ").push_bind(to_i64(now.0));
+        query
+            .push(" ORDER BY r.restart_at, r.id LIMIT ")
+            .push_bind(i64::from(limit));
+        self.rows("list runs to try again", query).await
+    }
+
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
+        shared::set_restart(self.shared.readers.pool().await?, run, at).await
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_to_forget(self.shared.readers.pool().await?, now, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {

@@ -105,16 +105,9 @@ impl PipelineStore for PostgresStore {
         .await
     }
 
-    async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>> {
+    async fn schedules_due(&self, now: Timestamp, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
         self.with_connection("list schedules that are due", async |connection| {
-            queries::schedules_due(connection, now, limit).await
-        })
-        .await
-    }
-
-    async fn schedules_next(&self) -> Result<Option<Timestamp>> {
-        self.with_connection("look for the next time of a schedule", async |connection| {
-            queries::schedules_next(connection).await
+            queries::schedules_due(connection, now, after, limit).await
         })
         .await
     }

@@ -64,10 +64,44 @@ pub(super) async fn request_cancel(pool: &PgPool, run: RunId, by: &str) -> Resul
     Ok(asked.is_some())
 }
 
+pub(super) async fn request_pause(pool: &PgPool, run: RunId, by: Option<&str>) -> Result<bool> {
+    let asking = sqlx::query(
+        "WITH asked AS (
+            UPDATE runs SET pause_requested_by = $2 WHERE id = $1 AND outcome IS NULL RETURNING id
+        )
+        SELECT pg_notify('weir', 'pause ' || id) FROM asked",
+    )
+    .bind(run.to_string())
+    .bind(by);
+    let asked = within("request a pause", asking.fetch_optional(pool)).await?;
+    Ok(asked.is_some())
+}
+
+pub(super) async fn set_restart(pool: &PgPool, run: RunId, at: Option<Timestamp>) -> Result<()> {
+    let noting = sqlx::query("UPDATE runs SET restart_at = $2 WHERE id = $1 AND restart_at IS NOT NULL")
+        .bind(run.to_string())
+        .bind(at.map(|at| to_i64(at.0)));
+    within("note when a run is tried again", noting.execute(pool))
+        .await
+        .map(drop)
+}
+
+pub(super) async fn runs_to_forget(pool: &PgPool, now: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+    let listing = sqlx::query_scalar::<_, String>(
+        "SELECT id FROM runs WHERE expires_at <= $1 AND cleaned AND restart_at IS NULL
+        ORDER BY expires_at, id LIMIT $2",
+    )
+    .bind(to_i64(now.0))
+    .bind(i64::from(limit))
+    .fetch_all(pool);
+    let ids = within("list runs to forget", listing).await?;
+    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
+}
+
 pub(super) async fn runs_over(pool: &PgPool, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>> {
     // Ids begin with the time of submission, which comes before the end.
     let listing = sqlx::query_scalar::<_, String>(
-        "SELECT id FROM runs WHERE id < $1 AND cleaned AND finished_at < $2 ORDER BY id LIMIT $3",
+        "SELECT id FROM runs WHERE id < $1 AND cleaned AND restart_at IS NULL AND finished_at < $2 ORDER BY id LIMIT $3",
     )
     .bind(RunId::from_parts(ended_before, 0).to_string())
     .bind(to_i64(ended_before.0))

@@ -324,7 +324,7 @@ async fn renew(connection: &mut PgConnection, leases: &[Lease], ttl: Duration) -
             FROM wanted AS w WHERE l.run_id = w.run_id AND l.epoch = w.epoch AND l.owner IS NOT NULL
             RETURNING w.n, l.run_id
         )
-        SELECT renewed.n, runs.cancel_requested_by FROM renewed JOIN runs ON runs.id = renewed.run_id"
+        SELECT renewed.n, runs.cancel_requested_by, runs.pause_requested_by FROM renewed JOIN runs ON runs.id = renewed.run_id"
     ))
     .bind(leases.iter().map(|lease| lease.run.to_string()).collect::<Vec<_>>())
     .bind(leases.iter().map(|lease| to_i64(lease.epoch)).collect::<Vec<_>>())
@@ -335,9 +335,12 @@ async fn renew(connection: &mut PgConnection, leases: &[Lease], ttl: Duration) -
     let mut renewals = vec![None; leases.len()];
     for row in rows {
         let n: i64 = row.try_get(0).map_err(failed(action))?;
-        let cancel_requested_by = row.try_get(1).map_err(failed(action))?;
+        let renewal_of_row = Renewal {
+            cancel_requested_by: row.try_get(1).map_err(failed(action))?,
+            pause_requested_by: row.try_get(2).map_err(failed(action))?,
+        };
         if let Some(renewal) = usize::try_from(n - 1).ok().and_then(|n| renewals.get_mut(n)) {
-            *renewal = Some(Renewal { cancel_requested_by });
+            *renewal = Some(renewal_of_row);
         }
     }
     Ok(renewals)

@@ -40,8 +40,9 @@ const READERS: u32 = 2;
 /// The wait between two tries of what SQLite refuses at once while another process is at it.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, phase, outcome, reason, created_at, finished_at, stages, \
-    stages_done, tasks, tasks_done, tasks_waiting, tasks_running, last_seq, dispatched_seq, cancel_requested_by, \
+const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, phase, \
+    outcome, reason, created_at, finished_at, restart_at, expires_at, stages, stages_done, tasks, tasks_done, \
+    tasks_waiting, tasks_running, last_seq, dispatched_seq, cancel_requested_by, pause_requested_by, \
     cleaned, lease_owner, lease_until FROM runs";
 
 /// What an answered write survives.
@@ -198,6 +199,9 @@ impl Store for SqliteStore {
         if let Some(outcome) = &filter.outcome {
             query.push(" AND outcome = ").push_bind(word(outcome));
         }
+        if filter.open {
+            query.push(" AND outcome IS NULL AND cleaned = 0");
+        }
         if let Some(before) = before {
             query.push(" AND id < ").push_bind(before.to_string());
         }
@@ -246,6 +250,35 @@ impl Store for SqliteStore {
             Reply::Found(found) => Ok(found),
             _ => unreachable!("a request is answered by whether there is such a run"),
         }
+    }
+
+    async fn run_request_pause(&self, run: RunId, by: Option<&str>) -> Result<bool, Error> {
+        let by = by.map(str::to_owned);
+        match self.writer.submit(Op::RequestPause { run, by }).await? {
+            Reply::Found(found) => Ok(found),
+            _ => unreachable!("a request is answered by whether there is such a run"),
+        }
+    }
+
+    async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE restart_at <= ").push_bind(to_i64(now.0));
+        query
+            .push(" ORDER BY restart_at, id LIMIT ")
+            .push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await;
+        rows.map_err(database("list runs to try again"))?
+            .iter()
+            .map(run_row)
+            .collect()
+    }
+
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
+        self.writer.submit(Op::SetRestart { run, at }).await.map(drop)
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_to_forget(&self.readers, now, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {

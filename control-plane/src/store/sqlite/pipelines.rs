@@ -72,11 +72,7 @@ impl PipelineStore for SqliteStore {
         queries::schedule_list(&mut *self.reader().await?, namespace, pipeline, after, limit).await
     }
 
-    async fn schedules_due(&self, now: Timestamp, limit: u32) -> Result<Vec<ScheduleRow>> {
-        queries::schedules_due(&mut *self.reader().await?, now, limit).await
-    }
-
-    async fn schedules_next(&self) -> Result<Option<Timestamp>> {
-        queries::schedules_next(&mut *self.reader().await?).await
+    async fn schedules_due(&self, now: Timestamp, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
+        queries::schedules_due(&mut *self.reader().await?, now, after, limit).await
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn runs_over(readers: &SqlitePool, ended_before: Timestamp, lim
     let action = "list runs that are over";
     // Ids begin with the time of submission, which comes before the end.
     let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND finished_at < ?2 ORDER BY id LIMIT ?3",
+        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND restart_at IS NULL AND finished_at < ?2 ORDER BY id LIMIT ?3",
     )
     .bind(RunId::from_parts(ended_before, 0).to_string())
     .bind(to_i64(ended_before.0))
@@ -42,6 +42,19 @@ pub(super) async fn runs_over(readers: &SqlitePool, ended_before: Timestamp, lim
     .fetch_all(readers)
     .await
     .map_err(database(action))?;
+    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
+}
+
+pub(super) async fn runs_to_forget(readers: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM runs WHERE expires_at <= ?1 AND cleaned = 1 AND restart_at IS NULL \
+         ORDER BY expires_at, id LIMIT ?2",
+    )
+    .bind(to_i64(now.0))
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await
+    .map_err(database("list runs to forget"))?;
     ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
 }
 

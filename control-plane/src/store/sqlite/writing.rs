@@ -38,6 +38,14 @@ pub(super) enum Op {
         run: RunId,
         by: String,
     },
+    RequestPause {
+        run: RunId,
+        by: Option<String>,
+    },
+    SetRestart {
+        run: RunId,
+        at: Option<Timestamp>,
+    },
     Cleaned {
         lease: Lease,
         kept_bytes: u64,
@@ -175,6 +183,7 @@ impl Writing {
             }
             (Op::Acquire { run, .. }, Reply::Acquired(Acquired::Lease(_))) => self.announcer.tell(Change::Run(*run)),
             (Op::RequestCancel { run, .. }, Reply::Found(true)) => self.announcer.tell(Change::Cancel(*run)),
+            (Op::RequestPause { run, .. }, Reply::Found(true)) => self.announcer.tell(Change::Pause(*run)),
             (Op::Forward { .. }, Reply::Forwarded(owners)) => {
                 for owner in owners {
                     let owner = owner.as_str().into();
@@ -196,6 +205,8 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
             dispatched_seq,
         } => append(connection, lease, events, summary.as_ref(), *dispatched_seq).await,
         Op::RequestCancel { run, by } => request_cancel(connection, *run, by).await,
+        Op::RequestPause { run, by } => request_pause(connection, *run, by.as_deref()).await,
+        Op::SetRestart { run, at } => set_restart(connection, *run, *at).await,
         Op::Cleaned { lease, kept_bytes } => cleaned(connection, lease, *kept_bytes).await,
         Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
@@ -364,7 +375,8 @@ async fn update_summary(connection: &mut SqliteConnection, run: RunId, summary: 
     let reason = reason.map_err(database("write the reason of a run"))?;
     sqlx::query(
         "UPDATE runs SET phase = ?2, outcome = ?3, reason = ?4, finished_at = ?5, stages = ?6, stages_done = ?7, \
-         tasks = ?8, tasks_done = ?9, tasks_waiting = ?10, tasks_running = ?11 WHERE id = ?1",
+         tasks = ?8, tasks_done = ?9, tasks_waiting = ?10, tasks_running = ?11, restart_at = ?12, \
+         expires_at = ?13 WHERE id = ?1",
     )
     .bind(run.to_string())
     .bind(word(&summary.phase))
@@ -377,6 +389,8 @@ async fn update_summary(connection: &mut SqliteConnection, run: RunId, summary: 
     .bind(i64::from(summary.tasks_done))
     .bind(i64::from(summary.tasks_waiting))
     .bind(i64::from(summary.tasks_running))
+    .bind(summary.restart_at.map(|at| to_i64(at.0)))
+    .bind(summary.expires_at.map(|at| to_i64(at.0)))
     .execute(connection)
     .await
     .map_err(database("update a run"))?;
@@ -393,6 +407,26 @@ async fn request_cancel(connection: &mut SqliteConnection, run: RunId, by: &str)
     .await
     .map_err(database("request a cancellation"))?;
     Ok(Reply::Found(updated.rows_affected() > 0))
+}
+
+async fn request_pause(connection: &mut SqliteConnection, run: RunId, by: Option<&str>) -> Result<Reply> {
+    let updated = sqlx::query("UPDATE runs SET pause_requested_by = ?2 WHERE id = ?1 AND outcome IS NULL")
+        .bind(run.to_string())
+        .bind(by)
+        .execute(connection)
+        .await
+        .map_err(database("request a pause"))?;
+    Ok(Reply::Found(updated.rows_affected() > 0))
+}
+
+async fn set_restart(connection: &mut SqliteConnection, run: RunId, at: Option<Timestamp>) -> Result<Reply> {
+    sqlx::query("UPDATE runs SET restart_at = ?2 WHERE id = ?1 AND restart_at IS NOT NULL")
+        .bind(run.to_string())
+        .bind(at.map(|at| to_i64(at.0)))
+        .execute(connection)
+        .await
+        .map_err(database("note when a run is tried again"))?;
+    Ok(Reply::Done)
 }
 
 async fn cleaned(connection: &mut SqliteConnection, lease: &Lease, kept_bytes: u64) -> Result<Reply> {
@@ -465,7 +499,7 @@ async fn renew(connection: &mut SqliteConnection, leases: &[Lease], ttl: Duratio
     for lease in leases {
         let row = sqlx::query(
             "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND lease_epoch = ?2 AND lease_owner IS NOT NULL \
-             RETURNING cancel_requested_by",
+             RETURNING cancel_requested_by, pause_requested_by",
         )
         .bind(lease.run.to_string())
         .bind(to_i64(lease.epoch))
@@ -476,6 +510,7 @@ async fn renew(connection: &mut SqliteConnection, leases: &[Lease], ttl: Duratio
         let renewal = |row: sqlx::sqlite::SqliteRow| {
             Ok(Renewal {
                 cancel_requested_by: row.try_get(0).map_err(database(action))?,
+                pause_requested_by: row.try_get(1).map_err(database(action))?,
             })
         };
         renewed.push(row.map(renewal).transpose()?);

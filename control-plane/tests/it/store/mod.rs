@@ -59,6 +59,8 @@ fn running() -> RunSummary {
         outcome: None,
         reason: None,
         finished_at: None,
+        restart_at: None,
+        expires_at: None,
         stages: 0,
         stages_done: 0,
         tasks: 0,
@@ -81,6 +83,8 @@ pub(crate) async fn suite(store: impl Store) {
     lists(&store).await;
     processes::suite(&store).await;
     quotas::suite(&store).await;
+    requests(&store).await;
+    endings(&store).await;
     identity::suite(&store).await;
     pipelines::suite(&store).await;
 }
@@ -145,6 +149,8 @@ async fn rows(store: &impl Store) {
             retryable: true,
         }),
         finished_at: Some(Timestamp(9)),
+        restart_at: None,
+        expires_at: None,
         stages: 5,
         stages_done: 4,
         tasks: 3,
@@ -177,6 +183,7 @@ async fn leases(store: &impl Store) {
     );
     let nobody_asked = Some(Renewal {
         cancel_requested_by: None,
+        pause_requested_by: None,
     });
     let renewed = store.lease_renew(std::slice::from_ref(&lease), LONG).await.unwrap();
     assert_eq!(
@@ -201,6 +208,7 @@ async fn leases(store: &impl Store) {
     store.run_request_cancel(run, "ann").await.unwrap();
     let asked = Some(Renewal {
         cancel_requested_by: Some("ann".into()),
+        pause_requested_by: None,
     });
     assert_eq!(
         store.lease_renew(&[lease, second.clone()], LONG).await.unwrap(),
@@ -279,4 +287,65 @@ async fn lists(store: &impl Store) {
         ..RunFilter::default()
     };
     assert_eq!(store.run_list(&elsewhere, None, 1_000).await.unwrap(), []);
+}
+
+async fn requests(store: &impl Store) {
+    let lease = create(store, "a", LONG).await;
+    let renewed = async || {
+        let renewals = store.lease_renew(std::slice::from_ref(&lease), LONG).await.unwrap();
+        renewals[0].clone().expect("it is ours").pause_requested_by
+    };
+    assert_eq!(renewed().await, None);
+    assert!(store.run_request_pause(lease.run, Some("ada")).await.unwrap());
+    assert_eq!(renewed().await.as_deref(), Some("ada"));
+    let row = store.run_get(lease.run).await.unwrap().unwrap();
+    assert_eq!(row.pause_requested_by.as_deref(), Some("ada"));
+    assert!(store.run_request_pause(lease.run, None).await.unwrap());
+    assert_eq!(renewed().await, None);
+    let nobody = clock::new_run_id();
+    assert!(!store.run_request_pause(nobody, Some("ada")).await.unwrap());
+}
+
+/// Runs that are over are tried again and forgotten at their times.
+async fn endings(store: &impl Store) {
+    let lease = create(store, "a", LONG).await;
+    let run = lease.run;
+    let over = RunSummary {
+        phase: RunPhase::Finished,
+        outcome: Some(RunOutcome::Failed),
+        finished_at: Some(Timestamp(4_000)),
+        restart_at: Some(Timestamp(5_000)),
+        expires_at: Some(Timestamp(6_000)),
+        ..running()
+    };
+    store
+        .run_append(&lease, &[note(run, 2)], Some(&over), None)
+        .await
+        .unwrap();
+    let due = async |now| -> Vec<RunId> {
+        let rows = store.runs_to_restart(Timestamp(now), 100).await.unwrap();
+        rows.into_iter().map(|row| row.run).filter(|due| *due == run).collect()
+    };
+    let expired = async |now| -> Vec<RunId> {
+        let runs = store.runs_to_forget(Timestamp(now), 100).await.unwrap();
+        runs.into_iter().filter(|expired| *expired == run).collect()
+    };
+    assert!(!store.run_request_pause(run, Some("ada")).await.unwrap(), "it is over");
+    assert_eq!(due(4_999).await, []);
+    assert_eq!(due(5_000).await, [run]);
+    store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap();
+    assert_eq!(due(6_999).await, []);
+    assert_eq!(expired(9_000).await, [], "its objects are not deleted");
+    store.run_cleaned(&lease, 0).await.unwrap();
+    assert_eq!(expired(9_000).await, [], "it is to be tried again first");
+    store.run_set_restart(run, None).await.unwrap();
+    store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap();
+    assert_eq!(
+        due(9_000).await,
+        [],
+        "once it was tried again it is not tried once more"
+    );
+    assert_eq!(store.run_get(run).await.unwrap().unwrap().summary.restart_at, None);
+    assert_eq!(expired(5_999).await, []);
+    assert_eq!(expired(6_000).await, [run]);
 }

@@ -29,6 +29,8 @@ async fn retention(store: &impl Store) {
     let ended = clock::now().plus_ms(1);
     let summary = RunSummary {
         finished_at: Some(ended),
+        restart_at: None,
+        expires_at: None,
         outcome: Some(RunOutcome::Succeeded),
         phase: RunPhase::Finished,
         ..running()
