@@ -186,7 +186,7 @@ impl Client {
     }
 
     /// The youngest runs.
-    pub(crate) async fn runs(&self, name: Option<&str>, limit: u32) -> Result<Vec<ListedRun>, Error> {
+    pub(crate) async fn runs(&self, filter: &[(&str, &str)], limit: u32) -> Result<Vec<ListedRun>, Error> {
         let mut runs = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
@@ -194,9 +194,7 @@ impl Client {
             let mut request = self
                 .request(Method::GET, "/api/v1/runs")?
                 .query(&[("limit", left.min(PAGE).to_string())]);
-            if let Some(name) = name {
-                request = request.query(&[("name", name)]);
-            }
+            request = request.query(filter);
             if let Some(cursor) = &cursor {
                 request = request.query(&[("cursor", cursor)]);
             }
@@ -230,6 +228,13 @@ impl Client {
     /// What is worth a look in a run.
     pub(crate) async fn findings(&self, run: RunId) -> Result<FindingList, Error> {
         self.json(self.request(Method::GET, &format!("/api/v1/runs/{run}/findings"))?)
+            .await
+    }
+
+    /// Asks a run to be held up, or to go on.
+    pub(crate) async fn set_paused(&self, run: RunId, paused: bool) -> Result<Run, Error> {
+        let action = if paused { "pause" } else { "resume" };
+        self.json(self.request(Method::POST, &format!("/api/v1/runs/{run}/{action}"))?)
             .await
     }
 

@@ -53,6 +53,7 @@ impl Progress {
             RunState::Queued => "queued",
             RunState::Planning => "planning",
             RunState::Running => "running",
+            RunState::Paused => "paused",
             RunState::Committing => "committing",
             RunState::Stopping => "stopping",
             RunState::Finished => "finished",

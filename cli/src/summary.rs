@@ -33,6 +33,7 @@ pub(crate) fn state(state: RunState, result: Option<RunResult>) -> &'static str 
         (None, RunState::Queued) => "queued",
         (None, RunState::Planning) => "planning",
         (None, RunState::Running) => "running",
+        (None, RunState::Paused) => "paused",
         (None, RunState::Committing) => "committing",
         (None, RunState::Stopping | RunState::Finished) => "stopping",
     }

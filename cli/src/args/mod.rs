@@ -1,6 +1,7 @@
 //! The command line.
 
 mod identity;
+mod pipelines;
 mod quotas;
 mod runs;
 mod service;
@@ -11,6 +12,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
 
 pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand};
+pub(crate) use pipelines::{
+    PipelineApplyArgs, PipelineRunArgs, PipelinesCommand, ScheduleApplyArgs, ScheduleRef, SchedulesCommand,
+};
 pub(crate) use quotas::{DefaultQuotaArgs, Limit, QuotasCommand, SetQuotaArgs};
 pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
@@ -53,7 +57,13 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Hand a pipeline or SQL script to a server
     Submit(SubmitArgs),
-    /// Look at runs, and cancel, retry or resume them; of a server, or of this data folder
+    /// Look at pipelines of a server, make, change, run and delete them
+    #[command(subcommand)]
+    Pipelines(PipelinesCommand),
+    /// Look at schedules of a server, make, change, suspend, trigger and delete them
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
+    /// Look at runs, and cancel, pause, resume or retry them; of a server, or of this data folder
     #[command(subcommand)]
     Runs(RunsCommand),
     /// Look at the workers of a server

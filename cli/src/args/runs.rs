@@ -126,6 +126,12 @@ pub(crate) enum RunsCommand {
         /// Only those of the job of this name
         #[arg(long)]
         name: Option<String>,
+        /// Only those that were made of the pipeline of this name
+        #[arg(long)]
+        pipeline: Option<String>,
+        /// Only those that the schedule of this name made
+        #[arg(long)]
+        schedule: Option<String>,
     },
     /// One run, with its stages
     Get {
@@ -202,10 +208,20 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         data: DataArgs,
     },
-    /// Go on with runs of this data folder whose process ended before they did
+    /// Have nothing new of a run begun until it is resumed; what runs comes to its end
+    Pause {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Let a run go on that is paused; without a server, also runs of this data folder whose process ended before they
+    /// did
     Resume {
-        /// The run, or `latest`; all interrupted ones when left out
+        /// The run, or `latest`; when left out, all of this data folder that were interrupted
         run: Option<RunRef>,
+        #[command(flatten)]
+        target: TargetArgs,
         #[command(flatten)]
         embedded: EmbeddedArgs,
         /// How to print the summaries

@@ -7,9 +7,11 @@ mod explain;
 mod history;
 mod identity;
 mod migrate;
+mod pipelines;
 mod quotas;
 mod run;
 mod runs;
+mod schedules;
 mod server;
 mod sql;
 mod submit;
@@ -46,6 +48,8 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Build(args) => build::execute(args).await,
         Command::Submit(args) => submit::execute(args).await,
         Command::Runs(args) => runs::execute(args).await,
+        Command::Pipelines(command) => pipelines::execute(command).await,
+        Command::Schedules(command) => schedules::execute(command).await,
         Command::Workers(command) => workers::execute(command).await,
         Command::Namespaces(command) => identity::namespaces(command).await,
         Command::Keys(command) => identity::keys(command).await,

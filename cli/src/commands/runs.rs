@@ -23,7 +23,21 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
     match command {
-        RunsCommand::List { look, limit, name } => list(&look, limit, name).await,
+        RunsCommand::List {
+            look,
+            limit,
+            name,
+            pipeline,
+            schedule,
+        } => {
+            let filter = RunFilter {
+                name,
+                pipeline,
+                schedule,
+                ..Default::default()
+            };
+            list(&look, limit, filter).await
+        }
         RunsCommand::Get { run, look } => get(run, &look).await,
         RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
         RunsCommand::Logs { run, look, follow } => print_logs(run, &look, follow).await,
@@ -46,7 +60,16 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
             None => retry_here(run, &embedded, output).await,
         },
         RunsCommand::Events { run, look } => events(run, &look).await,
-        RunsCommand::Resume { run, embedded, output } => resume(run, &embedded, output).await,
+        RunsCommand::Pause { run, look } => pause(run, &look).await,
+        RunsCommand::Resume {
+            run,
+            target,
+            embedded,
+            output,
+        } => match target::client(&target)? {
+            Some(client) => resume_remote(client, run).await,
+            None => resume(run, &embedded, output).await,
+        },
     }
 }
 
@@ -68,14 +91,20 @@ impl Source {
         }
     }
 
-    async fn list(&self, limit: u32, name: Option<String>) -> Result<Vec<ListedRun>, Error> {
+    async fn list(&self, limit: u32, filter: RunFilter) -> Result<Vec<ListedRun>, Error> {
         match self {
-            Self::Server(client) => client.runs(name.as_deref(), limit).await,
+            Self::Server(client) => {
+                let given = [
+                    ("name", &filter.name),
+                    ("pipeline", &filter.pipeline),
+                    ("schedule", &filter.schedule),
+                ];
+                let given = given
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key, value.as_deref()?)));
+                client.runs(&given.collect::<Vec<_>>(), limit).await
+            }
             Self::Here(store) => {
-                let filter = RunFilter {
-                    name,
-                    ..Default::default()
-                };
                 let rows = store.run_list(&filter, None, limit).await;
                 let rows = rows.map_err(Error::platform("list the runs"))?;
                 Ok(rows.iter().map(ListedRun::from).collect())
@@ -87,7 +116,7 @@ impl Source {
     async fn find(&self, run: RunRef) -> Result<RunId, Error> {
         match (run, self) {
             (RunRef::Latest, _) => {
-                let newest = self.list(1, None).await?.into_iter().next();
+                let newest = self.list(1, RunFilter::default()).await?.into_iter().next();
                 newest
                     .map(|run| run.id)
                     .ok_or_else(|| Error::NotFound("no runs yet; `weir run FILE` makes one".to_owned()))
@@ -168,8 +197,8 @@ async fn row_seq(store: &SqliteStore, run: RunId) -> Result<Option<u64>, Error> 
     Ok(row.map(|row| row.last_seq))
 }
 
-async fn list(look: &LookArgs, limit: u32, name: Option<String>) -> Result<(), Error> {
-    let runs = Source::open(look).await?.list(limit, name).await?;
+async fn list(look: &LookArgs, limit: u32, filter: RunFilter) -> Result<(), Error> {
+    let runs = Source::open(look).await?.list(limit, filter).await?;
     summary::print_runs(&mut io::stdout().lock(), &runs, look.output).map_err(Error::io("print the runs"))
 }
 
@@ -296,6 +325,33 @@ async fn cancel(run: RunRef, look: &LookArgs) -> Result<(), Error> {
     Ok(())
 }
 
+async fn pause(run: RunRef, look: &LookArgs) -> Result<(), Error> {
+    let source = Source::open(look).await?;
+    let run = source.find(run).await?;
+    match &source {
+        Source::Server(client) => {
+            client.set_paused(run, true).await?;
+        }
+        Source::Here(store) => {
+            let asked = store.run_request_pause(run, Some("`weir runs pause`")).await;
+            if !asked.map_err(Error::platform("pause the run"))? {
+                return Err(Error::Conflict(format!("run {run} is over already")));
+            }
+        }
+    }
+    eprintln!("run {run} is being paused; `weir runs resume {run}` lets it go on");
+    Ok(())
+}
+
+async fn resume_remote(client: Client, run: Option<RunRef>) -> Result<(), Error> {
+    let run =
+        run.ok_or_else(|| Error::Usage("which run? Servers go on with interrupted ones themselves".to_owned()))?;
+    let run = Source::Server(client.clone()).find(run).await?;
+    client.set_paused(run, false).await?;
+    eprintln!("run {run} goes on; `weir runs watch {run}` waits for its end");
+    Ok(())
+}
+
 async fn retry_remote(client: &Client, run: RunRef, wait: bool, output: OutputFormat) -> Result<(), Error> {
     let old = Source::Server(client.clone()).find(run).await?;
     let run = client.retry(old).await?;
@@ -340,17 +396,29 @@ async fn resume_all(
     args: &EmbeddedArgs,
     output: OutputFormat,
 ) -> Result<(), Error> {
+    let mut unpaused = false;
     let runs: Vec<RunId> = match run {
         None => {
             let rows = service.control_plane.unfinished(None, RESUMED_AT_ONCE).await;
-            rows.map_err(Error::platform("look for interrupted runs"))?
+            let (paused, interrupted): (Vec<_>, Vec<_>) = rows
+                .map_err(Error::platform("look for interrupted runs"))?
                 .into_iter()
-                .map(|row| row.run)
-                .collect()
+                .partition(|row| row.pause_requested_by.is_some() && row.summary.outcome.is_none());
+            for row in paused {
+                eprintln!("run {0} is paused; `weir runs resume {0}` lets it go on", row.run);
+            }
+            interrupted.into_iter().map(|row| row.run).collect()
         }
         Some(run) => {
-            let source = Source::Here(DataFolder::open(&args.data)?.store().await?);
+            let store = DataFolder::open(&args.data)?.store().await?;
+            let source = Source::Here(store.clone());
             let found = source.run(source.find(run).await?).await?;
+            let row = store.run_get(found.id).await.map_err(Error::platform("read the run"))?;
+            if row.is_some_and(|row| row.pause_requested_by.is_some()) {
+                let asked = store.run_request_pause(found.id, None).await;
+                asked.map_err(Error::platform("resume the run"))?;
+                unpaused = true;
+            }
             if found.result.is_some() {
                 return Err(Error::Conflict(format!(
                     "run {} is over already; `weir runs get` shows it",
@@ -369,6 +437,10 @@ async fn resume_all(
             Ok(()) => {}
             // Resumed or ended by another process since we looked.
             Err(control_plane::Error::Finished { .. }) => continue,
+            Err(control_plane::Error::Owned { owner, .. }) if unpaused => {
+                eprintln!("run {run} goes on, driven by {owner}; `weir runs watch {run}` waits for its end");
+                continue;
+            }
             Err(error @ control_plane::Error::Owned { .. }) => {
                 failed = Some(Error::Conflict(error.to_string()));
                 continue;

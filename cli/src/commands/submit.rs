@@ -61,7 +61,7 @@ pub(super) async fn submitted(
 }
 
 /// The request, with its modules uploaded.
-async fn request(client: &Client, args: &SubmitArgs) -> Result<RunRequest, Error> {
+pub(super) async fn request(client: &Client, args: &SubmitArgs) -> Result<RunRequest, Error> {
     let mut request = match args.file.extension().is_some_and(|extension| extension == "sql") {
         true => sql(client, args).await?,
         false => pipeline(client, args).await?,
@@ -160,7 +160,7 @@ async fn upload(client: &Client, folder: &Path, paths: Vec<String>) -> Result<BT
 }
 
 /// `a.b=1` as `{"a": {"b": 1}}`.
-fn settings(pairs: &[(String, String)]) -> Result<Option<Map<String, Value>>, Error> {
+pub(super) fn settings(pairs: &[(String, String)]) -> Result<Option<Map<String, Value>>, Error> {
     let mut settings = Map::new();
     for (path, text) in pairs {
         // A word that is not JSON is a string.
