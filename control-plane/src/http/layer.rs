@@ -89,15 +89,21 @@ async fn answer(api: &Api, asked: &mut Asked, source: Source, request: Request, 
         }
         Err(problem) => (problem.into_response(), None),
     };
-    let place = match place {
-        Some(place) => Some(place),
-        None if journal::is_denial(asked, &response) => journal::place_of_denial(api).await,
-        None => None,
+    let is_noted = place.is_none() && is_denial_to_note(api, asked, source, &response);
+    let place = match is_noted {
+        true => journal::place_of_denial(api).await,
+        false => place,
     };
     if let Some(place) = place {
         journal::note(place, asked, &response);
     }
     response
+}
+
+/// Whether an answer refuses something and is to be noted: a flood of requests must not become one of notes.
+fn is_denial_to_note(api: &Api, asked: &Asked, source: Source, response: &Response) -> bool {
+    let is_flood = || response.status() == StatusCode::TOO_MANY_REQUESTS && !api.rates().is_noted(source.network());
+    journal::is_denial(asked, response) && !is_flood()
 }
 
 fn chosen_id(request: &Request) -> Option<String> {

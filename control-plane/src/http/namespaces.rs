@@ -132,13 +132,13 @@ pub(super) async fn get(
     row.map(|row| Json(row.into())).ok_or_else(absent)
 }
 
-/// Deletes a namespace that has no runs, and its keys with it. For admins of the whole service.
+/// Deletes a namespace that has no runs, pipelines and schedules, and its keys and quota with it. For admins of the whole service.
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_delete",
     params(("namespace" = String, Path, description = "Its name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 409, body = Problem, description = "It has runs, or is the default one"),
+        (status = 409, body = Problem, description = "It has runs, pipelines or schedules, or is the default one"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
@@ -164,7 +164,9 @@ pub(super) async fn delete(
         NamespaceDeletion::InUse => {
             let detail = match namespace == weir_model::Namespace::default() {
                 true => "the default namespace is always there".to_owned(),
-                false => format!("the namespace `{name}` has runs; it can be deleted when they are forgotten"),
+                false => format!(
+                    "the namespace `{name}` has runs, pipelines or schedules; it can be deleted when they are gone"
+                ),
             };
             Err(Problem::new(StatusCode::CONFLICT, "namespace_in_use", detail))
         }

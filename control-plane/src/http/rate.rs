@@ -14,6 +14,10 @@ use super::Problem;
 /// Buckets of one kind that are kept; one that is full again is forgotten without effect.
 const BUCKETS: usize = 10_000;
 
+/// Refusals of one address that are noted in the audit log, in the long run and at once.
+const NOTES_PER_SECOND: f64 = 0.1;
+const NOTES_BURST: f64 = 5.0;
+
 /// How many requests one may send.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +54,8 @@ pub(super) struct Rates {
     sources: Buckets<IpAddr>,
     principals: Buckets<String>,
     failures: Buckets<IpAddr>,
+    /// Requests that were refused here and are to be noted: a flood must not become one of notes.
+    notes: Buckets<IpAddr>,
 }
 
 impl Rates {
@@ -58,6 +64,7 @@ impl Rates {
             sources: Buckets::new(options.source_requests_per_second, options.source_burst),
             principals: Buckets::new(options.requests_per_second, options.burst),
             failures: Buckets::new(options.failures_per_minute / 60.0, options.failure_burst),
+            notes: Buckets::new(NOTES_PER_SECOND, NOTES_BURST),
         }
     }
 
@@ -71,6 +78,11 @@ impl Rates {
     /// Lets one more request of a principal in.
     pub(super) fn principal(&self, name: &str) -> Result<(), Problem> {
         self.principals.take(name.to_owned(), 1.0).map_err(limited)
+    }
+
+    /// Whether one more refusal for the number of requests is noted.
+    pub(super) fn is_noted(&self, address: IpAddr) -> bool {
+        self.notes.take(address, 1.0).is_ok()
     }
 
     /// Counts a request that proved nothing.

@@ -213,6 +213,18 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Whether somebody who was let in still would be. When the store does not answer, they are believed.
+    pub(crate) async fn is_good(&self, principal: &Principal, session: Option<&str>) -> bool {
+        match (session, principal.key) {
+            (Some(token), _) => !matches!(self.session(token).await, Err(Refusal::Unauthorized(_))),
+            (None, Some(key)) => match self.identities().key_get(key).await {
+                Ok(key) => key.is_some_and(|key| key.is_live(clock::now())),
+                Err(_) => true,
+            },
+            (None, None) => true,
+        }
+    }
+
     /// Whether there is a namespace.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub enum NamespaceDeletion {
     Deleted,
     /// There was none.
     Absent,
-    /// It has runs, or is the default one.
+    /// It has runs, pipelines or schedules, or is the default one.
     InUse,
 }
 
@@ -160,7 +160,7 @@ pub trait IdentityStore: Send + Sync + 'static {
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>>;
     /// Namespaces in order of name: at most `limit` that come after `after`.
     async fn namespace_list(&self, after: Option<&Namespace>, limit: u32) -> Result<Vec<NamespaceRow>>;
-    /// Deletes a namespace that has no runs, with its keys.
+    /// Deletes a namespace that has no runs, pipelines and schedules, with its keys and its quota.
     async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion>;
 
     /// Keeps a key. Says whether its namespace exists.
@@ -230,10 +230,26 @@ impl<D: Relational> IdentityStore for D {
     async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion> {
         let deleting = Statement::new("DELETE FROM namespaces WHERE name <> 'default' AND name = ")
             .bind(name.as_str())
-            .then(" AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.namespace = ")
+            .then(" AND NOT EXISTS (SELECT 1 FROM runs WHERE namespace = ")
+            .bind(name.as_str())
+            .then(") AND NOT EXISTS (SELECT 1 FROM pipelines WHERE namespace = ")
+            .bind(name.as_str())
+            .then(") AND NOT EXISTS (SELECT 1 FROM schedules WHERE namespace = ")
             .bind(name.as_str())
             .then(")");
-        if self.write("delete a namespace", deleting).await? > 0 {
+        let absent = |of: Statement| {
+            let of = of.bind(name.as_str());
+            let of = of.then(" AND NOT EXISTS (SELECT 1 FROM namespaces WHERE name = ");
+            of.bind(name.as_str()).then(")")
+        };
+        let statements = vec![
+            deleting,
+            // For whoever makes one of this name later.
+            absent(Statement::new("DELETE FROM namespace_quotas WHERE namespace = ")),
+            absent(Statement::new("DELETE FROM submission_buckets WHERE namespace = ")),
+        ];
+        let deleted = self.execute("delete a namespace", statements).await?;
+        if deleted.first().is_some_and(|deleted| *deleted > 0) {
             return Ok(NamespaceDeletion::Deleted);
         }
         Ok(match self.namespace_get(name).await? {

@@ -50,6 +50,8 @@ fn nothing_of_another_namespace_can_be_seen_named_or_reached() {
     let targets = furnish(&fleet, server, &victim, &key_id);
     let before = inventory(service, &victim, &targets.theirs);
 
+    let mut named_theirs = targets.nowhere.clone();
+    named_theirs.insert("namespace", VICTIM.to_owned());
     let attacks = attacks(service);
     assert!(attacks.len() > 40, "the document has all routes");
     for attack in &attacks {
@@ -60,7 +62,7 @@ fn nothing_of_another_namespace_can_be_seen_named_or_reached() {
         if attack.path.starts_with("/api/") && attack.operation != "session_create" {
             assert_eq!(there.status, 404, "{}: {}", attack.operation, there.body);
         }
-        assert_same(attack, (&there, &targets.nowhere), (&nowhere, &targets.nowhere));
+        assert_same(attack, (&there, &named_theirs), (&nowhere, &targets.nowhere));
         // Without a key nothing but a login is answered.
         let stranger = ask(service, attack, "", None, &targets.theirs);
         if attack.path.starts_with("/api/") {
@@ -298,7 +300,12 @@ fn assert_same(attack: &Attack, (found, theirs): (&Answer, &Names), (absent, now
     let text = found.body.to_string();
     assert!(!text.contains(CANARY), "{operation} shows what is another's: {text}");
     assert!(found.status < 500, "{operation}: {text}");
-    let (found_body, absent_body) = (plain(&found.body, theirs), plain(&absent.body, nowhere));
+    let mut bodies = (plain(&found.body, theirs), plain(&absent.body, nowhere));
+    if operation == "audit_list" {
+        // Each attack adds to it.
+        bodies = (Value::Null, Value::Null);
+    }
+    let (found_body, absent_body) = bodies;
     assert_eq!(
         (found.status, &found_body),
         (absent.status, &absent_body),

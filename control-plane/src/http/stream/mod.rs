@@ -26,6 +26,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use weir_model::Namespace;
 
+use super::authenticate::{Authenticated, Means};
 use super::caller::Caller;
 use super::extract::Params;
 use super::{Api, Problem};
@@ -35,6 +36,8 @@ use topic::{Topic, Versions};
 
 /// Topics of one stream.
 const MAX_TOPICS: usize = 16;
+/// How often it is asked whether whoever opened a stream would still be let in.
+const RECHECK: Duration = Duration::from_secs(5);
 /// Streams of one caller in a namespace: tabs, and programs with the same key.
 const MAX_STREAMS_OF_CALLER: usize = 32;
 /// Pieces that are written ahead of what the network takes.
@@ -75,6 +78,7 @@ pub(super) struct StreamParams {
 pub(super) async fn stream(
     State(api): State<Api>,
     caller: Caller,
+    authenticated: Authenticated,
     Params(params): Params<StreamParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -91,10 +95,14 @@ pub(super) async fn stream(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let (pieces, received) = mpsc::channel(AHEAD);
+    let checking = api.clone();
     let connection = Connection::new(api, followed, pieces);
     tokio::spawn(async move {
         let _place = place;
-        connection.run().await;
+        tokio::select! {
+            () = connection.run() => {}
+            () = revoked(&checking, &authenticated) => {}
+        }
     });
     let body = Body::from_stream(stream::unfold(received, |mut received| async move {
         let piece = received.recv().await?;
@@ -106,6 +114,20 @@ pub(super) async fn stream(
     // Proxies are not to hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Returns when whoever opened a stream would no longer be let in.
+async fn revoked(api: &Api, authenticated: &Authenticated) {
+    let session = match &authenticated.means {
+        Means::Session(token) => Some(&**token),
+        _ => None,
+    };
+    loop {
+        tokio::time::sleep(RECHECK).await;
+        if !api.authenticator().is_good(&authenticated.principal, session).await {
+            return;
+        }
+    }
 }
 
 /// The topics that a caller may follow.

@@ -44,10 +44,7 @@ fn a_server_answers_by_https_and_takes_a_new_certificate_as_it_comes() {
             .then_some(())
     });
     let answer = get(&trusting, "/api/v1/runs").expect("an answer");
-    assert_eq!(
-        (answer.status().as_u16(), answer.version()),
-        (200, reqwest::Version::HTTP_2)
-    );
+    assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));
     assert!(
         get(&client(OTHER), "/healthz").is_err(),
