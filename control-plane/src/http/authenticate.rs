@@ -57,7 +57,7 @@ pub(super) async fn authenticate(
             means: Means::Session(token.to_owned()),
         },
         (false, None, None) => {
-            api.rates().failed(source.network());
+            api.rates().failed(source.network())?;
             return Err(Problem::unauthorized(
                 "send the API key as `Authorization: Bearer KEY` (`WEIR_API_KEY` for the command line)",
             ));
@@ -80,10 +80,15 @@ pub(super) async fn authenticate(
     Ok(Some((authenticated, caller)))
 }
 
-async fn known(api: &Api, credential: Credential<'_>, source: Source) -> Result<Principal, Problem> {
+/// Whose credential this is. Many from one address may share it with others, behind a proxy say: so only what people
+/// could guess waits when an address has made too many mistakes.
+pub(super) async fn known(api: &Api, credential: Credential<'_>, source: Source) -> Result<Principal, Problem> {
+    if credential.is_guessable() {
+        api.rates().guess(source.network())?;
+    }
     let known = api.authenticator().authenticate(credential).await;
     if let Err(Refusal::Unauthorized(_)) = &known {
-        api.rates().failed(source.network());
+        api.rates().failed(source.network())?;
     }
     Ok(known?)
 }

@@ -70,8 +70,11 @@ impl Rates {
 
     /// Lets one more request of an address in, before it is known who sends it.
     pub(super) fn source(&self, address: IpAddr) -> Result<(), Problem> {
-        self.sources.take(address, 1.0).map_err(limited)?;
-        // One that has used up its guesses waits until it has one again.
+        self.sources.take(address, 1.0).map_err(limited)
+    }
+
+    /// Lets one more guess of an address come to be looked at, if it has any left.
+    pub(super) fn guess(&self, address: IpAddr) -> Result<(), Problem> {
         self.failures.take(address, 0.0).map_err(limited)
     }
 
@@ -85,10 +88,9 @@ impl Rates {
         self.notes.take(address, 1.0).is_ok()
     }
 
-    /// Counts a request that proved nothing.
-    pub(super) fn failed(&self, address: IpAddr) {
-        // The next one finds the bucket empty.
-        let _ = self.failures.take(address, 1.0);
+    /// Counts a request that proved nothing; refuses one of too many.
+    pub(super) fn failed(&self, address: IpAddr) -> Result<(), Problem> {
+        self.failures.take(address, 1.0).map_err(limited)
     }
 }
 

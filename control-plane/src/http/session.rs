@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use weir_model::Digest;
 
-use super::authenticate::{Authenticated, Means};
+use super::authenticate::{Authenticated, Means, known};
 use super::caller::Caller;
 use super::extract::JsonBody;
 use super::journal::LoggedIn;
 use super::peer::Source;
 use super::resources::{Authentication, NamespaceAccess, Session, SessionRequest};
 use super::{Api, Problem};
-use crate::identity::{Credential, Identity, Principal, Refusal};
+use crate::identity::{Credential, Identity, Principal};
 
 pub(super) const PATH: &str = "/api/v1/session";
 /// Browsers take a cookie of the first name over TLS alone, from this host alone.
@@ -124,15 +124,7 @@ pub(super) async fn create(
         return Ok(Json(describe(&api, &identity, &authenticated).await?).into_response());
     }
     let credential = Credential::Bearer(text.trim());
-    let principal = api
-        .authenticator()
-        .authenticate(credential)
-        .await
-        .inspect_err(|refusal| {
-            if let Refusal::Unauthorized(_) = refusal {
-                api.rates().failed(source.network());
-            }
-        })?;
+    let principal = known(&api, credential, source).await?;
     let identity = home(&principal)?;
     let (token, row) = api.authenticator().session_begin(&principal).await?;
     let seconds = row.expires_at.ms_since(row.created_at) / 1_000;

@@ -32,6 +32,17 @@ pub enum Credential<'a> {
     Session(&'a str),
 }
 
+impl Credential<'_> {
+    /// Whether somebody could come upon it by trying: the bootstrap key may be any word. Keys that this service makes,
+    /// tokens and cookies are too long for that.
+    pub fn is_guessable(self) -> bool {
+        match self {
+            Self::Bearer(text) => Secret::parse(text).is_none() && text.matches('.').count() != 2,
+            Self::Session(_) => false,
+        }
+    }
+}
+
 /// Somebody is not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

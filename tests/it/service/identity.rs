@@ -342,6 +342,7 @@ fn guesses_are_counted_and_floods_are_held_up() {
     let server = fleet.server(&[]);
     let get = |key: &str| send((&fleet, server), key, None, Method::GET, "/api/v1/session", "");
     let (_, key) = make_key((&fleet, server), "default", "viewer");
+    let (_, other) = make_key((&fleet, server), "default", "viewer");
     let limited = (0..50)
         .map(|_| get(&key))
         .find(|answer| answer.status != 200)
@@ -359,6 +360,11 @@ fn guesses_are_counted_and_floods_are_held_up() {
         .expect("an end");
     assert_problem(&limited, 429, "rate_limited");
     assert_problem(&get(ROOT), 429, "rate_limited");
+    assert_eq!(
+        get(&other).status,
+        200,
+        "one that nobody can guess is not held up by others' guesses"
+    );
     assert_eq!(fleet.request(server, Method::GET, "/healthz", &[], "").status, 200);
 }
 
