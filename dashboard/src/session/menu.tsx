@@ -1,9 +1,9 @@
 // The reader's corner of the top bar: the namespace, who they are, and the way out.
 
 import { useId, useRef, useState } from "react";
-import { useLocation } from "wouter";
 
-import { useLogout, useSession, useSwitchNamespace } from "./session";
+import { Failure } from "../components/feedback";
+import { switchNamespace, useLogout, useSession } from "./session";
 import "./session.css";
 
 /** Namespaces beyond this many get a search. */
@@ -11,9 +11,7 @@ const FEW = 8;
 
 export function SessionMenu() {
   const session = useSession();
-  const switchTo = useSwitchNamespace();
   const logout = useLogout();
-  const [, navigate] = useLocation();
   const [search, setSearch] = useState("");
   const [open, setOpen] = useState(false);
   const menu = useRef<HTMLDivElement>(null);
@@ -26,9 +24,7 @@ export function SessionMenu() {
   );
   const choose = (name: string) => {
     menu.current?.hidePopover();
-    if (name === session.namespace) return;
-    navigate("/");
-    switchTo(name);
+    if (name !== session.namespace) switchNamespace(name);
   };
   return (
     <>
@@ -84,6 +80,7 @@ export function SessionMenu() {
           ))}
           {shown.length === 0 && <li className="muted">None has that name</li>}
         </ul>
+        {logout.error && <Failure error={logout.error} />}
         {session.authentication === "session" && (
           <button className="who-out" disabled={logout.isPending} onClick={() => logout.mutate()}>
             Log out

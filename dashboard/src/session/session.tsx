@@ -109,23 +109,19 @@ export function useLogin() {
   });
 }
 
+/** Logs out. The page is loaded anew, so that nothing of it stays in memory. */
 export function useLogout() {
-  const client = useQueryClient();
   return useMutation({
     mutationFn: async () => {
       const { error, response } = await api.DELETE("/api/v1/session");
-      if (error) throw new Problem(response.status, error);
+      if (error && response.status !== 401) throw new Problem(response.status, error);
     },
-    onSettled: () => client.resetQueries(),
+    onSuccess: () => location.reload(),
   });
 }
 
-/** Goes over to another namespace: everything is asked anew. */
-export function useSwitchNamespace() {
-  const client = useQueryClient();
-  return (namespace: string) => {
-    writeStored(NAMESPACE, namespace);
-    accompany({ namespace });
-    void client.resetQueries();
-  };
+/** Goes over to another namespace. The page is loaded anew: its stream, too, is of one namespace. */
+export function switchNamespace(namespace: string): void {
+  writeStored(NAMESPACE, namespace);
+  location.assign("/");
 }

@@ -9,14 +9,13 @@ import { Empty, Failure, LoadingRows } from "../components/feedback";
 import { Field } from "../components/field";
 import { More } from "../components/more";
 import { Ago, useNow } from "../components/time";
-import { useSession, useSwitchNamespace } from "../session/session";
+import { switchNamespace, useSession } from "../session/session";
 
 const NAME = /^[a-z0-9-]{1,63}$/;
 
 /** The tenants. */
 export function Namespaces() {
   const session = useSession();
-  const switchTo = useSwitchNamespace();
   const namespaces = useNamespaces();
   const rows = rowsOf(namespaces);
   const now = useNow(true, 30_000);
@@ -69,7 +68,7 @@ export function Namespaces() {
                         Quota
                       </Link>
                       {namespace.name !== session.namespace && (
-                        <button className="quiet" onClick={() => switchTo(namespace.name)}>
+                        <button className="quiet" onClick={() => switchNamespace(namespace.name)}>
                           Go there
                         </button>
                       )}
