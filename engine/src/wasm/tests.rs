@@ -196,7 +196,17 @@ async fn scalars_in_queries() {
         "+----+---+",
     ];
     assert_batches_eq!(expected, &rows);
-    assert!(attempt.metrics().wasm_us > 0);
+    let metrics = attempt.metrics();
+    assert!(metrics.wasm_us > 0);
+    let mut functions: Vec<&str> = metrics
+        .functions
+        .iter()
+        .map(|function| function.name.as_str())
+        .collect();
+    functions.sort_unstable();
+    assert_eq!(functions, ["add", "shout"]);
+    let apart: u64 = metrics.functions.iter().map(|function| function.wasm_us).sum();
+    assert!(metrics.wasm_us - apart <= 2, "{metrics:?}");
     let rows = attempt
         .sql("SELECT count(*) AS n FROM t WHERE add(i, 1) > 4")
         .await

@@ -33,8 +33,8 @@ pub(super) const ALL: &[Rule] = &[
     cold_start,
 ];
 
-/// Codes of failures after which a message was set aside.
-const DEAD_LETTER_CODES: [&str; 1] = ["poison_task"];
+/// The code of failures of tasks that were set aside.
+const DEAD_LETTER: &str = "poison_task";
 
 /// What `find` finds in each stage, by how bad it is there; the worst stages only.
 fn worst(profile: &RunProfile, found: &mut Vec<Finding>, find: impl Fn(&StageProfile) -> Option<(f64, Finding)>) {
@@ -129,8 +129,7 @@ fn rows_not_conserved(profile: &RunProfile, found: &mut Vec<Finding>) {
 
 fn dead_letters(profile: &RunProfile, found: &mut Vec<Finding>) {
     worst(profile, found, |stage| {
-        let of = |code: &&str| stage.attempts.failures.get(*code).copied().unwrap_or(0);
-        let number: u32 = DEAD_LETTER_CODES.iter().map(of).sum();
+        let number = stage.attempts.failures.get(DEAD_LETTER).copied().unwrap_or(0);
         (number > 0).then(|| {
             let finding = Finding {
                 code: FindingCode::DeadLetters,

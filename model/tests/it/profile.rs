@@ -455,9 +455,7 @@ fn small_files_and_slots_and_functions_are_counted() {
 
 #[test]
 fn the_built_in_prices_are_those_of_the_stack() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cost.json");
-    let costs = std::fs::read_to_string(file).expect("docs/cost.json is committed");
-    let costs: serde_json::Value = serde_json::from_str(&costs).expect("JSON");
+    let costs: serde_json::Value = serde_json::from_str(include_str!("../../../docs/cost.json")).expect("JSON");
     let price = |name: &str| costs["prices"][name].as_f64().expect(name);
     let table = PriceTable::default();
     let built_in = [

@@ -187,10 +187,16 @@ pub enum JobKind {
 pub struct Progress {
     /// Stages, once they are planned.
     pub stages: u32,
+    /// Stages whose inputs are not complete.
+    pub stages_waiting: u32,
+    /// Stages whose tasks run.
+    pub stages_running: u32,
     /// Stages that are complete.
     pub stages_completed: u32,
     /// Tasks of the stages that have started.
     pub tasks: u32,
+    /// Tasks that no worker has, and that are not done.
+    pub tasks_waiting: u32,
     /// Tasks with an attempt under way.
     pub tasks_running: u32,
     /// Tasks that are done.
@@ -491,8 +497,15 @@ fn progress(stages: &[Stage]) -> Progress {
     let mut total = Progress::default();
     for stage in stages {
         total.stages = total.stages.saturating_add(1);
-        total.stages_completed += u32::from(stage.state == StageState::Completed);
+        let of = match stage.state {
+            StageState::Waiting => &mut total.stages_waiting,
+            StageState::Running => &mut total.stages_running,
+            StageState::Completed => &mut total.stages_completed,
+        };
+        *of = of.saturating_add(1);
         total.tasks = total.tasks.saturating_add(stage.tasks);
+        let taken = stage.tasks_running.saturating_add(stage.tasks_done);
+        total.tasks_waiting = total.tasks_waiting.saturating_add(stage.tasks.saturating_sub(taken));
         total.tasks_running = total.tasks_running.saturating_add(stage.tasks_running);
         total.tasks_done = total.tasks_done.saturating_add(stage.tasks_done);
         total.attempts_failed = total.attempts_failed.saturating_add(stage.attempts_failed);
