@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::service::fleet::until;
 use crate::support::{Place, Started};
 
 /// Runs until it is cancelled.
@@ -87,4 +88,56 @@ fn logs_are_kept_and_a_run_is_tried_again() {
     let new: Value = serde_json::from_str(&place.ok(["runs", "retry", "latest", "-o", "json"])).expect("JSON");
     assert_eq!((&new["retry_of"], &new["result"]), (&old["id"], &"succeeded".into()));
     assert_eq!(place.ok(["runs", "logs", "latest"]), first);
+}
+
+#[test]
+fn a_run_is_one_file_that_needs_no_server() {
+    let place = Place::new();
+    place.ok(["sql", "SELECT k, count(*) FROM (VALUES (1), (2)) t(k) GROUP BY k"]);
+    place.ok(["runs", "export", "latest", "-o", "run.html"]);
+    let html = std::fs::read_to_string(place.path("run.html")).expect("the file is there");
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+    for part in [
+        "succeeded",
+        "Findings",
+        "Timeline",
+        "<rect ",
+        "Stages",
+        "Tasks",
+        "Configuration",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert_eq!(place.ok(["runs", "export", "latest", "-o", "-"]), html);
+    assert_eq!(
+        place.weir(["runs", "export", "01jz0000000000000000000000"]).code,
+        Some(4)
+    );
+}
+
+#[test]
+fn the_history_of_a_data_folder_is_served_without_its_database() {
+    let place = Place::new();
+    place.ok(["sql", "SELECT 1 AS one"]);
+    std::fs::remove_file(place.path("data/weir.db")).expect("the database can be removed");
+    let storage = place.path("data/storage").display().to_string();
+    let log = place.path("history.log");
+    let args = ["history", "--storage", &storage, "--listen", "127.0.0.1:0"];
+    let history = Started::logging(&place, args, &log);
+    let endpoint = until("the address", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.lines()
+            .find_map(|line| line.strip_prefix("listening on "))
+            .map(str::to_owned)
+    });
+    let listed = place.ok(["runs", "list", "-o", "json", "--endpoint", &endpoint]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed[0]["result"], "succeeded", "{listed}");
+    let run = listed[0]["id"].as_str().expect("an id");
+    let shown = place.ok(["runs", "get", run, "--endpoint", &endpoint]);
+    assert!(shown.contains("state    succeeded"), "{shown}");
+    let refused = place.weir(["runs", "retry", run, "--endpoint", &endpoint]);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("changes nothing"), "{}", refused.stderr);
+    history.terminate();
 }

@@ -27,21 +27,23 @@ impl Page {
         self.add("</section>\n");
     }
 
-    /// A table; the first column is text, the others are numbers unless they say so.
+    /// A table.
     fn table(&mut self, caption: &str, header: &[&str], rows: impl Iterator<Item = Vec<Cell>>) {
         self.add(format_args!(
             "<div class=\"scroll\"><table><caption>{}</caption><thead><tr>",
             Escaped(caption)
         ));
-        for name in header {
-            self.add(format_args!("<th scope=\"col\">{}</th>", Escaped(name)));
+        let mut rows = rows.peekable();
+        for (place, name) in header.iter().enumerate() {
+            let first = rows.peek().and_then(|row| row.get(place));
+            let class = first.map_or("", Cell::class);
+            self.add(format_args!("<th scope=\"col\"{class}>{}</th>", Escaped(name)));
         }
         self.add("</tr></thead><tbody>");
         for row in rows {
             self.add("<tr>");
             for cell in row {
-                let class = if cell.is_number { " class=\"n\"" } else { "" };
-                self.add(format_args!("<td{class}>{}</td>", Escaped(&cell.text)));
+                self.add(format_args!("<td{}>{}</td>", cell.class(), Escaped(&cell.text)));
             }
             self.add("</tr>");
         }
@@ -68,6 +70,13 @@ impl Page {
 struct Cell {
     text: String,
     is_number: bool,
+}
+
+impl Cell {
+    /// The attribute that sets it to the side where its kind stands.
+    fn class(&self) -> &'static str {
+        if self.is_number { " class=\"n\"" } else { "" }
+    }
 }
 
 fn text(text: impl Into<String>) -> Cell {

@@ -4,7 +4,7 @@ mod dev;
 mod doctor;
 mod faults;
 mod findings;
-mod fleet;
+pub(crate) mod fleet;
 mod history;
 mod http;
 mod identity;
