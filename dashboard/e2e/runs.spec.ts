@@ -55,6 +55,7 @@ test("what is not there is said kindly", async ({ page }) => {
 
 test("the keyboard reaches everything, and the theme is remembered", async ({ page }) => {
   await page.goto("/");
+  await expect(page.getByRole("heading", { name: "Runs", level: 1 })).toBeVisible();
   await page.keyboard.press("Tab");
   await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
   const theme = page.getByRole("button", { name: /^Theme/ });
