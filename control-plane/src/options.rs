@@ -21,7 +21,7 @@ pub struct Options {
     pub max_queued_runs: usize,
     /// What namespaces may use that have no quota of their own.
     pub default_quota: Quota,
-    /// Slots of all workers, where these do not say how many they have.
+    /// Slots of all workers, where they are known beforehand; otherwise what workers say counts.
     pub slots: Option<u32>,
     /// For how long, in milliseconds, the task messages last the workers that are in the queue beyond one for each slot:
     /// as long as it takes from the end of a task until the message of the next one is with a worker. More lets
@@ -52,8 +52,9 @@ impl Default for Options {
             max_queued_runs: 10_000,
             default_quota: Quota::default(),
             slots: None,
-            send_ahead_ms: 10,
-            send_ahead_alone: Some(64),
+            send_ahead_ms: 20,
+            // The queue in the process lets namespaces take turns by itself.
+            send_ahead_alone: Some(1_000),
             takes_over: false,
             concurrent_effects: 64,
             grace_ms: 5_000,

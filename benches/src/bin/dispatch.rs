@@ -142,7 +142,10 @@ async fn main() -> Result<()> {
         planner: Arc::new(OneStage),
     };
     let options = Options {
-        send_ahead_alone: Some(if flag("--ungated") { u32::MAX } else { 64 }),
+        send_ahead_alone: match flag("--ungated") {
+            true => Some(u32::MAX),
+            false => Options::default().send_ahead_alone,
+        },
         ..Options::default()
     };
     let control_plane = ControlPlane::start(options, environment);

@@ -41,7 +41,7 @@ pub(crate) struct Gate {
 /// What an operator can tune about the gate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Slots where workers do not say how many they have.
+    /// Slots of all workers, where they are known beforehand; otherwise what workers say counts.
     pub(crate) slots: Option<u32>,
     /// For how long the messages that are sent ahead of need last the fleet.
     pub(crate) ahead: Duration,
@@ -119,7 +119,7 @@ impl Gate {
 
     fn refresh(&self, shared: &Shared, slots: Option<u64>, loads: &[NamespaceLoad]) {
         let mut state = self.lock();
-        state.slots = slots.or(self.options.slots.map(u64::from));
+        state.slots = self.options.slots.map(u64::from).or(slots);
         state.go_by(&shared.quotas);
         let mut elsewhere: HashMap<Namespace, Elsewhere> = HashMap::new();
         let of_others = |load: &&NamespaceLoad| load.working > 0 && load.owner.as_deref() != Some(&*shared.owner);

@@ -1,6 +1,10 @@
 //! Quotas, as people set them and meet them.
 
-use crate::service::fleet::until;
+use reqwest::Method;
+use serde_json::json;
+
+use super::fleet::{Fleet, until};
+use super::http::assert_problem;
 use crate::support::{Place, Started};
 
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2, 3]}\n    \
@@ -124,5 +128,47 @@ fn the_service_has_defaults_for_all_namespaces() {
     assert!(
         shown.contains("1.0 GiB") && shown.contains("that of the service"),
         "{shown}"
+    );
+}
+
+#[test]
+fn programs_are_told_when_to_try_again() {
+    let mut fleet = Fleet::new();
+    let (first, second) = (fleet.server(&[]), fleet.server(&[]));
+    let json = [("content-type", "application/json")];
+    let path = "/api/v1/namespaces/default/quota";
+    let ask = |server, method, path: &str, body: serde_json::Value| {
+        fleet.request(server, method, path, &json, body.to_string())
+    };
+    let limits = json!({"submissions_per_minute": 1, "submission_burst": 1, "max_runs": 5});
+    let set = ask(first, Method::PUT, path, limits);
+    assert_eq!(set.status, 200, "{}", set.body);
+    assert_eq!(set.body["limits"]["max_runs"], 5);
+    let run = json!({"pipeline": PIPELINE});
+    let submitted = ask(first, Method::POST, "/api/v1/runs", run.clone());
+    assert_eq!(submitted.status, 201, "{}", submitted.body);
+    let refused = until("the second server refuses", || {
+        let answer = ask(second, Method::POST, "/api/v1/runs", run.clone());
+        (answer.status != 201).then_some(answer)
+    });
+    assert_problem(&refused, 429, "quota_exceeded");
+    let seconds: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=120).contains(&seconds), "{seconds}");
+
+    for (body, code) in [
+        (json!({"weight": 0}), "invalid_request"),
+        (json!({"wieght": 1}), "invalid_request"),
+    ] {
+        assert_problem(&ask(second, Method::PUT, path, body), 422, code);
+    }
+    let absent = ask(second, Method::GET, "/api/v1/namespaces/absent/quota", json!(null));
+    assert_problem(&absent, 404, "namespace_not_found");
+    let removed = ask(second, Method::DELETE, path, json!(null));
+    assert_eq!((removed.status, &removed.body["is_default"]), (200, &true.into()));
+    let left = ask(second, Method::GET, path, json!(null));
+    let usage = &left.body["usage"];
+    assert!(
+        usage["storage_bytes"].is_u64() && usage["queued_runs"].is_u64(),
+        "{usage}"
     );
 }
