@@ -17,7 +17,7 @@ fn jobs_reach_no_object_of_the_service() {
             {"type": "ReadFromText", "config": {"path": source}},
             {"type": "WriteToCsv", "config": {"path": sink}},
         ]}});
-        let file = fleet.place.write("job.yaml", &pipeline.to_string());
+        let file = fleet.place.write("job.yaml", pipeline.to_string());
         let file = file.to_str().expect("a path of the test");
         let ran = fleet.client(server, ["submit", file, "--wait", "-o", "json"]);
         serde_json::from_str::<Value>(&ran.stdout).expect("a run is JSON")
