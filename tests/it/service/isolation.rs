@@ -324,9 +324,9 @@ fn assert_same(attack: &Attack, (found, theirs): (&Answer, &Names), (absent, now
 fn plain(value: &Value, names: &Names) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields = fields
-                .iter()
-                .filter(|(name, _)| !name.ends_with("_id") && *name != "id" && *name != "etag");
+            let fields = fields.iter().filter(|(name, _)| {
+                !name.ends_with("_id") && !["id", "etag", "prefix", "secret"].contains(&name.as_str())
+            });
             let fields = fields.map(|(name, value)| (name.clone(), plain(value, names)));
             Value::Object(fields.collect::<Map<_, _>>())
         }
