@@ -19,7 +19,8 @@
 //!   `listen` hears of what others did in the store.
 //! - Sharing: `quotas` has what namespaces may use, and the `gate` lets task messages through, to each namespace its share.
 //! - The fleet: `scaling` computes how many workers are wanted, and a [`provisioner`] has them run. [`housekeeping`]
-//!   forgets and sweeps. Of each, one control plane at a time is the leader.
+//!   forgets and sweeps, and [`pipelines`] has the runs of schedules made. Of each, one control plane at a time is the
+//!   leader.
 //! - `vitals` and `traces` show all of it to whoever watches.
 
 mod admission;

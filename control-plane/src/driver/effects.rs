@@ -82,7 +82,7 @@ impl Driver {
     /// Sends the messages that the gate lets through.
     pub(super) fn send_on(&mut self) {
         let now = clock::now();
-        if self.state.phase() != RunPhase::Running {
+        if self.state.phase() != RunPhase::Running || self.state.is_paused() {
             for kept in self.kept.drain() {
                 self.outbox.end(kept.before);
             }

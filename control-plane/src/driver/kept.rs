@@ -145,6 +145,7 @@ mod tests {
             partitions: index..index + 1,
             plan: Digest::of(&[stage as u8]),
             inputs: Vec::new(),
+            pauses: 0,
             time_limit_ms: None,
             traceparent: None,
         }

@@ -26,6 +26,8 @@ const LEADERSHIP: &str = "schedules";
 const LOOK: Duration = Duration::from_secs(1);
 /// How often old runs are looked for.
 const TIDY: Duration = Duration::from_secs(30);
+/// Times that a schedule catches up with before anything else is looked at.
+const ROUNDS: usize = 20;
 /// Rows in one page of a list.
 const PAGE: u32 = 200;
 /// Schedules and runs that are dealt with at once.
@@ -79,7 +81,11 @@ impl Scheduler {
         if !self.lead().await? {
             return Ok(());
         }
-        self.fire_due().await?;
+        for _ in 0..ROUNDS {
+            if !self.fire_due().await? {
+                break;
+            }
+        }
         self.restart_due().await?;
         if self.tidied_at.is_none_or(|at| at.elapsed() >= TIDY) {
             self.forget_expired().await?;
@@ -105,9 +111,10 @@ impl Scheduler {
         Ok(leads)
     }
 
-    /// Deals with every schedule whose time has come.
-    async fn fire_due(&self) -> Result<(), store::Error> {
+    /// Deals with one time of every schedule whose time has come; says whether any of them has gone on to its next.
+    async fn fire_due(&self) -> Result<bool, store::Error> {
         let now = clock::now();
+        let mut any = false;
         let mut after: Option<ScheduleRow> = None;
         loop {
             let page = self.shared.store.schedules_due(now, after.as_ref(), PAGE).await?;
@@ -116,19 +123,19 @@ impl Scheduler {
             let firing = page.into_iter().map(|row| async move { self.fire(&row).await });
             let mut firing = futures::stream::iter(firing).buffer_unordered(AT_ONCE);
             while let Some(fired) = firing.next().await {
-                fired?;
+                any |= fired?;
             }
             if last {
-                return Ok(());
+                return Ok(any);
             }
         }
     }
 
-    async fn fire(&self, row: &ScheduleRow) -> Result<(), store::Error> {
-        let Some(at) = row.next_at else { return Ok(()) };
+    async fn fire(&self, row: &ScheduleRow) -> Result<bool, store::Error> {
+        let Some(at) = row.next_at else { return Ok(false) };
         let now = clock::now();
         if waits(&row.status, now) {
-            return Ok(());
+            return Ok(false);
         }
         let cron = match Cron::parse(&row.definition.cron, &row.definition.time_zone) {
             Ok(cron) => cron,
@@ -193,13 +200,13 @@ impl Scheduler {
     }
 
     /// Cancels what is under way; the run is made when that is over.
-    async fn replace(&self, row: &ScheduleRow, at: Timestamp, open: &[RunId]) -> Result<(), store::Error> {
+    async fn replace(&self, row: &ScheduleRow, at: Timestamp, open: &[RunId]) -> Result<bool, store::Error> {
         let by = format!("schedule {}", row.name);
         for run in open {
             self.shared.store.run_request_cancel(*run, &by).await?;
         }
         if row.status.replacing_at == Some(at) {
-            return Ok(());
+            return Ok(false);
         }
         let status = ScheduleStatus {
             replacing_at: Some(at),
@@ -254,14 +261,15 @@ impl Scheduler {
         Ok(submitted.run)
     }
 
-    /// Notes what came of a time, unless somebody has changed the schedule or dealt with the time.
+    /// Notes what came of a time, unless somebody has changed the schedule or dealt with the time; says whether the
+    /// schedule goes on to its next time.
     async fn note(
         &self,
         row: &ScheduleRow,
         due_at: Timestamp,
         next_at: Option<Timestamp>,
         status: ScheduleStatus,
-    ) -> Result<(), store::Error> {
+    ) -> Result<bool, store::Error> {
         let progress = ScheduleProgress {
             namespace: row.namespace.clone(),
             name: row.name.clone(),
@@ -271,7 +279,8 @@ impl Scheduler {
             status,
         };
         let write = PipelineWrite::ScheduleProgress(progress);
-        self.shared.store.pipelines_write(write).await.map(drop)
+        self.shared.store.pipelines_write(write).await?;
+        Ok(next_at != Some(due_at))
     }
 
     /// Tries runs again that are over and whose policy says so.
