@@ -13,6 +13,7 @@ mod queues;
 mod recovery;
 mod runs;
 mod scaling;
+mod schedules;
 mod script;
 mod speculation;
 mod store;
