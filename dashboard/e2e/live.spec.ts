@@ -74,3 +74,15 @@ test("it can be cancelled, after a question", async ({ page, request }) => {
   await expect(page.locator(".run-header .state").first()).toHaveText("Cancelled", { timeout: 20_000 });
   await expect(page.getByRole("button", { name: "Run again" })).toBeVisible();
 });
+
+test("it can be paused and goes on again", async ({ page, request }) => {
+  const run = await submitSql(request, "to pause", SLOW);
+  await page.goto(`/runs/${run.id}`);
+  await page.getByRole("button", { name: "Pause" }).click();
+  const state = page.locator(".run-header .state").first();
+  await expect(state).toHaveText(/Pausing|Paused/);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(state).toHaveText("Running");
+  await expect(page.getByRole("button", { name: "Pause" })).toBeVisible();
+  await request.post(`/api/v1/runs/${run.id}/cancel`);
+});

@@ -1,5 +1,7 @@
 // The page of a run.
 
+import { readFile } from "node:fs/promises";
+
 import { expect, test } from "@playwright/test";
 
 import { isAccessible } from "./accessible";
@@ -137,4 +139,14 @@ test("a failed run says why, and can be run again", async ({ page, request }) =>
   await dialog.getByRole("button", { name: "Run again" }).click();
   await expect(page).not.toHaveURL(new RegExp(run.id));
   await expect(page.getByRole("link", { name: "tries another run again" })).toHaveAttribute("href", `/runs/${run.id}`);
+});
+
+test("a run is exported as one file", async ({ page, request }) => {
+  const run = await finished(request, "exported", COUNT);
+  await page.goto(`/runs/${run.id}`);
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const file = await download;
+  expect(file.suggestedFilename()).toBe(`exported ${run.id}.html`);
+  expect(await readFile(await file.path(), "utf8")).toContain(run.id);
 });

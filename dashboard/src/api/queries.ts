@@ -256,10 +256,24 @@ export function useTask(id: string, stage: number, task: number, live: boolean) 
   });
 }
 
-export function useCancel(id: string) {
+/** What a run can be told while it is not over. */
+export type Order = "cancel" | "pause" | "resume";
+
+/** Tells a run to stop, to begin nothing new, or to go on. */
+export function useOrder(id: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: async () => data(await api.POST("/api/v1/runs/{run}/cancel", { params: { path: { run: id } } })),
+    mutationFn: async (order: Order) => {
+      const params = { path: { run: id } };
+      switch (order) {
+        case "cancel":
+          return data(await api.POST("/api/v1/runs/{run}/cancel", { params }));
+        case "pause":
+          return data(await api.POST("/api/v1/runs/{run}/pause", { params }));
+        case "resume":
+          return data(await api.POST("/api/v1/runs/{run}/resume", { params }));
+      }
+    },
     onSettled: () => client.invalidateQueries({ queryKey: ["run", id] }),
   });
 }

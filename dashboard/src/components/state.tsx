@@ -35,15 +35,26 @@ const states: Record<ListedRun["state"], [Tone, string]> = {
   planning: ["busy", "Planning"],
   running: ["busy", "Running"],
   committing: ["busy", "Committing"],
+  paused: ["warn", "Paused"],
   stopping: ["warn", "Stopping"],
   finished: ["idle", "Finished"],
 };
 
-/** Where a run is, or how it ended. */
+/** What somebody wants of a run that is not there yet. */
+const requests: Record<NonNullable<ListedRun["requested_state"]>, [Tone, string]> = {
+  cancelled: ["warn", "Cancelling"],
+  paused: ["warn", "Pausing"],
+  running: ["busy", "Resuming"],
+};
+
+/** Where a run is, where it is asked to be, or how it ended. */
 export function RunStateBadge({ run }: { run: Pick<ListedRun, "state" | "result" | "requested_state"> }) {
-  const [tone, word] = run.result ? results[run.result] : states[run.state];
-  const stopping = !run.result && run.requested_state === "cancelled";
-  return <State tone={stopping ? "warn" : tone}>{stopping ? "Cancelling" : word}</State>;
+  const [tone, word] = run.result
+    ? results[run.result]
+    : run.requested_state
+      ? requests[run.requested_state]
+      : states[run.state];
+  return <State tone={tone}>{word}</State>;
 }
 
 const stageStates: Record<Stage["state"], [Tone, string]> = {

@@ -36,7 +36,7 @@ export default function RunPage({ id, view }: { id: string; view: string; item: 
 
 function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | null }) {
   const live = run.state !== "finished";
-  const now = useNow(live, 250);
+  const now = useNow(live);
   const tabs = [
     { key: "overview", title: "Overview" },
     { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : undefined },

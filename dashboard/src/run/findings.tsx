@@ -18,12 +18,10 @@ export function Findings({ run }: { run: Run }) {
   const live = run.state !== "finished";
   const findings = useFindings(run.id, live);
   const items = findings.data?.items ?? [];
-  if (findings.isPending) return <LoadingBlock height={live ? 60 : 88} label="Loading the findings" />;
+  if (findings.isPending) return <LoadingBlock height={86} label="Loading the findings" />;
   if (findings.error && !findings.data) {
     return <Failure error={findings.error} retry={() => void findings.refetch()} />;
   }
-  // Nothing to say about a run that goes on takes no room; something else may still be found.
-  if (items.length === 0 && live) return null;
   return (
     <Card title="Findings" note={items.length > 0 ? count(items.length) : undefined}>
       {items.length > 0 ? (
@@ -37,7 +35,9 @@ export function Findings({ run }: { run: Run }) {
           <svg className="tone good" width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
             <path d="M3 7.2 5.8 10 11 4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />
           </svg>
-          Nothing stands out: no skew, no spill, no retries, no idle slots that cost anything.
+          {live
+            ? "Nothing stands out so far."
+            : "Nothing stands out: no skew, no spill, no retries, no idle slots that cost anything."}
         </p>
       )}
     </Card>

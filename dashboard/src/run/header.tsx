@@ -3,7 +3,8 @@
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 
-import { useCancel, useRetry } from "../api/queries";
+import { useDownload } from "../api/download";
+import { useOrder, useRetry } from "../api/queries";
 import type { Run } from "../api/types";
 import { Facts } from "../components/card";
 import { Copy } from "../components/copy";
@@ -55,31 +56,49 @@ export function Header({ run, now }: { run: Run; now: number }) {
 
 function Actions({ run }: { run: Run }) {
   const [asked, setAsked] = useState<"cancel" | "retry">();
-  const cancel = useCancel(run.id);
+  const order = useOrder(run.id);
   const retry = useRetry(run.id);
+  const download = useDownload();
   const [, navigate] = useLocation();
   const over = run.state === "finished";
   const cancelling = run.requested_state === "cancelled";
+  const paused = run.state === "paused" || run.requested_state === "paused";
+  const error = download.error ?? (asked === "cancel" ? null : order.error);
   return (
-    <div className="row">
-      <Link className="button" href={`/compare?a=${run.retry_of ?? ""}&b=${run.id}`}>
-        Compare
-      </Link>
-      {over ? (
-        <button onClick={() => setAsked("retry")}>Run again</button>
-      ) : (
-        <button className="danger" disabled={cancelling} onClick={() => setAsked("cancel")}>
-          {cancelling ? "Cancelling…" : "Cancel"}
+    <div className="run-actions">
+      <div className="row">
+        <button
+          disabled={download.isPending}
+          title="The run as one HTML file, to be kept and read without a server"
+          onClick={() => download.mutate({ path: `/api/v1/runs/${run.id}/export`, name: `${run.name} ${run.id}.html` })}
+        >
+          {download.isPending ? "Exporting…" : "Export"}
         </button>
-      )}
+        <Link className="button" href={`/compare?a=${run.retry_of ?? ""}&b=${run.id}`}>
+          Compare
+        </Link>
+        {!over && !cancelling && (
+          <button disabled={order.isPending} onClick={() => order.mutate(paused ? "resume" : "pause")}>
+            {paused ? "Resume" : "Pause"}
+          </button>
+        )}
+        {over ? (
+          <button onClick={() => setAsked("retry")}>Run again</button>
+        ) : (
+          <button className="danger" disabled={cancelling} onClick={() => setAsked("cancel")}>
+            {cancelling ? "Cancelling…" : "Cancel"}
+          </button>
+        )}
+      </div>
+      {error && <Failure error={error} />}
       {asked === "cancel" && !over && (
         <Confirm
           title="Cancel this run?"
           action="Cancel the run"
           danger
-          pending={cancel.isPending}
-          error={cancel.error}
-          onConfirm={() => cancel.mutate(undefined, { onSuccess: () => setAsked(undefined) })}
+          pending={order.isPending}
+          error={order.error}
+          onConfirm={() => order.mutate("cancel", { onSuccess: () => setAsked(undefined) })}
           onClose={() => setAsked(undefined)}
         >
           <strong>{run.name}</strong> stops, and what it has written stays invisible. That can not be taken back, but

@@ -2,7 +2,8 @@ import type { Run } from "../api/types";
 import { bytes, count } from "../lib/format";
 
 /** What the run made visible. */
-export function Outputs({ outputs }: { outputs: Run["outputs"] }) {
+export function Outputs({ run }: { run: Run }) {
+  const { outputs } = run;
   if (outputs.length === 0) return null;
   return (
     <section className="card" aria-label="Outputs">

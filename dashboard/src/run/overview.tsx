@@ -45,7 +45,7 @@ export function Overview({ run, now }: { run: Run; now: number }) {
       )}
       {run.stages.length > 0 && <RunTimeline run={run} now={now} />}
       <Stages run={run} details={details} now={now} />
-      <Outputs outputs={run.outputs} />
+      <Outputs run={run} />
       <UsageCard usage={run.usage} resources={run.resources} />
       <Metrics metrics={run.metrics} />
     </>
