@@ -35,7 +35,7 @@ pub(crate) enum PipelinesCommand {
         /// The pipeline
         name: String,
         /// Print the definition of this version
-        version: Option<u32>,
+        number: Option<u32>,
         #[command(flatten)]
         target: TargetArgs,
         /// How to print
@@ -76,7 +76,7 @@ pub(crate) struct PipelineRunArgs {
 
     /// The version [default: the latest]
     #[arg(long, value_name = "N")]
-    pub(crate) version: Option<u32>,
+    pub(crate) pipeline_version: Option<u32>,
 
     /// The run's name [default: that of the pipeline]
     #[arg(long)]

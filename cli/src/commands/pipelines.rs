@@ -35,10 +35,10 @@ pub(super) async fn execute(command: PipelinesCommand) -> Result<(), Error> {
         PipelinesCommand::Run(args) => run(&args).await,
         PipelinesCommand::Versions {
             name,
-            version,
+            number,
             target,
             output,
-        } => versions(&target, &name, version, output).await,
+        } => versions(&target, &name, number, output).await,
         PipelinesCommand::Delete { name, target } => {
             let client = target::required(&target)?;
             delete(&client, &path(&name)?).await?;
@@ -154,7 +154,7 @@ pub(super) fn read_document(file: &Path) -> Result<Option<serde_json::Value>, Er
 async fn run(args: &PipelineRunArgs) -> Result<(), Error> {
     let client = target::required(&args.target)?;
     let request = PipelineRunRequest {
-        version: args.version,
+        version: args.pipeline_version,
         name: args.run_name.clone(),
         parameters: args.params.params.iter().cloned().collect(),
         labels: args.labels.iter().cloned().collect(),

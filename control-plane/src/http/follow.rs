@@ -113,12 +113,13 @@ impl Follower {
     pub(super) async fn present(&mut self, api: &Api) -> Result<Run, Problem> {
         let prices = &api.options().prices;
         if let Some(summary) = &self.history {
-            return Ok(Run::new(
-                &summary.snapshot,
-                &self.submission,
-                Some(&summary.row),
-                prices,
-            ));
+            let mut row = summary.row.clone();
+            if row.summary.restart_at.is_some() {
+                // What has become of that is for the store to say.
+                let known = api.control_plane().run_get(self.run).await?;
+                row.summary.restart_at = known.and_then(|row| row.summary.restart_at);
+            }
+            return Ok(Run::new(&summary.snapshot, &self.submission, Some(&row), prices));
         }
         let row = api.control_plane().run_get(self.run).await?;
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));

@@ -10,6 +10,7 @@ mod http;
 mod identity;
 mod isolation;
 mod oidc;
+mod pipelines;
 mod quotas;
 mod runs;
 mod scaling;
