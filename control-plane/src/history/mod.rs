@@ -171,3 +171,32 @@ pub async fn delete(storage: &Storage, namespace: &Namespace, run: RunId) -> Res
         .await?;
     storage.delete_prefix(&layout::history_prefix(namespace, run)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a build of the first days wrote: it must be readable for ever.
+    const ENTRY: &str = r#"{"version":1,"row":{"run":"01jz0000000000000000000000","namespace":"default","name":"sums",
+        "created_at":1751328000000,"summary":{"phase":"finished","outcome":"succeeded","reason":null,
+        "finished_at":1751328001000,"stages":2,"stages_done":2,"tasks":7,"tasks_done":7,"tasks_waiting":0,
+        "tasks_running":0},"last_seq":40,"dispatched_seq":20,"cancel_requested_by":null,"cleaned":true,"owner":null,
+        "owned_until":0}}"#;
+
+    #[test]
+    fn what_was_written_once_can_be_read() {
+        let entry: Entry = serde_json::from_str(ENTRY).unwrap();
+        assert_eq!(
+            (entry.version, &*entry.row.name, entry.row.summary.tasks),
+            (1, "sums", 7)
+        );
+        let snapshot = r#"{"run":"01jz0000000000000000000000","namespace":"default","name":"sums","phase":"finished",
+            "outcome":"succeeded","reason":null,"created_at":1751328000000,"planned_at":null,
+            "finished_at":1751328001000,"stages":[],"outputs":[],"logs":[]}"#;
+        let submission = r#"{"name":"sums","job":{"kind":"sql","statement":"SELECT 1"},"base":"/"}"#;
+        let row = ENTRY.split_once("\"row\":").unwrap().1.strip_suffix('}').unwrap();
+        let summary = format!(r#"{{"version":1,"row":{row},"snapshot":{snapshot},"submission":{submission}}}"#);
+        let summary: Summary = serde_json::from_str(&summary).unwrap();
+        assert_eq!((summary.run(), summary.last_seq()), (entry.row.run, 0));
+    }
+}
