@@ -24,6 +24,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
 /// Time to upload a module.
 const UPLOAD: Duration = Duration::from_secs(300);
+/// Time to receive a result.
+const RESULT: Duration = Duration::from_secs(24 * 3_600);
 /// Bytes of a module beyond which it is not sent through the server.
 const LARGE: usize = 8 << 20;
 /// Seconds that a server holds an answer back when a run is followed.
@@ -207,6 +209,20 @@ impl Client {
         }
     }
 
+    /// The rows of a run's result, as an Arrow IPC stream.
+    pub(crate) async fn result(&self, run: RunId) -> Result<Response, Error> {
+        let request = self
+            .request(Method::GET, &format!("/api/v1/runs/{run}/result"))?
+            .timeout(RESULT)
+            .header(header::ACCEPT, "application/vnd.apache.arrow.stream");
+        let response = self.send(request).await?;
+        let status = response.status();
+        match status.is_success() {
+            true => Ok(response),
+            false => Err(refusal(status, &body(response).await?)),
+        }
+    }
+
     /// Asks a run to stop.
     pub(crate) async fn cancel(&self, run: RunId) -> Result<Run, Error> {
         self.json(self.request(Method::POST, &format!("/api/v1/runs/{run}/cancel"))?)
@@ -334,22 +350,29 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// The resource of an answer, or the problem as an error.
 pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
     let status = response.status();
-    let body = response
-        .bytes()
-        .await
-        .map_err(|error| Error::platform("read the server's answer")(error.without_url()))?;
+    let body = body(response).await?;
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|source| Error::Platform {
             action: "understand the server's answer; is it of another version?",
             source: source.into(),
         });
     }
-    let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
+    Err(refusal(status, &body))
+}
+
+async fn body(response: Response) -> Result<axum::body::Bytes, Error> {
+    let body = response.bytes().await;
+    body.map_err(|error| Error::platform("read the server's answer")(error.without_url()))
+}
+
+/// The error for an answer that is a problem.
+fn refusal(status: StatusCode, body: &[u8]) -> Error {
+    let problem = serde_json::from_slice::<ProblemBody>(body).ok();
     let text = match &problem {
         Some(problem) => describe(problem),
         None => format!("the server answered with status {status}, not as Weir does; is the endpoint right?"),
     };
-    Err(Error::refused(status.as_u16(), text))
+    Error::refused(status.as_u16(), text)
 }
 
 fn describe(problem: &ProblemBody) -> String {

@@ -6,6 +6,7 @@
 //! **Boundary.** The only crate that knows all the others: it wires them into one process.
 
 mod args;
+mod cells;
 mod client;
 mod commands;
 mod config;

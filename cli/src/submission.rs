@@ -8,6 +8,7 @@ use weir_model::{CoalesceSettings, Digest, Job, RunSettings, SpeculationSettings
 use weir_platform::Storage;
 
 use crate::args::{EmbeddedArgs, ParamArgs};
+use crate::client::Client;
 use crate::error::Error;
 
 /// Reads and checks a pipeline file; gives its text as well.
@@ -83,7 +84,7 @@ pub(crate) async fn upload_modules(
     for path in paths {
         let bytes = read_module(&folder.join(&path)).await?;
         let digest = Digest::of(&bytes);
-        let key = layout::module_key(&digest);
+        let key = layout::module_key(&Default::default(), &digest);
         if !storage
             .exists(&key)
             .await
@@ -94,6 +95,22 @@ pub(crate) async fn upload_modules(
                 .await
                 .map_err(Error::platform("put the component into storage"))?;
         }
+        modules.insert(path, digest);
+    }
+    Ok(modules)
+}
+
+/// Puts Wasm components onto a server; gives their digests by the path that the job uses.
+pub(crate) async fn upload_to(
+    client: &Client,
+    folder: &Path,
+    paths: Vec<String>,
+) -> Result<BTreeMap<String, Digest>, Error> {
+    let mut modules = BTreeMap::new();
+    for path in paths {
+        let bytes = read_module(&folder.join(&path)).await?;
+        let digest = Digest::of(&bytes);
+        client.upload(digest, bytes).await?;
         modules.insert(path, digest);
     }
     Ok(modules)

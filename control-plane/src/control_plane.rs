@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use weir_model::machine::{Input, RunState};
-use weir_model::{EventRecord, Namespace, RunId, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput};
+use weir_model::{
+    EventRecord, Namespace, RunId, RunOutcome, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput,
+};
 use weir_platform::{Queue, Storage, clock};
 
 use crate::admission::Submitted;
@@ -54,6 +56,21 @@ pub struct RunResult {
     pub graph: StageGraph,
     /// The accepted outputs of the result stage, in task order.
     pub outputs: Vec<TaskOutput>,
+}
+
+impl RunResult {
+    /// The result of a run, if it has a result stage that is complete, and is over.
+    pub(crate) fn of(state: &RunState) -> Option<Self> {
+        let graph = state.graph()?;
+        let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result)?;
+        (state.outcome() == Some(RunOutcome::Succeeded)).then(|| Self {
+            outputs: state
+                .accepted_outputs(stage.id)
+                .map(|(_, output)| output.clone())
+                .collect(),
+            graph: graph.clone(),
+        })
+    }
 }
 
 impl ControlPlane {
@@ -270,19 +287,7 @@ impl ControlPlane {
 
     /// The result of a run, if it has a result stage that is complete.
     pub async fn result_outputs(&self, run: RunId) -> Result<Option<RunResult>, Error> {
-        let state = self.replayed(run).await?;
-        let Some(graph) = state.graph() else { return Ok(None) };
-        let mut results = graph.stages.iter().filter(|stage| stage.output == StageOutput::Result);
-        let Some(stage) = results.next().filter(|_| state.is_finished()) else {
-            return Ok(None);
-        };
-        Ok(Some(RunResult {
-            outputs: state
-                .accepted_outputs(stage.id)
-                .map(|(_, output)| output.clone())
-                .collect(),
-            graph: graph.clone(),
-        }))
+        Ok(RunResult::of(&self.replayed(run).await?))
     }
 
     /// The row of a run.

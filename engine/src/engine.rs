@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use futures::{TryStreamExt, stream};
-use weir_model::{Digest, Job, RunId, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout, spec};
+use futures::TryStreamExt;
+use futures::stream::{self, BoxStream};
+use weir_model::{
+    Digest, Job, Namespace, RunId, SinkInfo, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout, spec,
+};
 use weir_platform::Storage;
 use weir_sandbox::Sandbox;
 
-use crate::io::Stores;
+use crate::io::{self, RowsError, Stores};
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Planned, StageBuilder};
 use crate::task::{self, Shared, TaskContext, TaskFailure};
-use crate::wasm::{Functions, load_modules};
+use crate::wasm::{Functions, check_modules, load_modules};
 use crate::{PlanError, pipeline, session, sql};
 
 /// Plans written at once.
@@ -50,6 +54,8 @@ pub struct Explanation {
     pub stages: String,
     /// The graph itself.
     pub graph: StageGraph,
+    /// The columns of the result, if the job has one.
+    pub result: Option<SchemaRef>,
 }
 
 impl Engine {
@@ -94,12 +100,23 @@ impl Engine {
             logical: planned.logical,
             stages: planned.stages,
             graph: planned.graph,
+            result: planned.result,
         })
     }
 
     async fn build(&self, run: RunId, submission: &Submission) -> Result<Planned, PlanError> {
-        let modules = load_modules(&self.sandbox, &self.storage, submission.modules.values().copied()).await?;
+        let (namespace, digests) = (&submission.namespace, || submission.modules.values().copied());
+        check_modules(&self.storage, namespace, digests()).await?;
+        let modules = load_modules(&self.sandbox, &self.storage, namespace, digests()).await?;
         let context = session::planning(&self.runtime, &submission.settings)?;
+        // So that what is wrong with a statement is known by its place.
+        context
+            .state_ref()
+            .write()
+            .config_mut()
+            .options_mut()
+            .sql_parser
+            .collect_spans = true;
         let mut builder = StageBuilder::new(context, PlanCodec::new(Functions::for_planning(modules)));
         match &submission.job {
             Job::Sql {
@@ -126,17 +143,46 @@ impl Engine {
         task::run(&self.shared, message, context).await
     }
 
-    /// The rows of a run's result stage, in order, read from the accepted outputs given in task order.
+    /// The rows of a run's result stage after the first `skip`, in order, read from the accepted outputs given in task
+    /// order.
     ///
     /// # Errors
-    /// When the graph has no result, or its schema cannot be read.
+    /// [`PlanError::Query`] when the graph has no result or it was deleted, [`PlanError::Platform`] when it cannot be
+    /// read.
     pub async fn read_result(
         &self,
+        namespace: &Namespace,
         run: RunId,
         graph: &StageGraph,
         outputs: Vec<TaskOutput>,
+        skip: u64,
     ) -> Result<SendableRecordBatchStream, PlanError> {
-        task::read_result(&self.shared, run, graph, outputs).await
+        task::read_result(&self.shared, namespace, run, graph, outputs, skip).await
+    }
+
+    /// The rows of a file that a sink wrote, after the first `skip`.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn read_output(
+        &self,
+        sink: &SinkInfo,
+        file: &str,
+        skip: u64,
+    ) -> Result<SendableRecordBatchStream, RowsError> {
+        io::OutputFile::find(&self.runtime, sink, file).await?.rows(skip).await
+    }
+
+    /// The bytes of a file that a sink wrote: how many there are, and all of them.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn open_output(
+        &self,
+        sink: &SinkInfo,
+        file: &str,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, RowsError>>), RowsError> {
+        io::OutputFile::find(&self.runtime, sink, file).await?.bytes().await
     }
 }
 

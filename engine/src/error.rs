@@ -17,6 +17,16 @@ pub enum PlanError {
     /// The SQL statement is wrong, or a file that it names cannot be read.
     #[error("{0}")]
     Query(String),
+    /// The SQL statement is wrong at a place that is known.
+    #[error("{message}")]
+    QueryAt {
+        /// What is wrong.
+        message: String,
+        /// The line of the statement, from one.
+        line: u64,
+        /// The column of the line, in characters, from one.
+        column: u64,
+    },
     /// The job is fine, the platform is not.
     #[error("cannot plan the run")]
     Platform(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -27,7 +37,7 @@ impl PlanError {
     pub fn to_failure(&self) -> Failure {
         match self {
             Self::Pipeline(_) => Failure::new(FailureKind::User, "invalid_pipeline", self.to_string()),
-            Self::Query(_) => Failure::new(FailureKind::User, "invalid_query", self.to_string()),
+            Self::Query(_) | Self::QueryAt { .. } => Failure::new(FailureKind::User, "invalid_query", self.to_string()),
             Self::Platform(source) => {
                 let mut message = format!("{self}: {source}");
                 let mut source = source.source();
@@ -62,15 +72,40 @@ impl PlanError {
             DataFusionError::IoError(_)
             | DataFusionError::ResourcesExhausted(_)
             | DataFusionError::ExecutionJoin(_) => Self::Platform(Box::new(error)),
-            root => Self::Query(root.strip_backtrace()),
+            root => {
+                let message = root.strip_backtrace();
+                let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+                let place = span.map(|span| (span.start.line, span.start.column));
+                Self::query_at(message.clone(), place.or_else(|| place_in(&message)))
+            }
         }
     }
+
+    /// Something that is wrong with a statement, at a line and column if they are known.
+    pub(crate) fn query_at(message: String, place: Option<(u64, u64)>) -> Self {
+        match place {
+            Some((line, column)) if line > 0 => Self::QueryAt { message, line, column },
+            _ => Self::Query(message),
+        }
+    }
+}
+
+/// The place that the parser names in its messages: `... at Line: 1, Column: 8`.
+pub(crate) fn place_in(message: &str) -> Option<(u64, u64)> {
+    let number = |text: &str| {
+        let digits = text.trim_start().split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    };
+    let (_, rest) = message.rsplit_once("Line:")?;
+    let (line, rest) = rest.split_once("Column:")?;
+    Some((number(line)?, number(rest)?))
 }
 
 impl From<ModuleError> for PlanError {
     fn from(error: ModuleError) -> Self {
         match (error.is_user(), std::error::Error::source(&error)) {
             (true, Some(source)) => Self::Query(format!("{error}: {source}")),
+            (true, None) => Self::Query(error.to_string()),
             _ => Self::Platform(Box::new(error)),
         }
     }

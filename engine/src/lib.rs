@@ -4,7 +4,7 @@
 //! Every operator stays inside the memory pool of its task. Nothing here knows of HTTP, queues or databases.
 //!
 //! **Boundary.** [`Engine`] is the whole interface: [`Engine::plan`] and [`Engine::explain`] for the control plane's
-//! side, [`Engine::run_task`] for the worker's, [`Engine::read_result`] for whoever shows rows.
+//! side, [`Engine::run_task`] for the worker's, [`Engine::read_result`] and [`Engine::read_output`] for whoever shows rows.
 
 mod cache;
 mod engine;
@@ -21,4 +21,5 @@ pub mod wasm;
 
 pub use engine::{Engine, EngineOptions, Explanation};
 pub use error::PlanError;
+pub use io::RowsError;
 pub use task::{TaskContext, TaskFailure};

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::PlanError;
+use crate::error::place_in;
 
 /// One statement of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct Statement {
     pub text: String,
     /// What it is for.
     pub role: StatementRole,
+    /// The line of the script where it begins, from one.
+    pub line: u64,
+    /// The column of the line, in characters, from one.
+    pub column: u64,
 }
 
 /// What a statement of a script is for.
@@ -29,7 +34,10 @@ pub enum StatementRole {
 pub fn split(script: &str) -> Result<Vec<Statement>, PlanError> {
     let tokens = Tokenizer::new(&GenericDialect {}, script)
         .tokenize_with_location()
-        .map_err(|error| PlanError::Query(format!("SQL error: {error}")))?;
+        .map_err(|error| {
+            let place = (error.location.line, error.location.column);
+            PlanError::query_at(format!("SQL error: {error}"), Some(place))
+        })?;
     let ends = tokens
         .iter()
         .filter(|token| token.token == Token::SemiColon)
@@ -41,11 +49,14 @@ pub fn split(script: &str) -> Result<Vec<Statement>, PlanError> {
         column: 1,
     };
     for end in ends {
+        rest.skip_spaces();
+        let (line, column) = (rest.line, rest.column);
         let text = rest.up_to(end.line, end.column);
-        statements.extend(statement(text)?);
+        statements.extend(statement(text, line, column)?);
         rest.up_to(end.line, end.column + 1);
     }
-    statements.extend(statement(rest.text)?);
+    rest.skip_spaces();
+    statements.extend(statement(rest.text, rest.line, rest.column)?);
     Ok(statements)
 }
 
@@ -76,15 +87,36 @@ impl<'a> Cursor<'a> {
         self.text = after;
         before
     }
+
+    fn skip_spaces(&mut self) {
+        while let Some(space) = self.text.chars().next().filter(|c| c.is_whitespace()) {
+            self.text = &self.text[space.len_utf8()..];
+            if space == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+    }
 }
 
-/// The statement of a piece; nothing when it has only spaces and comments.
-fn statement(text: &str) -> Result<Option<Statement>, PlanError> {
-    let parsed = DFParser::parse_sql(text).map_err(|error| PlanError::Query(error.strip_backtrace()))?;
+/// The statement of a piece that begins at a place of the script; nothing when it has only comments.
+fn statement(text: &str, line: u64, column: u64) -> Result<Option<Statement>, PlanError> {
+    let parsed = DFParser::parse_sql(text).map_err(|error| {
+        let message = error.strip_backtrace();
+        let place = place_in(&message).map(|(of_piece, at)| match of_piece {
+            1 => (line, column + at - 1),
+            _ => (line + of_piece - 1, at),
+        });
+        PlanError::query_at(message, place)
+    })?;
     let parsed = parsed.front();
     Ok(parsed.map(|parsed| Statement {
-        text: text.trim().to_owned(),
+        text: text.trim_end().to_owned(),
         role: role(parsed),
+        line,
+        column,
     }))
 }
 
@@ -113,6 +145,8 @@ mod tests {
         let statements = split("CREATE VIEW v AS SELECT ';' AS s; -- a; comment\nSELECT * FROM v;").unwrap();
         let roles: Vec<_> = statements.iter().map(|statement| statement.role).collect();
         assert_eq!(roles, [StatementRole::Setup, StatementRole::Query]);
+        let places: Vec<_> = statements.iter().map(|found| (found.line, found.column)).collect();
+        assert_eq!(places, [(1, 1), (1, 35)]);
         assert_eq!(statements[0].text, "CREATE VIEW v AS SELECT ';' AS s");
         assert!(
             statements[1].text.ends_with("SELECT * FROM v"),
@@ -137,7 +171,13 @@ mod tests {
 
     #[test]
     fn a_syntax_error_is_the_users() {
-        let error = split("SELEC 1").unwrap_err();
-        assert!(matches!(error, PlanError::Query(_)), "{error}");
+        let place = |script| match split(script) {
+            Err(PlanError::QueryAt { line, column, .. }) => (line, column),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(place("SELEC 1"), (1, 1));
+        assert_eq!(place("SELECT 1; -- é\n\n  SELEC 1"), (3, 3));
+        assert_eq!(place("SELECT 1;\nSELECT\n  2 FROM;"), (3, 9));
+        assert_eq!(place("SELECT 'a"), (1, 8));
     }
 }

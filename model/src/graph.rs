@@ -101,4 +101,18 @@ pub struct SinkInfo {
     pub staging: String,
     /// The format, for people: `text`, `csv`, `json` or `parquet`.
     pub format: String,
+    /// With CSV, how the files are written, for whoever reads them again.
+    #[serde(default)]
+    pub csv: Option<CsvDialect>,
+}
+
+/// How CSV is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CsvDialect {
+    /// Between fields.
+    pub delimiter: u8,
+    /// Around fields that need it.
+    pub quote: u8,
+    /// Whether the first line has the names of the columns.
+    pub header: bool,
 }

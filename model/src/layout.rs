@@ -11,14 +11,27 @@ pub fn plan_key(run: RunId, digest: &Digest) -> String {
     format!("runs/{run}/plans/{digest}")
 }
 
-/// A Wasm component, by content.
-pub fn module_key(digest: &Digest) -> String {
-    format!("modules/{digest}.wasm")
+/// The folder of the Wasm components of all namespaces.
+pub const MODULES: &str = "modules";
+
+/// The folder of a namespace's Wasm components. Nobody else reaches what is in it, whatever digests they know.
+pub fn module_prefix(namespace: &Namespace) -> String {
+    format!("{MODULES}/{namespace}")
+}
+
+/// A Wasm component of a namespace, by content.
+pub fn module_key(namespace: &Namespace, digest: &Digest) -> String {
+    format!("{MODULES}/{namespace}/{digest}.wasm")
+}
+
+/// What is known of a Wasm component, beside it: what it offers, and who uploaded it.
+pub fn module_notes_key(namespace: &Namespace, digest: &Digest) -> String {
+    format!("{MODULES}/{namespace}/{digest}.json")
 }
 
 /// A Wasm component that was uploaded past the server and is not checked yet.
-pub fn upload_key(digest: &Digest) -> String {
-    format!("uploads/{digest}.wasm")
+pub fn upload_key(namespace: &Namespace, digest: &Digest) -> String {
+    format!("uploads/{namespace}/{digest}.wasm")
 }
 
 /// Everything that a run owns and that is deleted with it.

@@ -34,7 +34,7 @@ pub use cost::{CostEstimate, CostItem, CostLine, CostUnit, InvalidPriceTable, Pr
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord};
 pub use failure::{Failure, FailureKind, LostShuffle, Reason};
-pub use graph::{Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, StageOutput};
+pub use graph::{CsvDialect, Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, StageOutput};
 pub use ids::{AuditId, ExecutionId, InvalidId, KeyId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
 pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};

@@ -19,4 +19,4 @@ pub mod telemetry;
 pub use memory_queue::{MemoryQueue, MemoryQueueOptions};
 pub use queue::{Delivery, MAX_DELAY, MAX_MESSAGE_BYTES, Queue, QueueError, Receipt, SendMessage};
 pub use sqs::SqsQueue;
-pub use storage::{Storage, StorageError, StorageOptions};
+pub use storage::{ListedObject, Storage, StorageError, StorageOptions};

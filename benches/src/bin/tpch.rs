@@ -152,7 +152,10 @@ impl Weir {
             .result_outputs(run)
             .await?
             .ok_or("the run has a result")?;
-        let rows = self.engine.read_result(run, &result.graph, result.outputs).await?;
+        let rows = self
+            .engine
+            .read_result(&Default::default(), run, &result.graph, result.outputs, 0)
+            .await?;
         Ok((run, last, rows.try_collect().await?))
     }
 

@@ -16,7 +16,7 @@ pub(crate) use pipelines::{
     PipelineApplyArgs, PipelineRunArgs, PipelinesCommand, ScheduleApplyArgs, ScheduleRef, SchedulesCommand,
 };
 pub(crate) use quotas::{DefaultQuotaArgs, Limit, QuotasCommand, SetQuotaArgs};
-pub(crate) use runs::{LookArgs, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
+pub(crate) use runs::{LookArgs, ModulesCommand, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
 pub(crate) use service::{
     DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, HistoryArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs,
     ServerArgs, StorageArgs, WorkerArgs,
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a Beam YAML pipeline in this process
     Run(RunArgs),
-    /// Run SQL over files in this process
+    /// Run SQL over files, in this process or on a server
     Sql(SqlArgs),
     /// Check a pipeline: syntax, names, columns and types
     Validate(ValidateArgs),
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// Look at runs, and cancel, pause, resume or retry them; of a server, or of this data folder
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Look at the Wasm components that jobs of a server can use, and upload some
+    #[command(subcommand)]
+    Modules(ModulesCommand),
     /// Look at the workers of a server
     #[command(subcommand)]
     Workers(WorkersCommand),
@@ -175,6 +178,9 @@ pub(crate) struct SqlArgs {
 
     #[command(flatten)]
     pub(crate) embedded: EmbeddedArgs,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// How to print rows
     #[arg(short, long, default_value = "table")]

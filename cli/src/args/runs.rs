@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
+use weir_model::Digest;
 
 use weir_model::Namespace;
 
@@ -92,6 +93,43 @@ pub(crate) struct LookArgs {
     /// How to print
     #[arg(short, long, default_value = "table")]
     pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModulesCommand {
+    /// Components of the namespace, in the order of their digests
+    List {
+        #[command(flatten)]
+        target: TargetArgs,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// One component: its functions with what they take and give
+    Get {
+        /// The SHA-256 of its bytes, in hexadecimal
+        digest: Digest,
+        #[command(flatten)]
+        target: TargetArgs,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// Upload components; prints their digests
+    Upload {
+        /// The components
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Delete a component that nothing uses
+    Delete {
+        /// The SHA-256 of its bytes, in hexadecimal
+        digest: Digest,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +224,19 @@ pub(crate) enum RunsCommand {
         #[arg(short, long)]
         wait: bool,
         /// How to print the run
+        #[arg(short, long, default_value = "table")]
+        output: OutputFormat,
+    },
+    /// What the sinks of a run wrote, and their first rows
+    Outputs {
+        /// The run, or `latest`
+        run: RunRef,
+        #[command(flatten)]
+        target: TargetArgs,
+        /// First rows of each output to show
+        #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+        preview: u32,
+        /// How to print
         #[arg(short, long, default_value = "table")]
         output: OutputFormat,
     },

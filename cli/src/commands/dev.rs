@@ -13,7 +13,9 @@ use crate::embedded::Embedded;
 use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
 use crate::service::prices;
+use crate::service::reader::EngineReader;
 use crate::service::signals;
+use crate::service::sql::EngineChecker;
 use crate::submission;
 
 /// How often workers say how they are, in milliseconds: somebody may look at them.
@@ -50,6 +52,8 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         control_plane: service.control_plane.clone(),
         storage: service.storage.clone(),
         inspector: Arc::new(SandboxInspector(Arc::clone(&service.sandbox))),
+        rows: Arc::new(EngineReader(service.engine.clone())),
+        sql: Arc::new(EngineChecker(service.engine.clone())),
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };

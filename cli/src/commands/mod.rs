@@ -7,6 +7,8 @@ mod explain;
 mod history;
 mod identity;
 mod migrate;
+mod modules;
+mod outputs;
 mod pipelines;
 mod quotas;
 mod run;
@@ -50,6 +52,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Runs(args) => runs::execute(args).await,
         Command::Pipelines(command) => pipelines::execute(command).await,
         Command::Schedules(command) => schedules::execute(command).await,
+        Command::Modules(command) => modules::execute(command).await,
         Command::Workers(command) => workers::execute(command).await,
         Command::Namespaces(command) => identity::namespaces(command).await,
         Command::Keys(command) => identity::keys(command).await,

@@ -59,6 +59,12 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
             Some(client) => retry_remote(&client, run, wait, output).await,
             None => retry_here(run, &embedded, output).await,
         },
+        RunsCommand::Outputs {
+            run,
+            target,
+            preview,
+            output,
+        } => super::outputs::execute(run, &target, preview, output).await,
         RunsCommand::Events { run, look } => events(run, &look).await,
         RunsCommand::Pause { run, look } => pause(run, &look).await,
         RunsCommand::Resume {

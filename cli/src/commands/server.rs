@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
 use crate::service::machine::{EnginePlanner, Machine};
 use crate::service::parts::{self, Database, Queues};
+use crate::service::reader::EngineReader;
+use crate::service::sql::EngineChecker;
 use crate::service::{prices, signals};
 
 pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
@@ -57,7 +59,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         tasks: queues.tasks,
         reports: queues.reports,
         storage: storage.clone(),
-        planner: Arc::new(EnginePlanner(machine.engine)),
+        planner: Arc::new(EnginePlanner(machine.engine.clone())),
     };
     let control_plane = ControlPlane::start(options, environment);
     if let Some(dead_letters) = queues.dead_letters {
@@ -78,6 +80,8 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         control_plane: control_plane.clone(),
         storage,
         inspector: Arc::new(SandboxInspector(machine.sandbox)),
+        rows: Arc::new(EngineReader(machine.engine.clone())),
+        sql: Arc::new(EngineChecker(machine.engine.clone())),
         checks,
         metrics: Arc::new(telemetry::prometheus_text),
     };

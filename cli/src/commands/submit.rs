@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use weir_control_plane::http::resources::{Run, RunRequest, SqlJob, Table};
 use weir_engine::statements::{self, StatementRole};
-use weir_model::Digest;
 use weir_platform::clock;
 
 use crate::args::{OutputFormat, SubmitArgs};
@@ -98,7 +97,7 @@ async fn pipeline(client: &Client, args: &SubmitArgs) -> Result<RunRequest, Erro
         pipeline: Some(Value::String(yaml)),
         file: Some(args.file.display().to_string()),
         parameters,
-        modules: upload(client, folder, paths).await?,
+        modules: submission::upload_to(client, folder, paths).await?,
         ..Default::default()
     })
 }
@@ -143,20 +142,9 @@ async fn sql(client: &Client, args: &SubmitArgs) -> Result<RunRequest, Error> {
             setup: setup.into_iter().map(|statement| statement.text).collect(),
             tables: tables.collect(),
         }),
-        modules: upload(client, Path::new(""), paths).await?,
+        modules: submission::upload_to(client, Path::new(""), paths).await?,
         ..Default::default()
     })
-}
-
-async fn upload(client: &Client, folder: &Path, paths: Vec<String>) -> Result<BTreeMap<String, Digest>, Error> {
-    let mut modules = BTreeMap::new();
-    for path in paths {
-        let bytes = submission::read_module(&folder.join(&path)).await?;
-        let digest = Digest::of(&bytes);
-        client.upload(digest, bytes).await?;
-        modules.insert(path, digest);
-    }
-    Ok(modules)
 }
 
 /// `a.b=1` as `{"a": {"b": 1}}`.

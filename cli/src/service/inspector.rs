@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weir_control_plane::http::resources::ModuleFunction;
+use weir_control_plane::http::resources::{ModuleFunction, ModuleOutput};
 use weir_control_plane::http::{InspectError, ModuleInspector};
-use weir_sandbox::{FunctionKind, Sandbox};
+use weir_sandbox::{Function, FunctionKind, Sandbox, Volatility};
 
+use crate::cells;
 use crate::error::chain;
 
 /// Looks into modules by loading them, as planning will.
@@ -24,15 +25,34 @@ impl ModuleInspector for SandboxInspector {
             Ok(Err(error)) => return Err(InspectError::Platform { source: error.into() }),
             Err(error) => return Err(InspectError::Platform { source: error.into() }),
         };
-        let functions = module.functions().iter().map(|function| ModuleFunction {
-            name: function.name.clone(),
-            kind: match function.kind {
-                FunctionKind::Scalar => "scalar",
-                FunctionKind::FlatMap => "flat_map",
-                FunctionKind::Aggregate => "aggregate",
-            }
-            .to_owned(),
-        });
-        Ok(functions.collect())
+        Ok(module.functions().iter().map(|function| describe(function)).collect())
+    }
+}
+
+fn describe(function: &Function) -> ModuleFunction {
+    ModuleFunction {
+        name: function.name.clone(),
+        kind: match function.kind {
+            FunctionKind::Scalar => "scalar",
+            FunctionKind::FlatMap => "flat_map",
+            FunctionKind::Aggregate => "aggregate",
+        }
+        .to_owned(),
+        arguments: cells::columns(&function.params),
+        outputs: function
+            .outputs
+            .iter()
+            .map(|output| ModuleOutput {
+                name: output.name.clone(),
+                columns: cells::columns(output.schema.fields()),
+            })
+            .collect(),
+        volatility: match function.volatility {
+            Volatility::Immutable => "immutable",
+            Volatility::Stable => "stable",
+            Volatility::Volatile => "volatile",
+        }
+        .to_owned(),
+        docs: function.docs.clone(),
     }
 }

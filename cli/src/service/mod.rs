@@ -5,4 +5,6 @@ pub(crate) mod inspector;
 pub(crate) mod machine;
 pub(crate) mod parts;
 pub(crate) mod prices;
+pub(crate) mod reader;
 pub(crate) mod signals;
+pub(crate) mod sql;

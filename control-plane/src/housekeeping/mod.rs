@@ -3,21 +3,21 @@
 //! Nothing here is in a hurry and everything is safe to repeat: one control plane at a time does it, at long intervals.
 
 mod leftovers;
+mod modules;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use weir_model::{Digest, Event, RunId, RunPhase, StageOutput, Timestamp, layout};
+use weir_model::{Event, RunId, RunPhase, StageOutput, Timestamp, layout};
 use weir_platform::{StorageError, clock, output};
 
 use crate::history;
-use crate::pipelines::Template;
 use crate::random;
 use crate::shared::Shared;
-use crate::store::{self, PipelineVersionRow, RunFilter};
+use crate::store::{self, RunFilter};
 
 /// What the leader leads.
 const LEADERSHIP: &str = "housekeeping";
@@ -143,7 +143,7 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let sessions = identities.sessions_forget(clock::now(), idle).await?;
     let runs = prune(shared, &options.retention).await?;
     let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
-    let modules = sweep_modules(shared, before(options.unused_ms)).await?;
+    let modules = modules::sweep(shared, before(options.unused_ms)).await?;
     let uploads = sweep_uploads(shared).await?;
     let leftovers = sweep_leftovers(shared).await?;
     tracing::info!(
@@ -291,54 +291,6 @@ async fn buckets_of(shared: &Shared, run: RunId) -> Result<Vec<String>, store::E
     Ok(stages.into_iter().filter_map(|stage| folder(stage.output)).collect())
 }
 
-/// Deletes modules that no run and no version of a pipeline uses; says how many.
-///
-/// A submission that uses an old module again, and comes between the look at the runs and the deletion, finds it gone
-/// and fails when it is planned; so the last thing is to look at the runs that have come meanwhile.
-async fn sweep_modules(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
-    let mut unused = old_modules(shared, before).await?;
-    if unused.is_empty() {
-        return Ok(0);
-    }
-    let mut seen = HashSet::new();
-    let mut newest = None;
-    loop {
-        // The second time around there are only the runs that came during the first.
-        let runs = runs_since(shared, newest, usize::MAX).await?;
-        let fresh: Vec<RunId> = runs.into_iter().filter(|run| seen.insert(*run)).collect();
-        let Some(latest) = fresh.iter().max() else { break };
-        newest = newest.max(Some(*latest));
-        let mut used =
-            futures::stream::iter(fresh.into_iter().map(|run| modules_of(shared, run))).buffer_unordered(AT_ONCE);
-        while let Some(digests) = used.next().await {
-            for digest in digests? {
-                unused.remove(&digest);
-            }
-        }
-    }
-    let mut last = None;
-    loop {
-        let page = shared.store.pipeline_versions_all(last.as_ref(), PAGE).await?;
-        for digest in page.iter().flat_map(modules_of_version) {
-            unused.remove(&digest);
-        }
-        match page.into_iter().last() {
-            Some(end) if !unused.is_empty() => last = Some(end),
-            _ => break,
-        }
-    }
-    let deleted = unused.len() as u64;
-    shared.storage.delete(unused.into_values().collect()).await?;
-    Ok(deleted)
-}
-
-/// The keys of modules that were written before a time, by digest.
-async fn old_modules(shared: &Shared, before: Timestamp) -> Result<HashMap<Digest, String>, Error> {
-    let keys = shared.storage.list_older("modules", before, MAX_SWEPT).await?;
-    let digest = |key: &String| key.strip_prefix("modules/")?.strip_suffix(".wasm")?.parse().ok();
-    Ok(keys.into_iter().filter_map(|key| Some((digest(&key)?, key))).collect())
-}
-
 /// Runs that are younger than `after`, the youngest first: all of them, or `enough`.
 async fn runs_since(shared: &Shared, after: Option<RunId>, enough: usize) -> Result<Vec<RunId>, store::Error> {
     let mut runs = Vec::new();
@@ -353,25 +305,4 @@ async fn runs_since(shared: &Shared, after: Option<RunId>, enough: usize) -> Res
             return Ok(runs);
         }
     }
-}
-
-/// The modules that a version of a pipeline uses. One that this build cannot read is another's, whose modules are not
-/// known; they are made out as well as its text allows.
-fn modules_of_version(version: &PipelineVersionRow) -> Vec<Digest> {
-    match serde_json::from_str::<Template>(&version.template) {
-        Ok(template) => template.modules.into_values().collect(),
-        Err(_) => version
-            .template
-            .split('"')
-            .filter_map(|word| word.parse().ok())
-            .collect(),
-    }
-}
-
-async fn modules_of(shared: &Shared, run: RunId) -> Result<Vec<Digest>, store::Error> {
-    let first = shared.store.run_events(run, 0, 1).await?;
-    Ok(match first.into_iter().next().map(|record| record.event) {
-        Some(Event::Submitted { submission }) => submission.modules.into_values().collect(),
-        _ => Vec::new(),
-    })
 }

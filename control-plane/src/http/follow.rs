@@ -62,6 +62,22 @@ impl Folds {
     }
 }
 
+/// Looks at the state that the log of a run folds to now; that of a run that does not exist is empty.
+pub(super) async fn look<T>(api: &Api, run: RunId, look: impl FnOnce(&RunState) -> T) -> Result<T, Problem> {
+    let fold = api.folds().of(run);
+    let mut state = fold.state.lock().await;
+    loop {
+        let after = state.next_seq().saturating_sub(1);
+        let page = api.control_plane().run_events(run, after, PAGE).await?;
+        page.iter().for_each(|record| apply(&mut state, record));
+        if page.len() < PAGE as usize {
+            break;
+        }
+    }
+    fold.tasks.store(state.tasks(), Ordering::Relaxed);
+    Ok(look(&state))
+}
+
 /// What was submitted; a problem when there is no such run.
 async fn submission(api: &Api, run: RunId) -> Result<Submission, Problem> {
     let first = api.control_plane().run_events(run, 0, 1).await?;
@@ -125,24 +141,9 @@ impl Follower {
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));
         let snapshot = match live {
             Some(snapshot) => snapshot,
-            None => Arc::new(self.folded(api).await?),
+            None => Arc::new(look(api, self.run, RunState::snapshot).await?),
         };
         Ok(Run::new(&snapshot, &self.submission, row.as_ref(), prices))
-    }
-
-    async fn folded(&self, api: &Api) -> Result<RunSnapshot, Problem> {
-        let fold = api.folds().of(self.run);
-        let mut state = fold.state.lock().await;
-        loop {
-            let after = state.next_seq().saturating_sub(1);
-            let page = api.control_plane().run_events(self.run, after, PAGE).await?;
-            page.iter().for_each(|record| apply(&mut state, record));
-            if page.len() < PAGE as usize {
-                break;
-            }
-        }
-        fold.tasks.store(state.tasks(), Ordering::Relaxed);
-        Ok(state.snapshot())
     }
 
     /// Waits until the run may have changed, at most until `deadline`.

@@ -32,11 +32,13 @@ mod profile;
 mod quotas;
 mod rate;
 pub mod resources;
+mod rows;
 mod runs;
 mod schedules;
 mod serve;
 mod session;
 mod source;
+mod sql;
 mod stages;
 mod stream;
 mod submit;
@@ -76,7 +78,9 @@ pub use modules::{InspectError, ModuleInspector};
 pub use peer::Network;
 pub use problem::{Problem, ProblemBody, ProblemDetail};
 pub use rate::RateOptions;
+pub use rows::{FileBytes, RowFormat, RowReader, Rows, RowsError};
 pub use serve::serve;
+pub use sql::SqlChecker;
 pub use tls::TlsOptions;
 
 /// What an operator can tune.
@@ -178,6 +182,10 @@ pub struct Environment {
     pub storage: Storage,
     /// Looks into modules.
     pub inspector: Arc<dyn ModuleInspector>,
+    /// Reads what runs wrote.
+    pub rows: Arc<dyn RowReader>,
+    /// Looks at SQL.
+    pub sql: Arc<dyn SqlChecker>,
     /// What the server needs to do its work, store and storage aside.
     pub checks: Vec<Check>,
     /// Writes the metrics of the process in Prometheus' text format.
@@ -193,6 +201,9 @@ struct Inner {
     environment: Environment,
     requests: Semaphore,
     uploads: Semaphore,
+    pages: Semaphore,
+    downloads: Arc<Semaphore>,
+    checks_of_sql: Semaphore,
     folds: follow::Folds,
     feeds: stream::Feeds,
     streams: stream::Streams,
@@ -245,6 +256,9 @@ impl Api {
             authenticator,
             requests: Semaphore::new(options.concurrent_requests.max(1)),
             uploads: Semaphore::new(options.concurrent_uploads.max(1)),
+            pages: Semaphore::new(rows::CONCURRENT_PAGES),
+            downloads: Arc::new(Semaphore::new(rows::CONCURRENT_DOWNLOADS)),
+            checks_of_sql: Semaphore::new(sql::CONCURRENT_CHECKS),
             folds: Default::default(),
             feeds: Default::default(),
             streams: Default::default(),
@@ -278,6 +292,14 @@ impl Api {
         &*self.0.environment.inspector
     }
 
+    fn rows(&self) -> &dyn RowReader {
+        &*self.0.environment.rows
+    }
+
+    fn sql(&self) -> &dyn SqlChecker {
+        &*self.0.environment.sql
+    }
+
     fn checks(&self) -> &[Check] {
         &self.0.environment.checks
     }
@@ -288,6 +310,18 @@ impl Api {
 
     fn uploads(&self) -> &Semaphore {
         &self.0.uploads
+    }
+
+    fn pages(&self) -> &Semaphore {
+        &self.0.pages
+    }
+
+    fn downloads(&self) -> &Arc<Semaphore> {
+        &self.0.downloads
+    }
+
+    fn checks_of_sql(&self) -> &Semaphore {
+        &self.0.checks_of_sql
     }
 
     fn folds(&self) -> &follow::Folds {
@@ -445,7 +479,14 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(history::events))
         .routes(routes!(history::event))
         .routes(routes!(history::logs))
-        .routes(routes!(modules::head, modules::get, modules::put))
+        .routes(routes!(rows::result::get))
+        .routes(routes!(rows::outputs::list))
+        .routes(routes!(rows::outputs::rows))
+        .routes(routes!(rows::outputs::links))
+        .routes(routes!(rows::outputs::file))
+        .routes(routes!(sql::check))
+        .routes(routes!(modules::list))
+        .routes(routes!(modules::head, modules::get, modules::put, modules::delete))
         .routes(routes!(modules::upload))
         .routes(routes!(modules::complete))
         .routes(routes!(quotas::get, quotas::put, quotas::delete))

@@ -198,7 +198,7 @@ async fn wanted(api: &Api, caller: &Caller, name: String, request: PipelineReque
             "leave `definition.name` out: runs are called after the pipeline, or as their submitters say",
         ));
     }
-    let template = submit::template(api, request.definition).await?;
+    let template = submit::template(api, caller.namespace(), request.definition).await?;
     // Made as a run would be, to see that its settings fit.
     api.control_plane().check(&template.submission(
         caller.namespace().clone(),
@@ -396,7 +396,7 @@ pub(super) async fn run(
     if !request.parameters.is_empty() {
         let job = template.job_with(request.parameters)?;
         let (job, needed) = submit::check_job(job).await?;
-        submit::check_modules(&api, &needed, &template.modules).await?;
+        submit::check_modules(&api, caller.namespace(), &needed, &template.modules).await?;
         template.job = job;
     }
     let overrides = Overrides {

@@ -399,7 +399,7 @@ async fn submission(
     let (version, mut template) = pipelines::find(api, namespace, pipeline, definition.version).await?;
     let job = template.job_with(definition.parameters.clone())?;
     let (job, needed) = submit::check_job(job).await?;
-    submit::check_modules(api, &needed, &template.modules).await?;
+    submit::check_modules(api, namespace, &needed, &template.modules).await?;
     template.job = job;
     let overrides = Overrides {
         labels: definition.labels.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use weir_model::{Digest, Job, Metadata, Submission, TableRef, TraceParent, layout, spec};
+use weir_model::{Digest, Job, Metadata, Namespace, Submission, TableRef, TraceParent, layout, spec};
 
 use super::caller::Caller;
 use super::problem::ProblemDetail;
@@ -62,14 +62,14 @@ pub(super) async fn submission(
 ) -> Result<Submission, Problem> {
     let kind = if request.sql.is_some() { "sql" } else { "pipeline" };
     let name = request.name.take().unwrap_or_else(|| kind.to_owned());
-    let template = template(api, request).await?;
+    let template = template(api, caller.namespace(), request).await?;
     let metadata = metadata(caller, headers);
     let namespace = caller.namespace().clone();
     Ok(template.submission(namespace, name, &api.defaults(), Overrides::default(), metadata)?)
 }
 
 /// A request without its name as a template: everything is checked that can be without its files.
-pub(super) async fn template(api: &Api, request: RunRequest) -> Result<Template, Problem> {
+pub(super) async fn template(api: &Api, namespace: &Namespace, request: RunRequest) -> Result<Template, Problem> {
     check_labels(&request.labels)?;
     if request.modules.len() > MAX_MODULES {
         return Err(Problem::invalid(format!("a run has at most {MAX_MODULES} modules")));
@@ -81,7 +81,7 @@ pub(super) async fn template(api: &Api, request: RunRequest) -> Result<Template,
         _ => return Err(Problem::invalid("give either `pipeline` or `sql`")),
     };
     let (job, needed) = check_job(job).await?;
-    check_modules(api, &needed, &request.modules).await?;
+    check_modules(api, namespace, &needed, &request.modules).await?;
     Ok(Template {
         job,
         modules: request.modules,
@@ -153,9 +153,10 @@ fn sql_job(sql: SqlJob) -> Result<Job, Problem> {
     })
 }
 
-/// Every module that the job names has a digest, and every digest is in storage.
+/// Every module that the job names has a digest, and every digest is one of the namespace.
 pub(super) async fn check_modules(
     api: &Api,
+    namespace: &Namespace,
     needed: &[String],
     given: &BTreeMap<String, Digest>,
 ) -> Result<(), Problem> {
@@ -169,7 +170,7 @@ pub(super) async fn check_modules(
         });
     }
     for (path, digest) in given {
-        if !api.storage().exists(&layout::module_key(digest)).await? {
+        if !api.storage().exists(&layout::module_key(namespace, digest)).await? {
             errors.push(ProblemDetail {
                 field: Some(format!("modules.{path}")),
                 message: format!("there is no module {digest}"),

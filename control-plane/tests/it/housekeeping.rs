@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::store::{Idempotency, WorkerRow};
-use weir_model::{Digest, RunId, StageId, TaskId, Timestamp, layout};
+use weir_model::{Digest, Namespace, RunId, StageId, TaskId, Timestamp, layout};
 use weir_platform::output::UploadWriter;
 use weir_platform::{Storage, StorageOptions, clock};
 use weir_testkit::Aws;
@@ -80,8 +80,12 @@ async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
     let process = kit.process();
     let (used, unused) = (Digest::of(b"used"), Digest::of(b"unused"));
     let put = async |key: String| kit.storage.put(&key, Bytes::from_static(b"x")).await.unwrap();
-    put(layout::module_key(&used)).await;
-    put(layout::module_key(&unused)).await;
+    put(layout::module_key(&Namespace::default(), &used)).await;
+    put(layout::module_key(&Namespace::default(), &unused)).await;
+    // The same bytes in a namespace whose runs do not use them.
+    let other: Namespace = "other".parse().unwrap();
+    put(layout::module_key(&other, &used)).await;
+    put(layout::module_notes_key(&other, &used)).await;
     put("modules/of somebody else".into()).await;
     let run = finished(&kit, &process, &[used]).await;
     let lost = RunId::from_parts(Timestamp(1), 1);
@@ -92,7 +96,7 @@ async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
     let patient = HousekeepingOptions::default();
     process.control_plane.keep_house_now(&patient).await.unwrap();
     assert!(
-        there(layout::module_key(&unused)).await,
+        there(layout::module_key(&Namespace::default(), &unused)).await,
         "it may be for a submission to come"
     );
     assert!(
@@ -107,10 +111,12 @@ async fn objects_that_nothing_reaches_are_deleted_when_they_are_old() {
     };
     eventually("the module is deleted", async || {
         process.control_plane.keep_house_now(&hasty).await.unwrap();
-        (!there(layout::module_key(&unused)).await).then_some(())
+        (!there(layout::module_key(&Namespace::default(), &unused)).await).then_some(())
     })
     .await;
-    assert!(there(layout::module_key(&used)).await);
+    assert!(there(layout::module_key(&Namespace::default(), &used)).await);
+    assert!(!there(layout::module_key(&other, &used)).await);
+    assert!(!there(layout::module_notes_key(&other, &used)).await);
     assert!(there("modules/of somebody else".into()).await);
     assert!(there("runs/of somebody else/x".into()).await);
     assert!(!kit.objects(run).is_empty(), "the result of a run that is known");

@@ -74,6 +74,7 @@ pub(crate) fn graph(run: RunId, to: &To) -> StageGraph {
             manifest: folder.join("_weir/part.json").display().to_string(),
             staging: folder.join(format!("_weir/staging-{run}/part")).display().to_string(),
             format: "text".into(),
+            csv: None,
         }),
     };
     let shuffle = StageOutput::Shuffle { partitions: REDUCES };

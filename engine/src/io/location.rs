@@ -3,7 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
@@ -62,6 +64,32 @@ pub struct FileSet {
     pub store: ObjectStoreUrl,
     /// The files; never empty.
     pub files: Vec<ObjectMeta>,
+}
+
+impl FileSet {
+    /// The files as URLs, in which characters that mean something in URLs and globs are escaped.
+    ///
+    /// # Errors
+    /// When a path cannot be part of a URL.
+    pub fn urls(&self) -> Result<Vec<ListingTableUrl>, DataFusionError> {
+        let store = self.store.as_str().trim_end_matches('/');
+        let escaped = |path: &str| {
+            let mut escaped = String::with_capacity(path.len());
+            for byte in path.bytes() {
+                match byte {
+                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                        escaped.push(char::from(byte));
+                    }
+                    byte => escaped.push_str(&format!("%{byte:02X}")),
+                }
+            }
+            escaped
+        };
+        let files = self.files.iter().map(|file| escaped(file.location.as_ref()));
+        files
+            .map(|path| ListingTableUrl::parse(format!("{store}/{path}")))
+            .collect()
+    }
 }
 
 impl Location {

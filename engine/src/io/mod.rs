@@ -5,6 +5,7 @@
 //! them visible.
 
 mod location;
+mod output;
 mod render;
 pub mod scan;
 mod schema_serde;
@@ -12,6 +13,8 @@ mod sink;
 mod stores;
 
 pub use location::{FileSet, Location, LocationError};
+pub(crate) use output::OutputFile;
+pub use output::RowsError;
 pub use render::{PythonJson, PythonText, python_float};
 pub use sink::{FileWriter, ParquetCodec, SinkFormat, SinkPlace, SinkSpec, SinkTarget, Staging, WriteError};
 pub(crate) use stores::{AttemptStores, Stores, check_local};

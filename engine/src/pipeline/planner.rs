@@ -107,7 +107,7 @@ impl<'a> Planner<'a> {
     /// A query that only turned out to be wrong when it was planned belongs to a transform as well.
     fn located(&self, transform: &Transform, error: PlanError) -> PlanError {
         match error {
-            PlanError::Query(message) => {
+            PlanError::Query(message) | PlanError::QueryAt { message, .. } => {
                 let diagnostic = self.pipeline.diagnostic(transform.span, Some(&transform.name), message);
                 PlanError::Pipeline(Diagnostics::from(diagnostic))
             }

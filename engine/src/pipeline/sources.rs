@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use weir_model::spec::{ReadFromCsv, ReadFromParquet, Spanned, TransformKind};
@@ -120,8 +120,7 @@ impl Files<'_> {
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => Problem::Other(PlanError::from(error)),
             _ => place.failed(config.path.span, &error),
         };
-        let urls = files.files.iter().map(|file| url(&files, file.location.as_ref()));
-        let urls = urls.collect::<Result<Vec<_>, DataFusionError>>().map_err(unreadable)?;
+        let urls = files.urls().map_err(unreadable)?;
         let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
         let table = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
         let table = table.infer_schema(&self.context.state()).await.map_err(unreadable)?;
@@ -145,18 +144,4 @@ impl Files<'_> {
             ..flow
         })
     }
-}
-
-/// A file as a URL. Characters that mean something in URLs and globs are escaped.
-fn url(files: &FileSet, path: &str) -> Result<ListingTableUrl, DataFusionError> {
-    let mut escaped = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte))
-            }
-            byte => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    ListingTableUrl::parse(format!("{}/{escaped}", files.store.as_str().trim_end_matches('/')))
 }

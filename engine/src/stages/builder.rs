@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
@@ -40,6 +41,7 @@ pub struct StageBuilder {
     context: SessionContext,
     stages: CutStages,
     logical: String,
+    result: Option<SchemaRef>,
 }
 
 /// A planned job.
@@ -52,6 +54,8 @@ pub struct Planned {
     pub logical: String,
     /// Stages with exchanges, task counts and operators, for people.
     pub stages: String,
+    /// The columns of the result, if there is one.
+    pub result: Option<SchemaRef>,
 }
 
 impl StageBuilder {
@@ -62,6 +66,7 @@ impl StageBuilder {
             context,
             stages: CutStages::new(codec, options),
             logical: String::new(),
+            result: None,
         }
     }
 
@@ -111,6 +116,7 @@ impl StageBuilder {
 
     /// The part whose rows are the result of the job.
     pub async fn result(&mut self, plan: LogicalPlan) -> Result<(), PlanError> {
+        self.result = Some(Arc::new(plan.schema().as_arrow().clone()));
         let physical = self.physical(&[], "result", plan).await?;
         let (physical, order) = without_last_merge(physical);
         let order = self.stages.codec.encoder().sort_exprs(order.into_iter().flatten())?;
@@ -138,6 +144,7 @@ impl StageBuilder {
             graph,
             plans: self.stages.plans,
             logical: self.logical,
+            result: self.result,
             stages,
         })
     }

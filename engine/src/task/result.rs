@@ -13,9 +13,9 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use weir_model::{RunId, StageGraph, StageOutput, TaskOutput};
+use futures::{StreamExt, TryStreamExt};
+use weir_model::{Namespace, RunId, StageGraph, StageOutput, TaskOutput, layout};
 use weir_platform::Storage;
 
 use super::Shared;
@@ -27,45 +27,77 @@ use crate::stages::StagePlan;
 /// Bytes read at once; a result is shown as it comes, so a few rows must not wait for many.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// The rows of a run's result stage, from the accepted outputs in task order.
+/// The rows of a run's result stage after the first `skip`, from the accepted outputs in task order.
 pub(crate) async fn read_result(
     shared: &Shared,
+    namespace: &Namespace,
     run: RunId,
     graph: &StageGraph,
     outputs: Vec<TaskOutput>,
+    mut skip: u64,
 ) -> Result<SendableRecordBatchStream, PlanError> {
     let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result);
     let stage =
         stage.ok_or_else(|| PlanError::Query("the run has no result; its rows went to its outputs".to_owned()))?;
-    let bytes = shared
-        .plan(&shared.storage, run, stage.plan.digest)
-        .await
-        .map_err(|failure| PlanError::Platform(failure.message.into()))?;
+    let bytes = match shared.plan(&shared.storage, run, stage.plan.digest).await {
+        Ok(bytes) => bytes,
+        Err(failure) => {
+            let key = layout::plan_key(run, &stage.plan.digest);
+            return Err(match shared.storage.exists(&key).await {
+                Ok(false) => PlanError::Query("the result was deleted; run the statement again".to_owned()),
+                _ => PlanError::Platform(failure.message.into()),
+            });
+        }
+    };
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;
-    let (schema, order) = shared.result(&plan).await?;
+    let (schema, order) = shared.result(namespace, &plan).await?;
     let storage = shared.storage.clone();
     let objects = outputs.into_iter().filter_map(|output| output.shuffle);
-    let ranges: Vec<_> = objects
+    let mut ranges: Vec<_> = objects
         .flat_map(|object| {
             let key = object.key;
             // Spans are in partition order; each was encoded on its own.
             object
                 .index
                 .into_iter()
-                .map(move |span| (key.clone(), span.offset..span.offset + span.length))
+                .map(move |span| (key.clone(), span.offset..span.offset + span.length, span.rows))
         })
         .collect();
+    let order = order.filter(|_| ranges.len() > 1);
+    if order.is_none() {
+        // Their rows follow one another, so whole ones that come before the first wanted row are not read.
+        ranges.retain(|(_, _, rows)| {
+            let skipped = *rows <= skip;
+            if skipped {
+                skip -= rows;
+            }
+            !skipped
+        });
+    }
     let read_schema = Arc::clone(&schema);
     let spans = ranges
         .into_iter()
-        .map(move |(key, range)| read_span(storage.clone(), &read_schema, key, range));
-    match order {
-        Some(order) if spans.len() > 1 => merge(shared, schema, spans, &order),
-        _ => {
-            let batches = stream::iter(spans).flatten();
-            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
-        }
+        .map(move |(key, range, _)| read_span(storage.clone(), &read_schema, key, range));
+    let rows: SendableRecordBatchStream = match order {
+        Some(order) => merge(shared, schema, spans, &order)?,
+        None => Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(spans).flatten())),
+    };
+    Ok(without_first(rows, skip))
+}
+
+/// The rows after the first `skip`.
+fn without_first(rows: SendableRecordBatchStream, mut skip: u64) -> SendableRecordBatchStream {
+    if skip == 0 {
+        return rows;
     }
+    let schema = rows.schema();
+    let rest = rows.try_filter_map(move |batch| {
+        let skipped = skip.min(batch.num_rows() as u64);
+        skip -= skipped;
+        let left = batch.num_rows() - skipped as usize;
+        std::future::ready(Ok((left > 0).then(|| batch.slice(skipped as usize, left))))
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rest))
 }
 
 /// Merges sorted partitions, which are few: see where stages are cut.

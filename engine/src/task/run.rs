@@ -14,7 +14,7 @@ use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
-use weir_model::{Digest, Failure, FailureKind, RunId, TaskMessage, TaskMetrics, TaskOutput, layout};
+use weir_model::{Digest, Failure, FailureKind, Namespace, RunId, TaskMessage, TaskMetrics, TaskOutput, layout};
 use weir_platform::Storage;
 use weir_platform::s3::RequestCounts;
 use weir_sandbox::{Limits, Sandbox};
@@ -76,8 +76,12 @@ impl Shared {
     }
 
     /// The schema of a result stage's rows, and the order by which its partitions are to be merged.
-    pub(super) async fn result(&self, stage: &StagePlan) -> Result<(SchemaRef, Option<LexOrdering>), PlanError> {
-        let modules = load_modules(&self.sandbox, &self.storage, stage.modules.iter().copied()).await?;
+    pub(super) async fn result(
+        &self,
+        namespace: &Namespace,
+        stage: &StagePlan,
+    ) -> Result<(SchemaRef, Option<LexOrdering>), PlanError> {
+        let modules = load_modules(&self.sandbox, &self.storage, namespace, stage.modules.iter().copied()).await?;
         let codec = PlanCodec::new(Functions::for_planning(modules));
         let context = self.functions.task_ctx();
         let schema = codec.decode(&stage.operators, &context)?.schema();
@@ -207,7 +211,8 @@ async fn attempt(
     let session = shared.session(&storage, message, &memory, &log);
     let kept = |digest: &&Digest| shared.sandbox.loaded(digest).is_some();
     let modules_loaded = stage.modules.iter().filter(|digest| !kept(digest)).count() as u64;
-    let modules = load_modules(&shared.sandbox, &storage, stage.modules.iter().copied()).await;
+    let digests = stage.modules.iter().copied();
+    let modules = load_modules(&shared.sandbox, &storage, &message.namespace, digests).await;
     let modules = modules.map_err(|error| {
         let kind = if error.is_user() {
             FailureKind::User

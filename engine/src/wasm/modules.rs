@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use weir_model::{Digest, layout};
+use weir_model::{Digest, Namespace, layout};
 use weir_platform::{Storage, StorageError};
 use weir_sandbox::{Module, Sandbox};
 
@@ -14,6 +14,14 @@ const CONCURRENT: usize = 4;
 /// Why a module cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
+    /// The namespace of the job does not have it.
+    #[error("there is no Wasm module {digest} in the namespace `{namespace}`; upload it, then submit the job again")]
+    Absent {
+        /// The module.
+        digest: Digest,
+        /// The namespace.
+        namespace: Namespace,
+    },
     /// It is not in storage, or storage does not answer.
     #[error("cannot read the Wasm module {digest}")]
     Storage {
@@ -49,31 +57,65 @@ pub enum ModuleError {
 impl ModuleError {
     /// Whether the module is at fault, so that trying again gives the same.
     pub fn is_user(&self) -> bool {
-        matches!(self, Self::Sandbox { source, .. } if source.is_user())
+        match self {
+            Self::Absent { .. } => true,
+            Self::Sandbox { source, .. } => source.is_user(),
+            _ => false,
+        }
     }
 }
 
-/// Loads modules: those that the sandbox keeps at once, others from storage.
+/// Refuses modules that a namespace does not have, though the sandbox may keep them for another one.
+///
+/// # Errors
+/// The first one that is not there.
+pub async fn check_modules(
+    storage: &Storage,
+    namespace: &Namespace,
+    digests: impl IntoIterator<Item = Digest>,
+) -> Result<(), ModuleError> {
+    stream::iter(digests.into_iter().map(Ok))
+        .try_for_each_concurrent(CONCURRENT, |digest| async move {
+            let found = storage.exists(&layout::module_key(namespace, &digest)).await;
+            match found.map_err(|source| ModuleError::Storage { digest, source })? {
+                true => Ok(()),
+                false => Err(ModuleError::Absent {
+                    digest,
+                    namespace: namespace.clone(),
+                }),
+            }
+        })
+        .await
+}
+
+/// Loads modules of a namespace: those that the sandbox keeps at once, others from storage. Whether a job may use them
+/// was [asked](check_modules) when it was planned.
 ///
 /// # Errors
 /// The first module that cannot be had.
 pub async fn load_modules(
     sandbox: &Arc<Sandbox>,
     storage: &Storage,
+    namespace: &Namespace,
     digests: impl IntoIterator<Item = Digest>,
 ) -> Result<BTreeMap<Digest, Module>, ModuleError> {
     stream::iter(digests)
-        .map(|digest| async move { Ok((digest, load(sandbox, storage, digest).await?)) })
+        .map(|digest| async move { Ok((digest, load(sandbox, storage, namespace, digest).await?)) })
         .buffer_unordered(CONCURRENT)
         .try_collect()
         .await
 }
 
-async fn load(sandbox: &Arc<Sandbox>, storage: &Storage, digest: Digest) -> Result<Module, ModuleError> {
+async fn load(
+    sandbox: &Arc<Sandbox>,
+    storage: &Storage,
+    namespace: &Namespace,
+    digest: Digest,
+) -> Result<Module, ModuleError> {
     if let Some(module) = sandbox.loaded(&digest) {
         return Ok(module);
     }
-    let bytes = storage.get(&layout::module_key(&digest)).await;
+    let bytes = storage.get(&layout::module_key(namespace, &digest)).await;
     let bytes = bytes.map_err(|source| ModuleError::Storage { digest, source })?;
     if Digest::of(&bytes) != digest {
         return Err(ModuleError::Damaged { digest });

@@ -20,7 +20,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio_util::sync::CancellationToken;
 use weir_guest_build::BuildOptions;
-use weir_model::{Digest, Failure, FailureKind, MetricValue, TaskMetrics, layout};
+use weir_model::{Digest, Failure, FailureKind, MetricValue, Namespace, TaskMetrics, layout};
 use weir_platform::Storage;
 use weir_sandbox::{Limits, Sandbox, SandboxOptions};
 
@@ -510,33 +510,47 @@ async fn modules_come_from_storage() {
         })
         .unwrap(),
     );
-    let error = load_modules(&sandbox, &storage, [digest]).await.unwrap_err();
+    let error = load_modules(&sandbox, &storage, &Namespace::default(), [digest])
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, ModuleError::Storage { .. }) && !error.is_user(),
         "{error}"
     );
     storage
-        .put(&layout::module_key(&digest), "something else".into())
+        .put(
+            &layout::module_key(&Namespace::default(), &digest),
+            "something else".into(),
+        )
         .await
         .unwrap();
-    let error = load_modules(&sandbox, &storage, [digest]).await.unwrap_err();
+    let error = load_modules(&sandbox, &storage, &Namespace::default(), [digest])
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, ModuleError::Damaged { .. }) && !error.is_user(),
         "{error}"
     );
 
     storage
-        .put(&layout::module_key(&digest), COMPONENT.clone().into())
+        .put(
+            &layout::module_key(&Namespace::default(), &digest),
+            COMPONENT.clone().into(),
+        )
         .await
         .unwrap();
-    let modules = load_modules(&sandbox, &storage, [digest]).await.unwrap();
+    let modules = load_modules(&sandbox, &storage, &Namespace::default(), [digest])
+        .await
+        .unwrap();
     assert_eq!(modules[&digest].digest(), digest);
     let bad = Digest::of(b"no component");
     storage
-        .put(&layout::module_key(&bad), "no component".into())
+        .put(&layout::module_key(&Namespace::default(), &bad), "no component".into())
         .await
         .unwrap();
-    let error = load_modules(&sandbox, &storage, [digest, bad]).await.unwrap_err();
+    let error = load_modules(&sandbox, &storage, &Namespace::default(), [digest, bad])
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, ModuleError::Sandbox { .. }) && error.is_user(),
         "{error}"

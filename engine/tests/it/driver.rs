@@ -120,7 +120,7 @@ impl Driver {
         let last = run.outputs.last().unwrap().clone();
         let rows = self
             .engine
-            .read_result(run.id, &run.graph, last)
+            .read_result(&Default::default(), run.id, &run.graph, last, 0)
             .await
             .map_err(Failed::Plan)?;
         Ok(rows.try_collect().await.unwrap())

@@ -173,7 +173,11 @@ async fn little_memory_spills_and_gives_the_same_rows() {
         take_record_batch(&all, &order).unwrap()
     };
     let last = run.outputs.last().unwrap().clone();
-    let result = poor.engine.read_result(run.id, &run.graph, last).await.unwrap();
+    let result = poor
+        .engine
+        .read_result(&Default::default(), run.id, &run.graph, last, 0)
+        .await
+        .unwrap();
     let result: Vec<_> = futures::TryStreamExt::try_collect(result).await.unwrap();
     assert_eq!(rows(&result), rows(&rich));
 }

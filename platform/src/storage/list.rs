@@ -1,12 +1,24 @@
 //! Listing, for garbage collection and for the history of runs: nobody lists to find results.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use weir_model::Timestamp;
 
 use super::{CALL_TIMEOUT, Storage, StorageError, generic};
+
+/// An object as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its name, without the prefix.
+    pub name: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// When it was written, by the clock of the storage.
+    pub written_at: Timestamp,
+}
 
 impl Storage {
     /// The names of what lies directly below `prefix` and has objects below it: `b` for `prefix/b/c`.
@@ -33,8 +45,7 @@ impl Storage {
             match next {
                 Ok(None) => break,
                 Ok(Some(object)) => {
-                    let written = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0);
-                    if written < before.0 {
+                    if written_at(&object) < before {
                         keys.push(object.location.to_string());
                     }
                 }
@@ -47,15 +58,27 @@ impl Storage {
     }
 
     /// The names of objects directly below `prefix` that come after a name, in order: at most `limit`.
-    ///
-    /// A bucket gives them in order and is asked for those alone; a folder is read as a whole, with no more than `limit`
-    /// names in memory.
     pub async fn list_names(
         &self,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
+        let listed = self.list_objects(prefix, after, limit, |_| true).await?;
+        Ok(listed.into_iter().map(|object| object.name).collect())
+    }
+
+    /// Objects directly below `prefix` whose names come after a name and are wanted, in order: at most `limit`.
+    ///
+    /// A bucket gives them in order and is asked for those alone; a folder is read as a whole, with no more than `limit`
+    /// of them in memory.
+    pub async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<ListedObject>, StorageError> {
         let error = |source| StorageError::new("list", prefix, source);
         let path = Path::parse(prefix).map_err(|e| error(e.into()))?;
         let mut listing = match after {
@@ -63,8 +86,8 @@ impl Storage {
             None => self.store.list(Some(&path)),
         };
         let in_order = self.bucket.is_some();
-        let mut names = BinaryHeap::new();
-        while !in_order || names.len() < limit {
+        let mut objects = BTreeMap::new();
+        while !in_order || objects.len() < limit {
             let next = tokio::time::timeout(CALL_TIMEOUT, listing.try_next()).await;
             let object = match next.unwrap_or_else(|elapsed| Err(generic(elapsed))) {
                 Ok(None) => break,
@@ -74,15 +97,26 @@ impl Storage {
                 Err(source) => return Err(error(source)),
             };
             let mut parts = object.location.prefix_match(&path).into_iter().flatten();
-            if let (Some(name), None) = (parts.next(), parts.next()) {
-                names.push(name.as_ref().to_owned());
-                if names.len() > limit {
-                    names.pop();
+            if let (Some(name), None) = (parts.next(), parts.next())
+                && wanted(name.as_ref())
+            {
+                objects.insert(name.as_ref().to_owned(), (object.size, written_at(&object)));
+                if objects.len() > limit {
+                    objects.pop_last();
                 }
             }
         }
-        Ok(names.into_sorted_vec())
+        let object = |(name, (bytes, written_at))| ListedObject {
+            name,
+            bytes,
+            written_at,
+        };
+        Ok(objects.into_iter().map(object).collect())
     }
+}
+
+fn written_at(object: &ObjectMeta) -> Timestamp {
+    Timestamp(u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0))
 }
 
 #[cfg(test)]

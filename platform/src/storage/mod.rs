@@ -19,6 +19,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 
 use crate::s3::{RequestCounts, S3, S3Store, S3Url};
 use hedge::Hedge;
+pub use list::ListedObject;
 
 /// Time limit of one try of one call. Generous, since it covers the transfer of a whole object.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

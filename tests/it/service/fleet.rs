@@ -429,6 +429,36 @@ impl Fleet {
         }
     }
 
+    /// The text of an answer, which must be one of success.
+    #[track_caller]
+    pub(crate) fn text(&self, server: MemberId, path: &str, headers: &[(&str, &str)]) -> String {
+        let mut request = reqwest::Client::new().get(format!("{}{path}", self.endpoint(server)));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("the server answers");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            answer.text().await.expect("the answer is whole")
+        })
+    }
+
+    /// The bytes behind a URL, as any program gets them.
+    #[track_caller]
+    pub(crate) fn get_from(&self, url: &str) -> Vec<u8> {
+        self.runtime.block_on(async {
+            let answer = reqwest::get(url).await.expect("the storage answers");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            answer.bytes().await.expect("the answer is whole").to_vec()
+        })
+    }
+
+    /// Deletes an object of the test's bucket.
+    pub(crate) fn delete(&self, key: &str) {
+        let deleted = self.runtime.block_on(self.storage.delete(vec![key.to_owned()]));
+        deleted.expect("the object can be deleted");
+    }
+
     /// Puts bytes to a URL, as any program can; gives the status.
     pub(crate) fn put_to(&self, url: &str, bytes: Vec<u8>) -> u16 {
         let put = reqwest::Client::new().put(url).body(bytes).send();

@@ -220,13 +220,56 @@ fn modules_are_what_they_say_or_refused() {
 
     let made = put(&path, bytes.clone());
     assert_eq!(made.status, 201, "{}", made.body);
+    let function = &made.body["functions"][0];
     assert_eq!(
-        made.body["functions"][0],
-        json!({"name": "tokenize", "kind": "flat_map"})
+        (&function["name"], &function["kind"]),
+        (&json!("tokenize"), &json!("flat_map"))
     );
+    assert_eq!(function["arguments"][0]["type"], "Utf8", "{}", made.body);
+    assert_eq!(function["outputs"][0]["name"], "main");
+    assert_eq!(made.body["uploaded_by"], "anonymous");
     assert_eq!(put(&path, bytes.clone()).status, 200);
     assert_eq!(head(&path), 200);
     assert_eq!(get(&fleet, server, &path, &[]).body, made.body);
+
+    let listed = get(&fleet, server, "/api/v1/modules", &[]).body;
+    assert_eq!(listed["items"][0]["digest"], digest.to_string(), "{listed}");
+    assert_eq!(listed["items"][0]["functions"], json!(["tokenize"]));
+    assert!(
+        fleet
+            .client_ok(server, ["modules", "get", &digest.to_string()])
+            .contains("tokenize")
+    );
+
+    // Whoever knows the digest in another namespace reaches nothing by it.
+    let json = ("content-type", "application/json");
+    let named = json!({"name": "other"}).to_string();
+    assert_eq!(
+        fleet
+            .request(server, Method::POST, "/api/v1/namespaces", &[json], named)
+            .status,
+        201
+    );
+    let other = ("weir-namespace", "other");
+    assert_problem(&get(&fleet, server, &path, &[other]), 404, "module_not_found");
+    let listed = get(&fleet, server, "/api/v1/modules", &[other]).body;
+    assert_eq!(listed["items"], json!([]));
+    let body = json!({"sql": {"statement": "SELECT 1"}, "modules": {"a.wasm": digest.to_string()}});
+    assert_problem(&post(&fleet, server, &body, &[other]), 422, "module_missing");
+    let deleted = |headers: &[(&str, &str)]| fleet.request(server, Method::DELETE, &path, headers, "");
+    assert_problem(&deleted(&[other]), 404, "module_not_found");
+
+    // It is needed as long as a run is not over.
+    let made = post(&fleet, server, &body, &[]);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_problem(&deleted(&[]), 409, "module_in_use");
+    let run = format!("/api/v1/runs/{}", made.body["id"].as_str().expect("an id"));
+    fleet.request(server, Method::POST, &format!("{run}/cancel"), &[], "");
+    super::fleet::until("the end", || {
+        (get(&fleet, server, &format!("{run}?wait=30"), &[]).body["state"] == "finished").then_some(())
+    });
+    assert_eq!(deleted(&[]).status, 204);
+    assert_eq!(head(&path), 404);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod isolation;
 mod oidc;
 mod pipelines;
 mod quotas;
+mod rows;
 mod runs;
 mod scaling;
 mod storage;

@@ -14,9 +14,11 @@ mod namespace;
 mod pipeline;
 mod quota;
 mod request;
+mod rows;
 mod run;
 mod schedule;
 mod session;
+mod sql;
 mod stage;
 mod stream;
 mod task;
@@ -31,7 +33,7 @@ pub use event::{Event, EventPage};
 pub use finding::{Evidence, EvidenceUnit, Finding, FindingList, FindingSeverity};
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogPage, LogSeverity};
-pub use module::{Module, ModuleFunction, Upload};
+pub use module::{ListedModule, Module, ModuleFunction, ModuleOutput, ModulePage, Upload};
 pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
 pub(super) use pipeline::etag;
 pub use pipeline::{
@@ -40,6 +42,7 @@ pub use pipeline::{
 };
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use request::{RunRequest, SqlJob, Table};
+pub use rows::{Column, OutputLink, OutputLinkPage, RowPage, RunOutput, RunOutputs};
 pub use run::{
     Durations, HistoryState, JobKind, Links, ListedRun, Metric, Output, Progress, RequestedState, Run, RunMetrics,
     RunPage, RunReason, RunResult, RunState, Stage, StageState,
@@ -48,6 +51,7 @@ pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
 pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
+pub use sql::{SqlCheck, SqlCheckRequest, SqlError, SqlRole, SqlStage, SqlStatement};
 pub use stage::{
     AttemptCounts, Conservation, Quantiles, StageFunction, StageInput, StageList, StageOperator, StageProfile,
     StageQuantiles, StageSink, Verdict,

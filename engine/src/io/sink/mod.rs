@@ -6,7 +6,7 @@ mod text;
 mod writer;
 
 use serde::{Deserialize, Serialize};
-use weir_model::{RunId, SinkInfo};
+use weir_model::{CsvDialect, RunId, SinkInfo};
 
 pub use writer::{FileWriter, Staging, WriteError};
 
@@ -115,6 +115,19 @@ impl SinkTarget {
             manifest: format!("{folder}/_weir/{prefix}.json"),
             staging: format!("{folder}/_weir/staging-{run}-{prefix}"),
             format: format.name().to_owned(),
+            csv: match format {
+                SinkFormat::Csv {
+                    delimiter,
+                    quote,
+                    header,
+                    ..
+                } => Some(CsvDialect {
+                    delimiter: *delimiter,
+                    quote: *quote,
+                    header: *header,
+                }),
+                _ => None,
+            },
         }
     }
 }

@@ -22,7 +22,10 @@ async fn try_run(driver: &Driver, yaml: &str) -> Result<Run, Failed> {
     let digest = Digest::of(&COMPONENT);
     driver
         .storage
-        .put(&layout::module_key(&digest), COMPONENT.clone().into())
+        .put(
+            &layout::module_key(&Default::default(), &digest),
+            COMPONENT.clone().into(),
+        )
         .await
         .unwrap();
     let mut submission = submission(driver.folder(), yaml);
@@ -252,7 +255,7 @@ async fn the_word_count_of_the_examples() {
     let digest = Digest::of(&component);
     driver
         .storage
-        .put(&layout::module_key(&digest), component.into())
+        .put(&layout::module_key(&Default::default(), &digest), component.into())
         .await
         .unwrap();
     let yaml = std::fs::read_to_string(root.join("examples/wordcount/pipeline.yaml")).unwrap();

@@ -37,6 +37,7 @@ pub(super) fn sink(name: &str) -> StageOutput {
         manifest: format!("/out/{name}.manifest"),
         staging: format!("/out/.{name}"),
         format: "json".to_owned(),
+        csv: None,
     })
 }
 

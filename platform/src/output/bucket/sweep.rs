@@ -145,6 +145,7 @@ fn sink(bucket: &str, staging: &Path) -> Option<(RunId, SinkInfo)> {
         manifest: format!("s3://{bucket}/{folder}/{output}.json"),
         staging: format!("s3://{bucket}/{staging}"),
         format: String::new(),
+        csv: None,
     };
     Some((run.parse().ok()?, sink))
 }

@@ -57,6 +57,7 @@ impl Bucket {
             manifest: format!("{folder}/_weir/part.json"),
             staging: format!("{folder}/_weir/staging-{run}-part"),
             format: "text".into(),
+            csv: None,
         }
     }
 
@@ -366,6 +367,7 @@ async fn one_run_writes_to_a_folder_and_a_bucket() {
         manifest: folder.join("_weir/part.json").display().to_string(),
         staging: folder.join("_weir/staging").display().to_string(),
         format: "text".into(),
+        csv: None,
     };
     std::fs::create_dir_all(&local.staging).unwrap();
     let staged = format!("{}/0", local.staging);

@@ -58,6 +58,7 @@ fn sink(root: &Path, name: &str, run: RunId) -> SinkInfo {
         manifest: target.join("_weir/part.json").display().to_string(),
         staging: target.join(format!("_weir/staging-{run}/part")).display().to_string(),
         format: "text".into(),
+        csv: None,
     }
 }
 

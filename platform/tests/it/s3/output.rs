@@ -22,6 +22,7 @@ async fn stage(s3: &S3, bucket: &str, run: RunId) -> SinkOutput {
         manifest: format!("s3://{bucket}/out/_weir/part.json"),
         staging: format!("s3://{bucket}/out/_weir/staging-{run}-part"),
         format: "text".into(),
+        csv: None,
     };
     let mut files = Vec::new();
     for index in 0..FILES {
