@@ -9,14 +9,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
-use weir_model::machine::RunState;
-use weir_model::{OutputManifest, RunId, SinkInfo, StageOutput};
+use weir_model::{OutputManifest, RunId, SinkInfo, StageGraph, StageOutput};
 use weir_platform::clock;
 use weir_platform::s3::S3Url;
 
 use super::super::caller::Caller;
 use super::super::extract::{Params, RunPath, limit};
 use super::super::resources::{Column, OutputLink, OutputLinkPage, RowPage, RunOutput, RunOutputs, Time};
+use super::super::source::Source;
 use super::super::{Api, Problem, follow};
 use super::page::{Collected, in_time};
 use super::result::{RowParams, bad_cursor};
@@ -36,15 +36,22 @@ struct Committed {
 }
 
 impl Committed {
-    /// The outputs of a run, in the order of its stages.
-    fn of(state: &RunState) -> Vec<Self> {
-        let stages = state.graph().map_or(&[][..], |graph| &graph.stages);
+    /// The outputs of a run, in the order of its stages; from its history when it is over.
+    async fn all(api: &Api, run: RunId) -> Result<Vec<Self>, Problem> {
+        match Source::of(api, run).await? {
+            Source::History(summary) => Ok(Self::of(summary.graph.as_ref(), &summary.snapshot.outputs)),
+            Source::Log(_) => follow::look(api, run, |state| Self::of(state.graph(), state.outputs())).await,
+        }
+    }
+
+    fn of(graph: Option<&StageGraph>, manifests: &[OutputManifest]) -> Vec<Self> {
+        let stages = graph.map_or(&[][..], |graph| &graph.stages);
         let sinks = stages.iter().filter_map(|stage| match &stage.output {
             StageOutput::Sink(sink) => Some(sink),
             _ => None,
         });
         // Each sink has its manifest; those of several statements may share a name, in the same order.
-        let mut left: Vec<&OutputManifest> = state.outputs().iter().collect();
+        let mut left: Vec<&OutputManifest> = manifests.iter().collect();
         sinks
             .filter_map(|sink| {
                 let at = left.iter().position(|manifest| manifest.transform == sink.transform)?;
@@ -99,7 +106,7 @@ impl FromRequestParts<Api> for OutputPath {
         let caller = Caller::from_request_parts(parts, api).await?;
         api.namespaces().check(api, &caller, run).await?;
         let number = param("output").unwrap_or_default();
-        let mut outputs = follow::look(api, run, Committed::of).await?;
+        let mut outputs = Committed::all(api, run).await?;
         let at = number.parse::<usize>().ok().filter(|at| *at < outputs.len());
         let at = at.ok_or_else(|| {
             let detail = format!(
@@ -137,7 +144,7 @@ impl FromRequestParts<Api> for OutputPath {
     responses((status = 200, body = RunOutputs), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
 pub(in super::super) async fn list(State(api): State<Api>, RunPath(run): RunPath) -> Result<Json<RunOutputs>, Problem> {
-    let outputs = follow::look(&api, run, Committed::of).await?;
+    let outputs = Committed::all(&api, run).await?;
     let items = outputs.iter().enumerate().map(|(at, output)| output.resource(at));
     Ok(Json(RunOutputs { items: items.collect() }))
 }
