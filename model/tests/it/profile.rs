@@ -59,6 +59,7 @@ fn graph() -> StageGraph {
         manifest: "/out/a.manifest".to_owned(),
         staging: "/out/.staging".to_owned(),
         format: "csv".to_owned(),
+        csv: None,
     };
     StageGraph {
         stages: vec![

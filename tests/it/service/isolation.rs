@@ -227,6 +227,7 @@ impl Attack {
             "pipelines_create" => {
                 json!({"name": "mine", "definition": {"sql": sql, "modules": {"a.wasm": names["digest"]}}})
             }
+            "sql_check" => json!({"script": "SELECT 1 AS one", "modules": {"a.wasm": names["digest"]}}),
             "pipelines_put" => json!({"definition": {"sql": sql}}),
             "pipelines_run" => json!({}),
             "schedules_create" => json!({"name": "mine", "pipeline": names["pipeline"], "cron": "@daily"}),
