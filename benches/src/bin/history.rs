@@ -19,15 +19,17 @@ use axum::http::Request;
 use tower::ServiceExt as _;
 use weir_benches::{Random, argument, flag};
 use weir_control_plane::history::{self, Ended};
-use weir_control_plane::http::resources::ModuleFunction;
-use weir_control_plane::http::{self, Api, InspectError, ModuleInspector};
+use weir_control_plane::http::resources::{ModuleFunction, SqlCheck, SqlCheckRequest};
+use weir_control_plane::http::{
+    self, Api, FileBytes, InspectError, ModuleInspector, RowReader, Rows, RowsError, SqlChecker,
+};
 use weir_control_plane::store::{Created, Durability, RunSummary, SqliteStore};
-use weir_control_plane::{ControlPlane, Environment, Options, Planner};
+use weir_control_plane::{ControlPlane, Environment, Options, Planner, RunResult};
 use weir_model::machine::{RunState, apply};
 use weir_model::{
-    Digest, Event, EventRecord, Exchange, Failure, FailureKind, Job, OperatorMetrics, PartitionSpan, PlanRef, RunId,
-    RunOutcome, RunSettings, ShuffleObject, Stage, StageGraph, StageId, StageInput, StageOutput, Submission, TaskId,
-    TaskMetrics, TaskOutput, Timestamp, layout,
+    Digest, Event, EventRecord, Exchange, Failure, FailureKind, Job, Namespace, OperatorMetrics, PartitionSpan,
+    PlanRef, RunId, RunOutcome, RunSettings, ShuffleObject, SinkInfo, Stage, StageGraph, StageId, StageInput,
+    StageOutput, Submission, TaskId, TaskMetrics, TaskOutput, Timestamp, layout,
 };
 use weir_platform::{MemoryQueue, Storage, StorageOptions, clock};
 use weir_testkit::Aws;
@@ -273,6 +275,40 @@ impl ModuleInspector for Nothing {
     }
 }
 
+fn not_asked() -> RowsError {
+    RowsError::Refused {
+        message: "rows are not measured".to_owned(),
+    }
+}
+
+#[async_trait]
+impl RowReader for Nothing {
+    async fn result(
+        &self,
+        _: &Namespace,
+        _: RunId,
+        _: RunResult,
+        _: u64,
+    ) -> std::result::Result<Box<dyn Rows>, RowsError> {
+        Err(not_asked())
+    }
+
+    async fn output(&self, _: &SinkInfo, _: &str, _: u64) -> std::result::Result<Box<dyn Rows>, RowsError> {
+        Err(not_asked())
+    }
+
+    async fn file(&self, _: &SinkInfo, _: &str) -> std::result::Result<FileBytes, RowsError> {
+        Err(not_asked())
+    }
+}
+
+#[async_trait]
+impl SqlChecker for Nothing {
+    async fn check(&self, _: &Namespace, _: SqlCheckRequest, _: String, _: &RunSettings) -> Result<SqlCheck> {
+        Ok(SqlCheck::default())
+    }
+}
+
 /// A server over an empty database and the storage.
 struct Server {
     router: axum::Router,
@@ -289,6 +325,8 @@ impl Server {
             control_plane: control_plane.clone(),
             storage: storage.clone(),
             inspector: Arc::new(Nothing),
+            rows: Arc::new(Nothing),
+            sql: Arc::new(Nothing),
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };

@@ -11,12 +11,15 @@ use weir_control_plane::store::{Durability, NamespaceRow, SqliteStore, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, Planner};
 use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
 use weir_platform::{MemoryQueue, Queue, clock, telemetry};
-use weir_sandbox::{Sandbox, SandboxOptions};
 
 use super::server::{check_pairs, http_options, listen};
-use crate::args::HistoryArgs;
+use crate::args::{DataArgs, HistoryArgs};
+use crate::embedded::DataFolder;
 use crate::error::{Error, chain};
 use crate::service::inspector::SandboxInspector;
+use crate::service::machine::Machine;
+use crate::service::reader::EngineReader;
+use crate::service::sql::EngineChecker;
 use crate::service::{parts, prices, signals};
 
 /// How often namespaces are looked for that had no runs before.
@@ -56,7 +59,11 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
         planner: Arc::new(NoPlanner),
     };
     let control_plane = ControlPlane::start(Options::default(), environment);
-    let sandbox = Sandbox::new(SandboxOptions::default()).map_err(Error::platform("start the Wasm sandbox"))?;
+    // For rows of outputs. Files of machines are those of others.
+    let data = DataFolder::open(&DataArgs {
+        data_dir: Some(folder.path().to_owned()),
+    })?;
+    let machine = Machine::start(&data, &storage, None, false)?;
     let listener = listen(args.listen, args.access.tls_cert.is_some()).await?;
     let options = http::Options {
         read_only: true,
@@ -67,7 +74,9 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     let environment = http::Environment {
         control_plane: control_plane.clone(),
         storage,
-        inspector: Arc::new(SandboxInspector(Arc::new(sandbox))),
+        inspector: Arc::new(SandboxInspector(machine.sandbox)),
+        rows: Arc::new(EngineReader(machine.engine.clone())),
+        sql: Arc::new(EngineChecker(machine.engine)),
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };
