@@ -8,15 +8,18 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use serde_json::Value;
 use tower::ServiceExt as _;
+use weir_control_plane::RunResult;
 use weir_control_plane::history::{self, Ended, History};
 use weir_control_plane::housekeeping::Retention;
-use weir_control_plane::http::resources::ModuleFunction;
-use weir_control_plane::http::{self, Api, InspectError, ModuleInspector};
+use weir_control_plane::http::resources::{ModuleFunction, SqlCheck, SqlCheckRequest};
+use weir_control_plane::http::{
+    self, Api, FileBytes, InspectError, ModuleInspector, RowReader, Rows, RowsError, SqlChecker,
+};
 use weir_control_plane::store::{Created, Durability, RunFilter, SqliteStore, Store};
 use weir_model::machine::{RunState, apply};
 use weir_model::{
-    AttemptTable, Event, EventRecord, LogLevel, LogLine, Namespace, RunId, RunOutcome, StageId, TaskMetrics,
-    TaskOutput, TaskRow, Timestamp, layout,
+    AttemptTable, Event, EventRecord, LogLevel, LogLine, Namespace, RunId, RunOutcome, RunSettings, SinkInfo, StageId,
+    TaskMetrics, TaskOutput, TaskRow, Timestamp, layout,
 };
 use weir_platform::{Storage, clock};
 
@@ -191,12 +194,46 @@ async fn a_run_is_told_of_by_its_log_until_its_history_can_be_written() {
     assert_eq!(second.control_plane.result_outputs(run).await.unwrap(), result);
 }
 
-struct NoModules;
+struct NoEngine;
 
 #[async_trait]
-impl ModuleInspector for NoModules {
+impl ModuleInspector for NoEngine {
     async fn inspect(&self, _: Bytes) -> Result<Vec<ModuleFunction>, InspectError> {
         Ok(Vec::new())
+    }
+}
+
+fn no_rows() -> RowsError {
+    RowsError::Refused {
+        message: "there is no engine here".to_owned(),
+    }
+}
+
+#[async_trait]
+impl RowReader for NoEngine {
+    async fn result(&self, _: &Namespace, _: RunId, _: RunResult, _: u64) -> Result<Box<dyn Rows>, RowsError> {
+        Err(no_rows())
+    }
+
+    async fn output(&self, _: &SinkInfo, _: &str, _: u64) -> Result<Box<dyn Rows>, RowsError> {
+        Err(no_rows())
+    }
+
+    async fn file(&self, _: &SinkInfo, _: &str) -> Result<FileBytes, RowsError> {
+        Err(no_rows())
+    }
+}
+
+#[async_trait]
+impl SqlChecker for NoEngine {
+    async fn check(
+        &self,
+        _: &Namespace,
+        _: SqlCheckRequest,
+        _: String,
+        _: &RunSettings,
+    ) -> Result<SqlCheck, Box<dyn std::error::Error + Send + Sync>> {
+        Err(no_rows().into())
     }
 }
 
@@ -213,7 +250,9 @@ impl Pages {
         let environment = http::Environment {
             control_plane: process.control_plane.clone(),
             storage: kit.storage.clone(),
-            inspector: Arc::new(NoModules),
+            inspector: Arc::new(NoEngine),
+            rows: Arc::new(NoEngine),
+            sql: Arc::new(NoEngine),
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };
