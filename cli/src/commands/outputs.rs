@@ -28,7 +28,7 @@ pub(super) async fn execute(run: RunRef, target: &TargetArgs, preview: u32, outp
     let run = match run {
         RunRef::Id(run) => run,
         RunRef::Latest => {
-            let newest = client.runs(None, 1).await?.into_iter().next();
+            let newest = client.runs(&[], 1).await?.into_iter().next();
             let none = || Error::NotFound("no runs yet; `weir submit FILE` makes one".to_owned());
             newest.map(|run| run.id).ok_or_else(none)?
         }
