@@ -1,11 +1,13 @@
 // The page of a run.
 
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { expect, test } from "@playwright/test";
 
 import { isAccessible } from "./accessible";
-import { COUNT, finished, finishedSql, JOIN, spread, SPREAD, WRONG } from "./server";
+import { COUNT, finished, finishedSql, JOIN, spread, SPREAD, writing, WRONG } from "./server";
 
 test("it shows what was found, the graph, the timeline and the stages", async ({ page, request }) => {
   const run = await finished(request, "from above", COUNT);
@@ -139,6 +141,36 @@ test("a failed run says why, and can be run again", async ({ page, request }) =>
   await dialog.getByRole("button", { name: "Run again" }).click();
   await expect(page).not.toHaveURL(new RegExp(run.id));
   await expect(page.getByRole("link", { name: "tries another run again" })).toHaveAttribute("href", `/runs/${run.id}`);
+});
+
+test("the rows of a query are its result", async ({ page, request }) => {
+  const run = await finishedSql(request, "result", JOIN);
+  await page.goto(`/runs/${run.id}`);
+  await page.getByRole("link", { name: "Result" }).click();
+  const grid = page.getByRole("grid", { name: "Result" });
+  await expect(grid.getByRole("columnheader", { name: "revenue" })).toBeVisible();
+  await expect(grid).toHaveAttribute("aria-rowcount", "98");
+  await isAccessible(page);
+});
+
+test("outputs have rows and files", async ({ page, request }) => {
+  const folder = await mkdtemp(join(tmpdir(), "weir-e2e-"));
+  const run = await finished(request, "outputs", writing(join(folder, "counts")));
+  expect(run.result, JSON.stringify(run.reason)).toBe("succeeded");
+  await page.goto(`/runs/${run.id}/outputs`);
+  const outputs = page.getByRole("region", { name: "Outputs" });
+  await expect(outputs.getByRole("row", { name: /csv/ })).toBeVisible();
+  const rows = page.getByRole("grid", { name: /^Rows of/ });
+  await expect(rows.getByRole("gridcell", { name: "low" })).toBeVisible();
+  await isAccessible(page);
+  const files = page.getByRole("region", { name: "Files" });
+  const download = page.waitForEvent("download");
+  await files
+    .getByRole("button", { name: /^counts-/ })
+    .first()
+    .click();
+  const path = await (await download).path();
+  expect(await readFile(path, "utf8")).toContain("word");
 });
 
 test("a run is exported as one file", async ({ page, request }) => {

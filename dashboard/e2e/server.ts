@@ -23,6 +23,23 @@ pipeline:
         elements: [{word: the, count: 2}, {word: low, count: 1}]
 `;
 
+/** One that writes its counts to CSV files whose paths begin so. */
+export const writing = (path: string) => `
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config:
+        elements: [{word: the}, {word: low}, {word: the}]
+    - type: Combine
+      config:
+        group_by: word
+        combine: {count: {value: word, fn: count}}
+    - type: WriteToCsv
+      config:
+        path: ${path}
+`;
+
 /** One that fails for a reason of its own. */
 export const WRONG = COUNT.replace("count: 2", "count: 3");
 

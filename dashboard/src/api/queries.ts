@@ -18,6 +18,8 @@ const ATTEMPTS = 5000;
 const EVENTS = 500;
 const LINES = 1000;
 const TASKS = 1000;
+const ROWS = 200;
+const LINKS = 100;
 /** A page holds no more entries of a list than so many; a program has the rest. */
 export const MOST = 100_000;
 
@@ -253,6 +255,53 @@ export function useTask(id: string, stage: number, task: number, live: boolean) 
     staleTime: live ? 0 : Infinity,
     refetchInterval: live ? LIST : false,
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
+  });
+}
+
+/** What the sinks of a run wrote. */
+export function useOutputs(id: string, enabled: boolean) {
+  return useQuery({
+    queryKey: ["outputs", id],
+    enabled,
+    staleTime: Infinity,
+    queryFn: async ({ signal }) =>
+      data(await api.GET("/api/v1/runs/{run}/outputs", { params: { path: { run: id } }, signal })),
+  });
+}
+
+/** Rows of an output of a run, or of the result of its query, page by page. */
+export function useOutputRows(id: string, output: number | undefined) {
+  return useInfiniteQuery({
+    queryKey: ["rows", id, output ?? null],
+    staleTime: Infinity,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { limit: ROWS, ...(pageParam ? { cursor: pageParam } : {}) };
+      const path = { run: id };
+      if (output === undefined) {
+        return data(await api.GET("/api/v1/runs/{run}/result", { params: { path, query }, signal }));
+      }
+      const params = { path: { ...path, output }, query };
+      return data(await api.GET("/api/v1/runs/{run}/outputs/{output}/rows", { params, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
+  });
+}
+
+/** Where to read the files of an output. */
+export function useOutputLinks(id: string, output: number) {
+  return useInfiniteQuery({
+    queryKey: ["links", id, output],
+    // Links can be used for a quarter of an hour.
+    staleTime: 10 * 60_000,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { limit: LINKS, ...(pageParam ? { cursor: pageParam } : {}) };
+      const params = { path: { run: id, output }, query };
+      return data(await api.GET("/api/v1/runs/{run}/outputs/{output}/links", { params, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
 }
 

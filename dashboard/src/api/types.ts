@@ -5,6 +5,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Run = Schemas["Run"];
+export type RunOutput = Schemas["RunOutput"];
 export type Finding = Schemas["Finding"];
 export type StageProfile = Schemas["StageProfile"];
 export type Task = Schemas["Task"];

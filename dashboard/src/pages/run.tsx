@@ -15,6 +15,7 @@ import { Header, Progress, Reason } from "../run/header";
 import { Logs } from "../run/logs";
 import { Overview } from "../run/overview";
 import { TaskPanel } from "../run/task-panel";
+import { OutputView } from "../run/output-view";
 import { Tasks } from "../run/tasks";
 
 export default function RunPage({ id, view }: { id: string; view: string; item: string | undefined }) {
@@ -41,6 +42,7 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
     { key: "overview", title: "Overview" },
     { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : undefined },
     { key: "logs", title: "Logs", note: run.log_lines > 0 ? short(run.log_lines) : undefined },
+    { key: "outputs", title: run.job === "sql" && run.outputs.length === 0 ? "Result" : "Outputs" },
     { key: "configuration", title: "Configuration" },
     { key: "events", title: "Events" },
   ].map((tab) => ({ ...tab, href: tab.key === "overview" ? `/runs/${run.id}` : `/runs/${run.id}/${tab.key}` }));
@@ -54,6 +56,7 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
       {view === "overview" && <Overview run={run} now={now} />}
       {view === "tasks" && <TasksView run={run} live={live} />}
       {view === "logs" && <Logs run={run} live={live} />}
+      {view === "outputs" && <OutputView run={run} />}
       {view === "configuration" && <Configuration run={run} />}
       {view === "events" && <Events run={run.id} live={live} />}
       {(view === "overview" || view === "tasks") && <TaskPanel run={run.id} live={live} />}

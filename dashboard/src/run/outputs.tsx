@@ -1,3 +1,5 @@
+import { Link } from "wouter";
+
 import type { Run } from "../api/types";
 import { bytes, count } from "../lib/format";
 
@@ -9,6 +11,7 @@ export function Outputs({ run }: { run: Run }) {
     <section className="card" aria-label="Outputs">
       <header>
         <h2>Outputs</h2>
+        <Link href={`/runs/${run.id}/outputs`}>Rows and files</Link>
       </header>
       <div className="scroll">
         <table>
