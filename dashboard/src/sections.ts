@@ -17,6 +17,7 @@ export const sections: Section[] = [
   { title: "Pipelines", path: "/pipelines", page: lazy(() => import("./pages/pipelines")) },
   { title: "Schedules", path: "/schedules", page: lazy(() => import("./pages/schedules")) },
   { title: "SQL", path: "/sql", page: lazy(() => import("./pages/sql")) },
+  { title: "Modules", path: "/modules", page: lazy(() => import("./pages/modules")) },
   { title: "Workers", path: "/workers", page: lazy(() => import("./pages/workers")) },
   { title: "Settings", path: "/settings", page: lazy(() => import("./pages/settings")) },
 ];
