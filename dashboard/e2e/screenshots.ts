@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 
 import { expect, test, type APIRequestContext, type Page } from "@playwright/test";
 
+import { fill } from "./service";
 import { COUNT, finished, finishedSql, JOIN, spread, SPREAD, submitSql, WRONG } from "./server";
 
 const folder = process.env["WEIR_SCREENSHOTS"] ?? "../docs/screenshots";
@@ -29,17 +30,17 @@ async function prepare(request: APIRequestContext): Promise<Record<string, strin
     logs: `/runs/${words.id}/logs`,
     events: `/runs/${words.id}/events?event=2`,
     compare: `/compare?a=${before.id}&b=${join.id}`,
-    pipelines: "/pipelines",
-    schedules: "/schedules",
-    sql: "/sql",
-    workers: "/workers",
-    settings: "/settings",
   };
 }
 
 test("every page, in both themes", async ({ page, request }) => {
   test.setTimeout(240_000);
-  const pages = await prepare(request);
+  const runs = await prepare(request);
+  const service = await fill(request);
+  const pages = { ...runs, ...service.pages };
+  await page.addInitScript((stored) => {
+    for (const [key, value] of Object.entries(stored)) localStorage.setItem(key, JSON.stringify(value));
+  }, service.stored);
   await mkdir(folder, { recursive: true });
   for (const theme of ["light", "dark"]) {
     await page.addInitScript((theme) => localStorage.setItem("weir-theme", theme), theme);

@@ -9,6 +9,9 @@ import { expect, test } from "@playwright/test";
 import { isAccessible } from "./accessible";
 import { COUNT } from "./server";
 
+/** A component with one function. */
+const COMPONENT = "../examples/wordcount/tokenizer.wasm";
+
 /** What a page writes to the console is a mistake of the page. */
 test.beforeEach(({ page }) => {
   page.on("pageerror", (error) => expect(error).toBeUndefined());
@@ -276,4 +279,48 @@ test("SQL is written, run and read in a grid", async ({ page, context }) => {
   await page.getByRole("link", { name: /all of them/ }).click();
   await expect(grid.getByRole("columnheader", { name: /status/ })).toBeVisible();
   await expect(editor).toHaveValue(/all of them/);
+});
+
+test("a module is uploaded once, and shows what it exports", async ({ page }) => {
+  await page.goto("/modules");
+  await expect(page.getByRole("heading", { name: "There are no modules yet" })).toBeVisible();
+  await isAccessible(page);
+  const files = page.getByLabel("choose files");
+  await files.setInputFiles(COMPONENT);
+  await expect(page.getByText("Uploaded", { exact: true }).first()).toBeVisible();
+  await files.setInputFiles({ name: "notes.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
+  await expect(page.getByText("Failed", { exact: true })).toBeVisible();
+  await files.setInputFiles(COMPONENT);
+  await expect(page.getByText("Was there already")).toBeVisible();
+  const row = page.getByRole("region", { name: "Modules" }).getByRole("row", { name: /tokenize/ });
+  await expect(row).toHaveCount(1);
+  await isAccessible(page);
+
+  await row.getByRole("link").click();
+  await expect(page.getByRole("heading", { name: "tokenize", level: 2 })).toBeVisible();
+  await expect(page.getByText("flat_map")).toBeVisible();
+  await expect(page.getByRole("cell", { name: "takes" }).first()).toBeVisible();
+  await isAccessible(page);
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("button", { name: "Delete the module" }).click();
+  await expect(page.getByRole("heading", { name: "There are no modules yet" })).toBeVisible();
+  await page.goto(`/modules/${"0".repeat(64)}`);
+  await expect(page.getByRole("heading", { name: "There is no such module" })).toBeVisible();
+});
+
+test("what was done is in the audit log", async ({ page }) => {
+  await page.goto("/settings/audit");
+  await expect(page.getByRole("cell", { name: "pipelines_delete" }).first()).toBeVisible();
+  await isAccessible(page);
+  await page.getByRole("searchbox", { name: "Did, as runs_submit" }).fill("keys_revoke");
+  await expect(page.getByRole("cell", { name: "pipelines_delete" })).toHaveCount(0);
+  await expect(page.getByRole("cell", { name: "keys_revoke" })).toHaveCount(1);
+  await page.getByRole("cell").getByRole("button").first().click();
+  await expect(page.getByRole("dialog", { name: "keys_revoke" })).toContainText("request_id");
+  await isAccessible(page);
+  await page.getByRole("button", { name: "Close" }).click();
+  await page.getByRole("button", { name: "Denied" }).click();
+  await expect(page.getByRole("heading", { name: "No entry is like that" })).toBeVisible();
+  await page.reload();
+  await expect(page.getByRole("searchbox", { name: "Did, as runs_submit" })).toHaveValue("keys_revoke");
 });

@@ -41,3 +41,6 @@ export type ScheduleRequest = Schemas["ScheduleRequest"];
 export type Quota = Schemas["Quota"];
 export type QuotaLimits = Schemas["QuotaLimits"];
 export type AuditEntry = Schemas["AuditEntry"];
+export type SqlCheck = Schemas["SqlCheck"];
+export type ModuleFunction = Schemas["ModuleFunction"];
+export type RowPage = Schemas["RowPage"];

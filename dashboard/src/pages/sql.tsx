@@ -2,16 +2,20 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useRef, useState } from "react";
 
 import { Problem } from "../api/client";
+import type { SqlCheck } from "../api/types";
 import { CodeEditor, insert } from "../code/editor";
 import type { Mark } from "../code/view";
 import { useAddress } from "../lib/address";
+import { bytes, counted } from "../lib/format";
+import { useSettled } from "../lib/settle";
 import { draft, entries, forget, keepDraft, remember, type Draft, type Entry } from "../sql/history";
 import { Outcome } from "../sql/outcome";
-import { useSubmit } from "../sql/queries";
+import { Plan } from "../sql/plan";
+import { useCheck, useSubmit } from "../sql/queries";
 import { Recent } from "../sql/recent";
 import { inScript, statementAt, statements, withSetup, type Statement } from "../sql/statements";
 import { Tables } from "../sql/tables";
-import { useSession } from "../session/session";
+import { useMay, useSession } from "../session/session";
 import "../sql/sql.css";
 
 const isApple = /Mac|iP(hone|ad|od)/.test(navigator.userAgent);
@@ -25,9 +29,52 @@ function marksOf(error: Error | null, chosen: Statement | undefined): Mark[] {
   );
 }
 
+const marksOfCheck = (errors: SqlCheck["errors"]): Mark[] =>
+  errors.flatMap(({ line, column, message }) => (line ? [{ line, column: column ?? undefined, message }] : []));
+
+/** One line below the editor: what is wrong with the statement, or what it would read and give. */
+function Status({ check, isEmpty, mayRun }: { check: SqlCheck | undefined; isEmpty: boolean; mayRun: boolean }) {
+  const error = check?.errors[0];
+  const scanned = check?.stages.reduce((sum, stage) => sum + stage.scan_bytes, 0) ?? 0;
+  const isSetup = check?.statements.at(-1)?.role === "setup";
+  const parts = !check?.valid
+    ? []
+    : isSetup
+      ? ["It defines something for the statements after it, and has no rows"]
+      : [
+          check.columns.length > 0 ? counted(check.columns.length, "column") : "writes files",
+          counted(check.stages.length, "stage"),
+          ...(scanned > 0 ? [`${bytes(scanned)} to read`] : []),
+        ];
+  return (
+    <div className={error ? "sql-status bad" : "sql-status"} id="sql-status" role="status">
+      {error ? (
+        <>
+          <span aria-hidden="true">✕</span>
+          <span>
+            {error.line && `Line ${error.line}${error.column ? `, column ${error.column}` : ""}: `}
+            {error.message}
+          </span>
+        </>
+      ) : (
+        <span className="muted">
+          {!mayRun
+            ? "You may look, but not run statements in this namespace."
+            : isEmpty
+              ? ""
+              : check
+                ? parts.join(" · ")
+                : "Checking…"}
+        </span>
+      )}
+    </div>
+  );
+}
+
 export default function SqlPage() {
   const [address, setAddress] = useAddress();
   const { namespace } = useSession();
+  const mayRun = useMay("submitter");
   const run = address.get("run") ?? undefined;
   const [past, setPast] = useState(() => entries(namespace));
   // A link to one's own query brings its statement back; else the page is as it was left.
@@ -35,6 +82,7 @@ export default function SqlPage() {
     () => past.find((entry) => entry.run === run) ?? draft(namespace) ?? empty,
   );
   const [sent, setSent] = useState<Statement>();
+  const [caret, setCaret] = useState(script.statement.length);
   const area = useRef<HTMLTextAreaElement>(null);
   const client = useQueryClient();
   const submit = useSubmit();
@@ -46,23 +94,31 @@ export default function SqlPage() {
     keepDraft(namespace, next);
     if (submit.error) submit.reset();
   };
-  const start = (explain: boolean) => {
-    const chosen = statementAt(all, area.current?.selectionStart ?? script.statement.length);
-    if (!chosen || submit.isPending) return;
+  const chosen = statementAt(all, caret);
+  const settled = useSettled(chosen && script.statement.slice(0, chosen.to), 400);
+  const tables = useSettled(script.tables, 400);
+  const check = useCheck(mayRun ? settled : undefined, tables);
+  const start = () => {
+    const chosen = statementAt(all, area.current?.selectionStart ?? caret);
+    if (!chosen || !mayRun || submit.isPending) return;
     setSent(chosen);
-    const { statement, setup } = withSetup(all, chosen);
     submit.mutate(
-      { statement: explain ? `EXPLAIN ${statement}` : statement, setup, tables: script.tables },
+      { ...withSetup(all, chosen), tables: script.tables },
       {
         onSuccess: (made) => {
           client.setQueryData(["run", made.id], made);
-          setAddress({ run: made.id }, { push: true });
+          setAddress({ run: made.id, view: null }, { push: true });
           setPast(remember(namespace, { ...script, run: made.id, at: Date.now() }));
         },
       },
     );
   };
-  const marks = marksOf(submit.error, sent);
+  // What the server says of the script holds for the script that it was asked about.
+  const isChecked =
+    check.data !== undefined && !check.isPlaceholderData && settled === script.statement.slice(0, chosen?.to);
+  const found = isChecked ? check.data.errors : [];
+  const marks = submit.error ? marksOf(submit.error, sent) : marksOfCheck(found);
+  const view = address.get("view") === "plan" ? "plan" : "rows";
 
   return (
     <>
@@ -70,11 +126,18 @@ export default function SqlPage() {
       <div className="row spread">
         <h1>SQL</h1>
         <div className="row">
-          {all.length > 1 && <span className="muted">{`${all.length} statements; the one at the caret runs`}</span>}
-          <button disabled={all.length === 0 || submit.isPending} onClick={() => start(true)}>
-            Explain
-          </button>
-          <button className="primary" disabled={all.length === 0 || submit.isPending} onClick={() => start(false)}>
+          {all.length > 1 && chosen && (
+            <span className="muted">{`Statement ${all.indexOf(chosen) + 1} of ${all.length}, at the caret`}</span>
+          )}
+          <div className="chips" role="group" aria-label="Show">
+            <button aria-pressed={view === "rows"} onClick={() => setAddress({ view: null })}>
+              Result
+            </button>
+            <button aria-pressed={view === "plan"} onClick={() => setAddress({ view: "plan" })}>
+              Plan
+            </button>
+          </div>
+          <button className="primary" disabled={!chosen || !mayRun || submit.isPending} onClick={start}>
             Run <kbd>{isApple ? "⌘ ↵" : "Ctrl ↵"}</kbd>
           </button>
         </div>
@@ -90,13 +153,19 @@ export default function SqlPage() {
               label="SQL"
               rows={10}
               marks={marks}
-              invalid={submit.error !== null}
-              describedBy="sql-error"
+              invalid={submit.error !== null || found.length > 0}
+              describedBy="sql-status"
+              onCaret={setCaret}
               placeholder={"SELECT status, count(*) AS orders\nFROM orders\nGROUP BY status"}
-              onSubmit={() => start(false)}
+              onSubmit={start}
             />
+            <Status check={isChecked ? check.data : undefined} isEmpty={!chosen} mayRun={mayRun} />
           </section>
-          <Outcome run={run} error={submit.error} marks={marks} pending={submit.isPending} />
+          {view === "plan" ? (
+            <Plan check={chosen && check.data} pending={chosen !== undefined && check.isFetching} />
+          ) : (
+            <Outcome run={run} error={submit.error} marks={marks} />
+          )}
         </div>
         <aside className="stack" aria-label="Tables and history">
           <Tables

@@ -1,3 +1,4 @@
+import { useCallback, useMemo } from "react";
 import { Link } from "wouter";
 
 import { Problem } from "../api/client";
@@ -7,11 +8,12 @@ import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Elapsed, useNow } from "../components/time";
-import { count } from "../lib/format";
-import { useCancelRun, useSqlRun } from "./queries";
+import { count, counted } from "../lib/format";
+import { useCancelRun, useDownload, useRows, useSqlRun } from "./queries";
+import { ResultGrid } from "./result";
 
 /** What became of a statement: where its query is, its rows, or what is wrong with it. */
-export function Outcome(props: { run: string | undefined; error: Error | null; marks: Mark[]; pending: boolean }) {
+export function Outcome(props: { run: string | undefined; error: Error | null; marks: Mark[] }) {
   const run = useSqlRun(props.run);
   if (props.error) return <Refused error={props.error} marks={props.marks} />;
   if (props.run === undefined) {
@@ -98,6 +100,54 @@ function Ran({ run }: { run: Run }) {
           <pre>{run.reason.message}</pre>
         </div>
       )}
+      {run.result === "succeeded" && <Rows run={run} />}
     </section>
+  );
+}
+
+/** The rows of a query; a statement that writes files has outputs in their place. */
+function Rows({ run }: { run: Run }) {
+  const result = useRows(run.id);
+  const download = useDownload(run.id);
+  const rows = useMemo(() => result.data?.pages.flatMap((page) => page.rows) ?? [], [result.data]);
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = result;
+  const more = useCallback(() => {
+    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+  }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
+  const columns = result.data?.pages[0]?.columns;
+
+  if (result.error && !result.data) {
+    const status = result.error instanceof Problem ? result.error.status : 0;
+    if (status === 404 || status === 410) {
+      return (
+        <Empty icon="done" title={status === 410 ? "The rows were deleted" : "It has no rows"} small>
+          {status === 410 ? (
+            "Results are kept for a time. Run the statement again."
+          ) : (
+            <>
+              What it wrote is on the <Link href={`/runs/${run.id}`}>run page</Link>.
+            </>
+          )}
+        </Empty>
+      );
+    }
+    return <Failure error={result.error} retry={() => void result.refetch()} />;
+  }
+  if (!columns) return <div className="result-waiting" role="status" aria-label="Loading the rows" />;
+  if (columns.length === 0) return <Empty icon="done" title="It has no rows" small />;
+  return (
+    <>
+      {download.error && <Failure error={download.error} />}
+      <ResultGrid label="Rows" columns={columns} rows={rows} more={hasNextPage} onMore={more} />
+      <div className="sql-status">
+        <span>
+          {counted(rows.length, "row")}
+          {hasNextPage && " so far"}, {counted(columns.length, "column")}
+        </span>
+        <button className="quiet" disabled={download.isPending} onClick={() => download.mutate()}>
+          {download.isPending ? "Downloading…" : "Download CSV"}
+        </button>
+      </div>
+    </>
   );
 }

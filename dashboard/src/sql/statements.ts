@@ -6,6 +6,8 @@ export interface Statement {
   text: string;
   /** Where it begins in the script: an offset, and the line and column of it (from one). */
   from: number;
+  /** The offset behind its last letter. */
+  to: number;
   line: number;
   column: number;
   /** Whether it only changes what later statements see. */
@@ -27,7 +29,7 @@ export function statements(script: string): Statement[] {
       const text = script.slice(begins, to).trimEnd();
       const line = before.split("\n").length;
       const column = begins - before.lastIndexOf("\n");
-      found.push({ text, from, line, column, isSetup: SETUP.test(text) });
+      found.push({ text, from, to: begins + text.length, line, column, isSetup: SETUP.test(text) });
     }
     begins = undefined;
   };
