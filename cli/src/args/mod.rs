@@ -88,7 +88,7 @@ pub(crate) enum Command {
     /// Run the whole service in this process, for development
     Dev(DevArgs),
     /// Run a control plane with its HTTP API
-    Server(ServerArgs),
+    Server(Box<ServerArgs>),
     /// Run tasks
     Worker(WorkerArgs),
     /// Show the runs that are over, from their history in storage alone: without a database, and changing nothing

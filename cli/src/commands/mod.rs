@@ -60,7 +60,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Whoami(args) => identity::whoami(args).await,
         Command::Quotas(command) => quotas::execute(command).await,
         Command::Dev(args) => dev::execute(args).await,
-        Command::Server(args) => server::execute(args).await,
+        Command::Server(args) => server::execute(*args).await,
         Command::History(args) => history::execute(args).await,
         Command::Worker(args) => worker::execute(args).await,
         Command::Migrate(args) => migrate::execute(args).await,

@@ -60,6 +60,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/modules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The modules of the namespace, in the order of their digests. */
+        get: operations["modules_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/modules/{digest}": {
         parameters: {
             query?: never;
@@ -72,7 +89,11 @@ export interface paths {
         /** Uploads a module. It must be a Wasm component with at least one function, and its bytes must have the digest. */
         put: operations["modules_put"];
         post?: never;
-        delete?: never;
+        /**
+         * Deletes a module that neither a run needs which is not over, nor the latest version of a pipeline. Runs that used it
+         *     cannot be retried then.
+         */
+        delete: operations["modules_delete"];
         options?: never;
         /** Whether a module is there. */
         head: operations["modules_head"];
@@ -142,7 +163,7 @@ export interface paths {
         get: operations["namespaces_get"];
         put?: never;
         post?: never;
-        /** Deletes a namespace that has no runs, and its keys with it. For admins of the whole service. */
+        /** Deletes a namespace that has no runs, pipelines and schedules, and its keys and quota with it. For admins of the whole service. */
         delete: operations["namespaces_delete"];
         options?: never;
         head?: never;
@@ -379,6 +400,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A run as one HTML file, to be kept and read without a server. */
+        get: operations["runs_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/findings": {
         parameters: {
             query?: never;
@@ -427,6 +465,136 @@ export interface paths {
         get: operations["runs_metrics"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the sinks of a run wrote; none before it has succeeded. */
+        get: operations["runs_outputs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/outputs/{output}/files/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of an output: its bytes, or, when it is in a bucket, where they are for the next 15 minutes. */
+        get: operations["runs_output_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/outputs/{output}/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where to read the files of an output.
+         * @description Files in a bucket have URLs that need no key and can be used for 15 minutes. Others are read through this server.
+         */
+        get: operations["runs_output_links"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/outputs/{output}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows of an output, in the order of its files. */
+        get: operations["runs_output_rows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has nothing new of a run begun until it is resumed. What runs comes to its end; a run whose outputs are being
+         *     committed goes on.
+         */
+        post: operations["runs_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows of a run's result, in their order.
+         * @description A run of SQL whose statement has rows has a result when it has succeeded. As `application/json` it comes in pages.
+         *     With another `Accept` all rows come at once and the query is empty: `text/csv`, `application/x-ndjson`, or
+         *     `application/vnd.apache.arrow.stream`; a body that ends early is not whole.
+         */
+        get: operations["runs_result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a run go on that is paused. */
+        post: operations["runs_resume"];
         delete?: never;
         options?: never;
         head?: never;
@@ -665,6 +833,26 @@ export interface paths {
         post: operations["session_create"];
         /** Ends the session that the request's cookie names. */
         delete: operations["session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sql/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Looks at a script without running it: what is wrong and where, its statements, and for the last one the columns and
+         *     stages. A run takes one statement with those of the role `setup` before it.
+         */
+        post: operations["sql_check"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1077,6 +1265,15 @@ export interface components {
          * @enum {string}
          */
         CatchUp: "none" | "latest" | "all";
+        /** @description A column. */
+        Column: {
+            /** @description Its name. */
+            name: string;
+            /** @description Whether it may be null. */
+            nullable: boolean;
+            /** @description Its type, as Arrow calls it: `Int64`, `Utf8`, `Decimal128(10, 2)`, … */
+            type: string;
+        };
         /**
          * @description What a schedule does at its time while a run of it is under way.
          * @enum {string}
@@ -1314,6 +1511,11 @@ export interface components {
             version: string;
         };
         /**
+         * @description Whether the history of a run that is over is in storage, where it can be read without the database.
+         * @enum {string}
+         */
+        HistoryState: "pending" | "stored";
+        /**
          * @description What a run runs.
          * @enum {string}
          */
@@ -1381,6 +1583,22 @@ export interface components {
             metrics: string;
             /** @description The run. */
             self: string;
+        };
+        /** @description A component in a list. */
+        ListedModule: {
+            /**
+             * Format: int64
+             * @description Its size, in bytes.
+             */
+            bytes: number;
+            /** @description The SHA-256 of its bytes, in hexadecimal. */
+            digest: string;
+            /** @description The names of its functions, if they are known without looking into it. */
+            functions?: string[] | null;
+            /** @description When it was uploaded. */
+            uploaded_at: components["schemas"]["Time"];
+            /** @description Who uploaded it, if that is known. */
+            uploaded_by?: string | null;
         };
         /** @description A pipeline in a list. */
         ListedPipeline: {
@@ -1543,7 +1761,7 @@ export interface components {
              */
             value: number;
         };
-        /** @description A Wasm component that jobs can use by its digest. */
+        /** @description A Wasm component that jobs of the namespace can use by its digest. */
         Module: {
             /**
              * Format: int64
@@ -1554,13 +1772,38 @@ export interface components {
             digest: string;
             /** @description The functions that it offers. */
             functions: components["schemas"]["ModuleFunction"][];
+            uploaded_at?: components["schemas"]["Time"] | null;
+            /** @description Who uploaded it first, if that is known. */
+            uploaded_by?: string | null;
         };
         /** @description A function of a component. */
         ModuleFunction: {
+            /** @description What it takes. */
+            arguments?: components["schemas"]["Column"][];
+            /** @description What its author says of it, as Markdown; it may be empty. */
+            docs?: string;
             /** @description `scalar`, `flat_map` or `aggregate`. */
             kind: string;
             /** @description Its name. */
             name: string;
+            /** @description What it gives: one output with one column, but for a `flat_map`. */
+            outputs?: components["schemas"]["ModuleOutput"][];
+            /** @description How far results depend on the arguments alone: `immutable`, `stable` or `volatile`. */
+            volatility?: string;
+        };
+        /** @description Where rows of a function go. */
+        ModuleOutput: {
+            /** @description Its columns. */
+            columns: components["schemas"]["Column"][];
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Components, in the order of their digests. */
+        ModulePage: {
+            /** @description The components. */
+            items: components["schemas"]["ListedModule"][];
+            /** @description What to give as `cursor` for those that follow; left out when there are none. */
+            next_cursor?: string | null;
         };
         /** @description A tenant: its runs, pipelines, modules and keys are seen by nobody else. */
         Namespace: {
@@ -1612,6 +1855,21 @@ export interface components {
             rows: number;
             /** @description The transform that wrote it. */
             transform: string;
+        };
+        /** @description Where to read a file. */
+        OutputLink: {
+            expires_at?: components["schemas"]["Time"] | null;
+            /** @description The name of the file. */
+            file: string;
+            /** @description Where it is: the URL of the storage, which needs no key, or a path of this server, which does. */
+            url: string;
+        };
+        /** @description Where to read the files of an output, in their order. */
+        OutputLinkPage: {
+            /** @description The links. */
+            items: components["schemas"]["OutputLink"][];
+            /** @description What to give as `cursor` for those that follow; left out when there are none. */
+            next_cursor?: string | null;
         };
         /** @description A pipeline with its latest version. */
         Pipeline: {
@@ -1817,6 +2075,16 @@ export interface components {
             stages_completed: number;
             /**
              * Format: int32
+             * @description Stages whose tasks run.
+             */
+            stages_running: number;
+            /**
+             * Format: int32
+             * @description Stages whose inputs are not complete.
+             */
+            stages_waiting: number;
+            /**
+             * Format: int32
              * @description Tasks of the stages that have started.
              */
             tasks: number;
@@ -1830,6 +2098,11 @@ export interface components {
              * @description Tasks with an attempt under way.
              */
             tasks_running: number;
+            /**
+             * Format: int32
+             * @description Tasks that no worker has, and that are not done.
+             */
+            tasks_waiting: number;
         };
         /** @description Quantiles of a number of which each task has one; each of them is one of these numbers. */
         Quantiles: {
@@ -1987,7 +2260,7 @@ export interface components {
          * @description Where somebody wants a run to be.
          * @enum {string}
          */
-        RequestedState: "cancelled";
+        RequestedState: "cancelled" | "paused" | "running";
         /** @description What a task of a run is allowed, as its latest attempt said; nothing is known before the first one is over. */
         Resources: {
             /**
@@ -2016,6 +2289,22 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "submitter" | "operator" | "admin";
+        /**
+         * @description Rows, with their columns.
+         *
+         *     A value is as JSON has it: null, a boolean, a string, a number, a list, or an object for a struct. These are strings,
+         *     since many programs read numbers of JSON as floating-point ones: integers of 64 bits, decimals, and floats that are
+         *     not finite (`NaN`, `inf`, `-inf`). Dates, times, timestamps and durations are ISO 8601 strings, and bytes are
+         *     hexadecimal. A map is an object when its keys are strings, else a list of its entries.
+         */
+        RowPage: {
+            /** @description The columns. */
+            columns: components["schemas"]["Column"][];
+            /** @description What to give as `cursor` for the rows that follow; left out when there are none. */
+            next_cursor?: string | null;
+            /** @description Rows, each with a value for every column in their order. */
+            rows: unknown[][];
+        };
         /** @description A run with its stages. */
         Run: {
             /** @description When it was submitted. */
@@ -2024,7 +2313,9 @@ export interface components {
             durations: components["schemas"]["Durations"];
             /** @description Changes whenever anything else in this resource does. The same as the header, without quotes. */
             etag: string;
+            expires_at?: components["schemas"]["Time"] | null;
             finished_at?: components["schemas"]["Time"] | null;
+            history?: components["schemas"]["HistoryState"] | null;
             /**
              * @description Its id; ids sort by the time of submission.
              * @example 01jz0000000000000000000000
@@ -2057,6 +2348,7 @@ export interface components {
             namespace: string;
             /** @description Its committed outputs. */
             outputs: components["schemas"]["Output"][];
+            paused_at?: components["schemas"]["Time"] | null;
             pipeline?: components["schemas"]["RunPipeline"] | null;
             planned_at?: components["schemas"]["Time"] | null;
             /** @description Totals over its stages. */
@@ -2065,6 +2357,12 @@ export interface components {
             requested_state?: components["schemas"]["RequestedState"] | null;
             /** @description What a task of it is allowed. */
             resources: components["schemas"]["Resources"];
+            restart_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int32
+             * @description How often it was tried before by its restart policy.
+             */
+            restarts: number;
             result?: components["schemas"]["RunResult"] | null;
             /** @description The run that this one tries again. */
             retry_of?: string | null;
@@ -2096,6 +2394,40 @@ export interface components {
             user: {
                 [key: string]: components["schemas"]["Metric"];
             };
+        };
+        /** @description What a sink of a run wrote. */
+        RunOutput: {
+            /**
+             * Format: int64
+             * @description Bytes in all files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            files: number;
+            /** @description `text`, `csv`, `json` or `parquet`. */
+            format: string;
+            /**
+             * Format: int32
+             * @description Its number in the run.
+             */
+            id: number;
+            /** @description The beginning of the paths or URLs of its files. */
+            location: string;
+            /**
+             * Format: int64
+             * @description Rows in all files.
+             */
+            rows: number;
+            /** @description The transform that wrote it. */
+            transform: string;
+        };
+        /** @description What the sinks of a run wrote; none before the run has succeeded. */
+        RunOutputs: {
+            /** @description The outputs. */
+            items: components["schemas"]["RunOutput"][];
         };
         /** @description Runs, the youngest first. */
         RunPage: {
@@ -2164,7 +2496,7 @@ export interface components {
          * @description Where a run is.
          * @enum {string}
          */
-        RunState: "queued" | "planning" | "running" | "committing" | "stopping" | "finished";
+        RunState: "queued" | "planning" | "running" | "paused" | "committing" | "stopping" | "finished";
         /** @description How many workers there are, and how many there should be. */
         Scaling: {
             /** @description What there is to do. */
@@ -2411,6 +2743,51 @@ export interface components {
             /** @description A token of the identity provider that the service trusts (a JWT). */
             token?: string | null;
         };
+        /** @description What a script means. */
+        SqlCheck: {
+            /** @description The columns of the last statement; none when it writes files. */
+            columns: components["schemas"]["Column"][];
+            /** @description What is wrong, if it cannot. */
+            errors: components["schemas"]["SqlError"][];
+            /** @description The logical plan of the last statement, indented. */
+            logical_plan?: string | null;
+            /** @description The stages with their operators, indented. */
+            physical_plan?: string | null;
+            /** @description The stages of the last statement. */
+            stages: components["schemas"]["SqlStage"][];
+            /** @description Its statements, as far as they can be told apart. */
+            statements: components["schemas"]["SqlStatement"][];
+            /** @description Whether it can be run. */
+            valid: boolean;
+        };
+        /** @description A script to look at. */
+        SqlCheckRequest: {
+            /** @description The URL that relative paths start from. */
+            base?: string | null;
+            /** @description SHA-256 digests of Wasm components whose functions the statements may call, by any name. */
+            modules?: {
+                [key: string]: string;
+            };
+            /** @description Statements, separated by semicolons. */
+            script: string;
+            /** @description Files that are readable as tables. */
+            tables?: components["schemas"]["Table"][];
+        };
+        /** @description Something that is wrong with a script. */
+        SqlError: {
+            /**
+             * Format: int64
+             * @description The column of the line, in characters, from one, if it is known.
+             */
+            column?: number | null;
+            /**
+             * Format: int64
+             * @description The line of the script, from one, if it is known.
+             */
+            line?: number | null;
+            /** @description What is wrong, and what to do about it. */
+            message: string;
+        };
         /** @description One SQL statement with what it needs. */
         SqlJob: {
             /** @description Statements before it that define views or tables. */
@@ -2419,6 +2796,50 @@ export interface components {
             statement: string;
             /** @description Files that are readable as tables. */
             tables?: components["schemas"]["Table"][];
+        };
+        /**
+         * @description What a statement is for.
+         * @enum {string}
+         */
+        SqlRole: "setup" | "query";
+        /** @description A stage that a statement would run. */
+        SqlStage: {
+            /**
+             * Format: int32
+             * @description Its number.
+             */
+            id: number;
+            /** @description The stages whose rows it reads. */
+            inputs: number[];
+            /** @description What it does. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its partitions: it has at most as many tasks.
+             */
+            partitions: number;
+            /**
+             * Format: int64
+             * @description Bytes that it reads from files, as far as they are known.
+             */
+            scan_bytes: number;
+        };
+        /** @description A statement of a script. */
+        SqlStatement: {
+            /**
+             * Format: int64
+             * @description The column of the line, in characters, from one.
+             */
+            column: number;
+            /**
+             * Format: int64
+             * @description The line of the script where it begins, from one.
+             */
+            line: number;
+            /** @description What it is for. */
+            role: components["schemas"]["SqlRole"];
+            /** @description Its text. */
+            text: string;
         };
         /** @description A stage. */
         Stage: {
@@ -3165,6 +3586,46 @@ export interface operations {
             };
         };
     };
+    modules_list: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 500; 50 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModulePage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     modules_get: {
         parameters: {
             query?: never;
@@ -3234,6 +3695,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Module"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    modules_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The SHA-256 of its bytes, in hexadecimal */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is needed */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {
@@ -3537,7 +4044,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description It has runs, or is the default one */
+            /** @description It has runs, pipelines or schedules, or is the default one */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4394,6 +4901,46 @@ export interface operations {
             };
         };
     };
+    runs_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description A name for the file */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_findings: {
         parameters: {
             query?: never;
@@ -4493,6 +5040,397 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunMetrics"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_outputs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutputs"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_output_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The output's id in the run */
+                output: number;
+                /** @description The number of the file in the output, from zero */
+                file: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The file is there */
+            307: {
+                headers: {
+                    /** @description Where it is */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description This server cannot read the files */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The file is not there any more */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_output_links: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The output's id in the run */
+                output: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputLinkPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_output_rows: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 10000; 100 when it is left out. A page may have fewer although more follow. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+                /** @description The output's id in the run */
+                output: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowPage"];
+                };
+            };
+            /** @description This server cannot read the files */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The files are not there any more */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description The run is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_result: {
+        parameters: {
+            query?: {
+                /** @description At most this many, from 1 to 10000; 100 when it is left out. A page may have fewer although more follow. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowPage"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.arrow.stream": number[];
+                };
+            };
+            /** @description There is no such run, or it has no result */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The result does not come in what `Accept` asks for */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The run is not over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The result was deleted */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description The run is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {
@@ -5274,6 +6212,45 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sql_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SqlCheckRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SqlCheck"];
+                };
             };
             "4XX": {
                 headers: {
