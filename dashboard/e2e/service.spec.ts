@@ -217,6 +217,7 @@ test("namespaces keep what is theirs to themselves", async ({ page }) => {
 });
 
 test("SQL is written, run and read in a grid", async ({ page, context }) => {
+  test.slow();
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const folder = await mkdtemp(join(tmpdir(), "weir-e2e-"));
   const path = join(folder, "orders.csv");

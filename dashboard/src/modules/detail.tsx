@@ -74,7 +74,7 @@ function Loaded({ module }: { module: Module }) {
       <Card title="How to use it">
         <CodeView
           language="yaml"
-          label="How to use it"
+          label="Example"
           text={`# In a pipeline, with modules: {functions.wasm: ${module.digest.slice(0, 12)}…} in the submission\nproviders:\n  - type: wasm\n    config:\n      path: functions.wasm\n    transforms:\n${module.functions.map(({ name }) => `      ${name}: ${name}`).join("\n")}\n`}
         />
       </Card>

@@ -82,7 +82,7 @@ export function Plan({ check, pending }: { check: SqlCheck | undefined; pending:
       )}
       {check.logical_plan && (
         <Card title="Logical plan">
-          <CodeView text={check.logical_plan} language="text" label="Logical plan" />
+          <CodeView text={check.logical_plan} language="text" label="The plan as text" />
         </Card>
       )}
     </>
