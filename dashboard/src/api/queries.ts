@@ -7,7 +7,7 @@ import type { MeasureName } from "../lib/measures";
 
 import { api, data, Problem } from "./client";
 import { useFollow } from "./stream";
-import type { Attempt, ListedRun, LogEntry, Run, RunEvent } from "./types";
+import type { Attempt, ListedRun, LogEntry, RowPage, Run, RunEvent } from "./types";
 
 /** Milliseconds between two looks at what is changing. */
 const LIVE = 1000;
@@ -278,7 +278,8 @@ export function useOutputRows(id: string, output: number | undefined) {
       const query = { limit: ROWS, ...(pageParam ? { cursor: pageParam } : {}) };
       const path = { run: id };
       if (output === undefined) {
-        return data(await api.GET("/api/v1/runs/{run}/result", { params: { path, query }, signal }));
+        // It comes as CSV or an Arrow stream to those who ask for that.
+        return data(await api.GET("/api/v1/runs/{run}/result", { params: { path, query }, signal })) as RowPage;
       }
       const params = { path: { ...path, output }, query };
       return data(await api.GET("/api/v1/runs/{run}/outputs/{output}/rows", { params, signal }));
