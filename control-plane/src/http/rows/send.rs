@@ -51,8 +51,29 @@ pub(super) fn body(mut pieces: BoxStream<'static, Result<Bytes, RowsError>>, roo
             }
         }
     });
-    Body::from_stream(received.filter(|piece| {
+    let pieces = received.filter(|piece| {
         let empty = matches!(piece, Ok(piece) if piece.is_empty());
         std::future::ready(!empty)
-    }))
+    });
+    // What compresses a body asks once more after its end.
+    Body::from_stream(pieces.fuse())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_has_ended_can_be_asked_again() {
+        let room = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let pieces = stream::iter([Ok(Bytes::from_static(b"rows"))]).boxed();
+        let mut body = body(pieces, room).into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), "rows");
+        assert!(body.next().await.is_none());
+        assert!(body.next().await.is_none());
+    }
 }
