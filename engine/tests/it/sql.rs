@@ -47,7 +47,7 @@ impl Fixture {
 
     async fn refused(&self, statement: &str, setup: &[&str], tables: &[(&str, &str)]) -> String {
         match self.driver.rows(&self.submission(statement, setup, tables)).await {
-            Err(Failed::Plan(error @ PlanError::Query(_))) => error.to_string(),
+            Err(Failed::Plan(error @ (PlanError::Query(_) | PlanError::QueryAt { .. }))) => error.to_string(),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("`{statement}` was planned"),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::fleet::{Fleet, MemberId};
+use super::fleet::{Fleet, MemberId, until};
 
 /// A first stage that is quick and a second one that takes long enough to be disturbed.
 const PIPELINE: &str = r#"
@@ -134,6 +134,10 @@ fn the_findings_tell_of_attempts_that_were_lost() {
     let server = fleet.server(&[]);
     let worker = fleet.worker(2);
     let (run, before) = begin_with(&fleet, server, &["--set", "attempt_timeout_ms=2000"]);
+    until("an attempt that can be lost", || {
+        let begun = |event: &Value| event["type"] == "attempt_started" && event["data"]["task"]["stage"] == 1;
+        fleet.events(server, &run).iter().any(begun).then_some(())
+    });
     fleet.kill(worker);
     fleet.worker(2);
     finish(&fleet, server, &run, &before);

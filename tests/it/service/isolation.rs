@@ -230,7 +230,9 @@ impl Attack {
             "sql_check" => json!({"script": "SELECT 1 AS one", "modules": {"a.wasm": names["digest"]}}),
             "pipelines_put" => json!({"definition": {"sql": sql}}),
             "pipelines_run" => json!({}),
-            "schedules_create" => json!({"name": "mine", "pipeline": names["pipeline"], "cron": "@daily"}),
+            "schedules_create" => {
+                json!({"name": format!("{}-mine", names["schedule"]), "pipeline": names["pipeline"], "cron": "@daily"})
+            }
             "schedules_put" => json!({"pipeline": names["pipeline"], "cron": "@daily"}),
             "namespaces_create" => json!({"name": names["namespace"]}),
             "quotas_put" => json!({"max_runs": 1}),
