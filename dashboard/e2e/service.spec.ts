@@ -288,7 +288,8 @@ test("a module is uploaded once, and shows what it exports", async ({ page }) =>
   await isAccessible(page);
   const files = page.getByLabel("choose files");
   await files.setInputFiles(COMPONENT);
-  await expect(page.getByText("Uploaded", { exact: true }).first()).toBeVisible();
+  const uploads = page.getByRole("region", { name: "Upload" });
+  await expect(uploads.getByText("Uploaded", { exact: true })).toBeVisible();
   await files.setInputFiles({ name: "notes.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
   await expect(page.getByText("Failed", { exact: true })).toBeVisible();
   await files.setInputFiles(COMPONENT);
