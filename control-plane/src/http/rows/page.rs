@@ -119,7 +119,7 @@ mod tests {
     use futures::StreamExt;
 
     async fn take(sizes: &[usize], limit: usize) -> Result<(u64, bool), RowsError> {
-        let mut rows = Strings(sizes.to_vec().into_iter());
+        let mut rows = Strings(Vec::from(sizes).into_iter());
         Collected::default().take(&mut rows, limit).await
     }
 
