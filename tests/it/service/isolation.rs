@@ -186,6 +186,8 @@ fn attacks(service: (&Fleet, MemberId)) -> Vec<Attack> {
             });
         }
     }
+    // A thing of the attacker's own with the victim's name would be found from then on: those that make one come last.
+    attacks.sort_by_key(|attack| attack.method == Method::PUT);
     attacks
 }
 
