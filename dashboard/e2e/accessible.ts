@@ -3,6 +3,8 @@ import { expect, type Page } from "@playwright/test";
 
 /** No finding of axe, in both themes. */
 export async function isAccessible(page: Page) {
+  // Pages come by and by; what there is before one is no page yet.
+  await page.getByRole("heading", { level: 1 }).first().waitFor();
   for (const theme of ["light", "dark"]) {
     await page.evaluate((theme) => (document.documentElement.dataset["theme"] = theme), theme);
     const { violations } = await new AxeBuilder({ page }).analyze();
