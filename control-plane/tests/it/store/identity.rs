@@ -277,7 +277,7 @@ async fn audit(identities: &dyn IdentityStore) {
     ] {
         assert_eq!(list(&filter, None, 1_000).await.len(), count, "{filter:?}");
     }
-    let oldest = entries.last().unwrap().at;
+    let oldest = entries.iter().map(|entry| entry.at).min().unwrap();
     assert_eq!(identities.audit_forget(oldest).await.unwrap(), 0);
     assert_eq!(identities.audit_forget(clock::now().plus_ms(1)).await.unwrap(), 251);
     assert_eq!(list(&all, None, 1).await, []);
