@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Deserialize;
 use weir_model::StageId;
 
@@ -43,10 +42,7 @@ pub(super) async fn list(
         .after
         .as_deref()
         .map_or(Ok(0), str::parse::<usize>)
-        .map_err(|_| {
-            let detail = "`after` is not a cursor that this API gave";
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-        })?;
+        .map_err(|_| Problem::invalid_after())?;
     let stage = params.stage.map(StageId);
     let (items, total) = match &source {
         Source::Log(run) => {

@@ -79,7 +79,7 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         Query::try_from_uri(&parts.uri)
             .map(|Query(params)| Self(params))
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()))
+            .map_err(|error| Problem::invalid_query(error.body_text()))
     }
 }
 
@@ -159,10 +159,6 @@ async fn segment(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
 pub(super) fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
     match asked.unwrap_or(default) {
         limit if (1..=max).contains(&limit) => Ok(limit),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            format!("`limit` must lie between 1 and {max}"),
-        )),
+        _ => Err(Problem::invalid_query(format!("`limit` must lie between 1 and {max}"))),
     }
 }

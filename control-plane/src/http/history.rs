@@ -33,14 +33,6 @@ pub(super) struct PageParams {
     limit: Option<u32>,
 }
 
-fn bad_cursor() -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "invalid_query",
-        "`after` is not a cursor that this API gave",
-    )
-}
-
 /// The log of a run, in order.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/events", tag = "runs", operation_id = "runs_events",
@@ -57,7 +49,7 @@ pub(super) async fn events(
         .after
         .as_deref()
         .map_or(Ok(0), str::parse::<u64>)
-        .map_err(|_| bad_cursor())?;
+        .map_err(|_| Problem::invalid_after())?;
     // Databases keep places as signed numbers.
     let after = after.min(i64::MAX as u64);
     Ok(Json(page(&api, &source, after, limit as usize).await?))
@@ -196,11 +188,14 @@ struct LogCursor {
 
 impl LogCursor {
     fn parse(text: &str) -> Result<Self, Problem> {
-        let (seq, lines) = text.split_once('.').ok_or_else(bad_cursor)?;
+        let (seq, lines) = text.split_once('.').ok_or_else(Problem::invalid_after)?;
         Ok(Self {
             // Databases keep places as signed numbers.
-            seq: seq.parse::<u64>().map_err(|_| bad_cursor())?.min(i64::MAX as u64),
-            lines: lines.parse().map_err(|_| bad_cursor())?,
+            seq: seq
+                .parse::<u64>()
+                .map_err(|_| Problem::invalid_after())?
+                .min(i64::MAX as u64),
+            lines: lines.parse().map_err(|_| Problem::invalid_after())?,
         })
     }
 }

@@ -203,10 +203,7 @@ pub(super) async fn list(
     let limit = limit(params.limit, 50, 500)? as usize;
     let namespace = caller.namespace();
     let after = params.cursor.as_deref().map(str::parse::<Digest>).transpose();
-    let after = after.map_err(|_| {
-        let detail = "`cursor` is not one that this API gave";
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-    })?;
+    let after = after.map_err(|_| Problem::invalid_cursor())?;
     let after = after.map(|digest| format!("{digest}.wasm"));
     let prefix = layout::module_prefix(namespace);
     let is_module = |name: &str| name.ends_with(".wasm");

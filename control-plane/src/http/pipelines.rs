@@ -235,11 +235,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
 /// Refuses what can be no name in a query.
 pub(super) fn check_query(field: &str, name: Option<&str>) -> Result<(), Problem> {
     match name {
-        Some(name) if !is_name(name) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            format!("`{field}` is not a name that this API gave"),
-        )),
+        Some(name) if !is_name(name) => Err(Problem::invalid_query(format!(
+            "`{field}` is not a name that this API gave"
+        ))),
         _ => Ok(()),
     }
 }
@@ -313,10 +311,7 @@ pub(super) async fn versions(
 ) -> Result<Json<PipelineVersionPage>, Problem> {
     let limit = limit(params.limit, 50, 1000)?;
     let before = params.cursor.map(|cursor| cursor.parse::<u32>()).transpose();
-    let before = before.map_err(|_| {
-        let detail = "`cursor` is not one that this API gave";
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-    })?;
+    let before = before.map_err(|_| Problem::invalid_cursor())?;
     row(&api, caller.namespace(), &name).await?;
     let store = api.control_plane().pipelines();
     let rows = store

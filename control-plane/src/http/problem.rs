@@ -118,10 +118,19 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    /// A page was asked for by a cursor that no page gave.
-    pub(super) fn invalid_cursor() -> Self {
-        let detail = "`cursor` is not one that this API gave";
+    /// The parameters of the query make no sense.
+    pub(super) fn invalid_query(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+    }
+
+    /// A page was asked for by a `cursor` that no page gave.
+    pub(super) fn invalid_cursor() -> Self {
+        Self::invalid_query("`cursor` is not one that this API gave")
+    }
+
+    /// What comes `after` a place was asked for, and no page gave that place.
+    pub(super) fn invalid_after() -> Self {
+        Self::invalid_query("`after` is not a cursor that this API gave")
     }
 
     /// There is no such pipeline.

@@ -60,13 +60,7 @@ pub(super) async fn list(
     check_query("pipeline", params.pipeline.as_deref())?;
     check_query("schedule", params.schedule.as_deref())?;
     let before = params.cursor.map(|cursor| cursor.parse::<RunId>()).transpose();
-    let before = before.map_err(|_| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            "`cursor` is not one that this API gave",
-        )
-    })?;
+    let before = before.map_err(|_| Problem::invalid_cursor())?;
     let filter = RunFilter {
         namespace: Some(caller.namespace().clone()),
         name: params.name,
@@ -167,11 +161,9 @@ fn wait(text: &str) -> Result<Duration, Problem> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
     match seconds {
         Ok(seconds) if seconds <= MAX_WAIT_S => Ok(Duration::from_secs(seconds)),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            format!("`wait` is a number of seconds up to {MAX_WAIT_S}, such as `30s`"),
-        )),
+        _ => Err(Problem::invalid_query(format!(
+            "`wait` is a number of seconds up to {MAX_WAIT_S}, such as `30s`"
+        ))),
     }
 }
 

@@ -117,13 +117,12 @@ enum Cursor {
 
 impl Query {
     fn new(params: TaskParams) -> Result<Self, Problem> {
-        let invalid = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail);
         let range = match (params.metric, params.min, params.max) {
             (Some(metric), min, max) => Some((metric.into(), min.unwrap_or(0), max.unwrap_or(u64::MAX))),
             (None, None, None) => None,
-            _ => return Err(invalid("`min` and `max` need a `metric`")),
+            _ => return Err(Problem::invalid_query("`min` and `max` need a `metric`")),
         };
-        let bad_cursor = || invalid("`cursor` is not one that this API gave for these parameters");
+        let bad_cursor = || Problem::invalid_query("`cursor` is not one that this API gave for these parameters");
         let cursor = match (params.cursor, params.sort) {
             (None, _) => Cursor::Start,
             (Some(text), Some(_)) => Cursor::Place(text.parse().map_err(|_| bad_cursor())?),

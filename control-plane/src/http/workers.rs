@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::caller::Caller;
@@ -44,10 +43,7 @@ pub(super) async fn list(
     if let Some(cursor) = params.cursor {
         let parsed = cursor.split_once('.');
         let parsed = parsed.and_then(|(seen_at, worker)| Some(place(seen_at.parse().ok()?, worker)));
-        let after = parsed.ok_or_else(|| {
-            let detail = "`cursor` is not one that this API gave";
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-        })?;
+        let after = parsed.ok_or_else(Problem::invalid_cursor)?;
         rows.retain(|row| place(row.seen_at.0, &row.worker.to_string()) > after);
     }
     let more = rows.len() > limit;

@@ -19,7 +19,7 @@ use super::super::resources::{Column, OutputLink, OutputLinkPage, RowPage, RunOu
 use super::super::source::Source;
 use super::super::{Api, Problem, follow};
 use super::page::{Collected, in_time};
-use super::result::{RowParams, bad_cursor};
+use super::result::RowParams;
 use super::{RowsError, room_for_download, room_for_page, send};
 
 /// How long a link to a file can be used.
@@ -174,7 +174,7 @@ pub(in super::super) async fn rows(
         let (file, row) = cursor.split_once('.')?;
         Some((file.parse().ok()?, row.parse().ok()?))
     });
-    let place = place.ok_or_else(bad_cursor)?;
+    let place = place.ok_or_else(Problem::invalid_cursor)?;
     let _room = room_for_page(&api)?;
     Ok(Json(in_time(&api, page(&api, &output, place, limit)).await?))
 }
@@ -249,7 +249,7 @@ pub(in super::super) async fn links(
 ) -> Result<Json<OutputLinkPage>, Problem> {
     let limit = limit(params.limit, 100, 1000)? as usize;
     let first = params.cursor.as_deref().map_or(Ok(0), str::parse::<usize>);
-    let first = first.map_err(|_| bad_cursor())?;
+    let first = first.map_err(|_| Problem::invalid_cursor())?;
     let files = &path.output.manifest.files;
     let numbers = (0..files.len()).skip(first).take(limit);
     let (api, path) = (&api, &path);

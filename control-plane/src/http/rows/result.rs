@@ -28,11 +28,6 @@ pub(in super::super) struct RowParams {
     pub(super) cursor: Option<String>,
 }
 
-pub(super) fn bad_cursor() -> Problem {
-    let detail = "`cursor` is not one that this API gave";
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
-}
-
 /// The rows of a run's result, in their order.
 ///
 /// A run of SQL whose statement has rows has a result when it has succeeded. As `application/json` it comes in pages.
@@ -68,9 +63,7 @@ pub(in super::super) async fn get(
         return page(&api, &caller, run, result, &params).await;
     };
     if params.limit.is_some() || params.cursor.is_some() {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
+        return Err(Problem::invalid_query(
             "`limit` and `cursor` are for pages of `application/json`",
         ));
     }
@@ -92,7 +85,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let limit = limit(params.limit, 100, 10_000)? as usize;
     let first = params.cursor.as_deref().map_or(Ok(0), str::parse::<u64>);
-    let first = first.map_err(|_| bad_cursor())?;
+    let first = first.map_err(|_| Problem::invalid_cursor())?;
     let _room = room_for_page(api)?;
     let read = async {
         let mut rows = api.rows().result(caller.namespace(), run, result, first).await?;

@@ -144,11 +144,13 @@ async fn topics(api: &Api, caller: &Caller, list: &str) -> Result<Vec<Topic>, Pr
             topics.push(topic);
         }
         if topics.len() > MAX_TOPICS {
-            return Err(topic::invalid(&format!("a stream has at most {MAX_TOPICS} topics")));
+            return Err(Problem::invalid_query(format!(
+                "a stream has at most {MAX_TOPICS} topics"
+            )));
         }
     }
     match topics.is_empty() {
-        true => Err(topic::invalid("`topics` names nothing to follow")),
+        true => Err(Problem::invalid_query("`topics` names nothing to follow")),
         false => Ok(topics),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use axum::http::StatusCode;
 use weir_model::{Namespace, RunId};
 
 use super::super::Problem;
@@ -28,7 +27,7 @@ impl Topic {
             None if word == "runs" => Ok(Self::Runs(namespace.clone())),
             None if word == "workers" => Ok(Self::Workers),
             Some(("run", run)) => run.parse().map(Self::Run).map_err(|_| Problem::run_not_found(run)),
-            _ => Err(invalid(&format!(
+            _ => Err(Problem::invalid_query(format!(
                 "`{word}` is not a topic; topics are `runs`, `run:ID` and `workers`"
             ))),
         }
@@ -44,10 +43,6 @@ impl fmt::Display for Topic {
             Self::Workers => f.write_str("workers"),
         }
     }
-}
-
-pub(super) fn invalid(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }
 
 /// The versions of topics that somebody has, as the ids of events name them: `runs=5f0c…;run:01jz…=9a2b…`.
