@@ -1,7 +1,12 @@
-import type { Paged } from "../api/paged";
+/** A list of which there may be more. */
+interface Growing {
+  hasNextPage: boolean;
+  isFetchingNextPage: boolean;
+  fetchNextPage: () => Promise<unknown>;
+}
 
 /** Asks for the next page of a list, if there is one. */
-export function More<T>({ list, children }: { list: Paged<T>; children: React.ReactNode }) {
+export function More({ list, children }: { list: Growing; children: React.ReactNode }) {
   if (!list.hasNextPage) return null;
   return (
     <div className="row" style={{ justifyContent: "center" }}>

@@ -3,6 +3,7 @@ import { Link, useLocation } from "wouter";
 import { useRuns, type RunFilter } from "../api/queries";
 import type { ListedRun } from "../api/types";
 import { Empty, Failure, LoadingRows } from "../components/feedback";
+import { More } from "../components/more";
 import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
@@ -111,13 +112,7 @@ export default function RunsPage() {
           </Empty>
         )}
       </section>
-      {runs.hasNextPage && (
-        <div className="row" style={{ justifyContent: "center" }}>
-          <button disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
-            {runs.isFetchingNextPage ? "Loading…" : "Older runs"}
-          </button>
-        </div>
-      )}
+      <More list={runs}>Older runs</More>
     </>
   );
 }

@@ -6,6 +6,7 @@ import type { Scaling, Worker } from "../api/types";
 import { Card } from "../components/card";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { Grid, type Column } from "../components/grid";
+import { More } from "../components/more";
 import { State, type Tone } from "../components/state";
 import { Ago, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
@@ -250,13 +251,7 @@ export default function WorkersPage() {
               )}
             </Card>
           )}
-          {workers.hasNextPage && (
-            <div className="row" style={{ justifyContent: "center" }}>
-              <button disabled={workers.isFetchingNextPage} onClick={() => void workers.fetchNextPage()}>
-                {workers.isFetchingNextPage ? "Loading…" : "More workers"}
-              </button>
-            </div>
-          )}
+          <More list={workers}>More workers</More>
         </>
       )}
     </>

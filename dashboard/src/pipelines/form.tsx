@@ -10,11 +10,10 @@ import { Failure } from "../components/feedback";
 import { Field } from "../components/field";
 import { JsonField, parseObject } from "../forms/json-field";
 import { KeyValues, toObject, type Entries } from "../forms/key-values";
+import { isName, NameField } from "../forms/name-field";
 import { statements } from "../sql/statements";
 import { jobText } from "./definition";
 import "../forms/forms.css";
-
-const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 const example = `pipeline:
   type: chain
@@ -113,7 +112,7 @@ export function PipelineForm({ pipeline }: { pipeline?: Pipeline }) {
     if (save.error) save.reset();
   };
   const request = requestOf(draft, pipeline);
-  const isNamed = NAME.test(draft.name);
+  const isNamed = isName(draft.name);
   const isReady = request !== undefined && isNamed && draft.job.trim() !== "" && !save.isPending;
   const send = () => {
     if (!isReady) return;
@@ -137,24 +136,7 @@ export function PipelineForm({ pipeline }: { pipeline?: Pipeline }) {
         }}
       >
         <div className="form-columns">
-          {!pipeline && (
-            <Field
-              label="Name"
-              help="Lower-case letters, digits, -, _ and ."
-              error={draft.name !== "" && !isNamed ? "A name like nightly-revenue, at most 63 characters" : undefined}
-            >
-              {(control) => (
-                <input
-                  {...control}
-                  className="mono"
-                  required
-                  autoFocus
-                  value={draft.name}
-                  onChange={(event) => set({ name: event.target.value })}
-                />
-              )}
-            </Field>
-          )}
+          {!pipeline && <NameField value={draft.name} isValid={isNamed} onChange={(name) => set({ name })} />}
           <Field label="Description">
             {(control) => (
               <input

@@ -2,6 +2,7 @@ import { Link } from "wouter";
 
 import { useRuns, type RunFilter } from "../api/queries";
 import { Empty, Failure, LoadingRows } from "../components/feedback";
+import { More } from "../components/more";
 import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
@@ -72,13 +73,7 @@ export function RunsOf({ filter, empty }: { filter: RunFilter; empty: React.Reac
           </Empty>
         )}
       </section>
-      {runs.hasNextPage && (
-        <div className="row" style={{ justifyContent: "center" }}>
-          <button disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
-            {runs.isFetchingNextPage ? "Loading…" : "Older runs"}
-          </button>
-        </div>
-      )}
+      <More list={runs}>Older runs</More>
     </>
   );
 }

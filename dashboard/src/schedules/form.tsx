@@ -10,11 +10,10 @@ import { Failure } from "../components/feedback";
 import { Field } from "../components/field";
 import { JsonField, parseObject } from "../forms/json-field";
 import { KeyValues, toObject, type Entries } from "../forms/key-values";
+import { isName, NameField } from "../forms/name-field";
 import { useSettled } from "../lib/settle";
 import { Firings } from "./firings";
 import "../forms/forms.css";
-
-const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 const presets: [string, string][] = [
   ["Every hour", "0 * * * *"],
@@ -152,7 +151,7 @@ export function ScheduleForm({ schedule, pipeline = "" }: { schedule?: Schedule;
     setDraft({ ...draft, ...changed });
     if (save.error) save.reset();
   };
-  const isNamed = NAME.test(draft.name) && draft.name !== "preview";
+  const isNamed = isName(draft.name) && draft.name !== "preview";
   const request = requestOf(draft, schedule?.state === "suspended");
   const isReady = request !== undefined && isNamed && !save.isPending;
   const wrongCron = preview.error instanceof Problem ? preview.error.detail : undefined;
@@ -173,24 +172,7 @@ export function ScheduleForm({ schedule, pipeline = "" }: { schedule?: Schedule;
         }}
       >
         <div className="form-columns">
-          {!schedule && (
-            <Field
-              label="Name"
-              help="Lower-case letters, digits, -, _ and ."
-              error={draft.name !== "" && !isNamed ? "A name like nightly-revenue, at most 63 characters" : undefined}
-            >
-              {(control) => (
-                <input
-                  {...control}
-                  className="mono"
-                  required
-                  autoFocus
-                  value={draft.name}
-                  onChange={(event) => set({ name: event.target.value })}
-                />
-              )}
-            </Field>
-          )}
+          {!schedule && <NameField value={draft.name} isValid={isNamed} onChange={(name) => set({ name })} />}
           <Field label="Pipeline">
             {(control) => (
               <>
