@@ -277,7 +277,7 @@ pub(crate) async fn retry(
     let mut submission = submission_of(shared, run).await?;
     submission.metadata.restarts = Restarts::default();
     submission.metadata.retry_of = Some(run);
-    submission.metadata.submitted_by = by.or(submission.metadata.submitted_by);
+    submission.metadata.created_by = by.or(submission.metadata.created_by);
     submission.metadata.traceparent = None;
     submit(shared, submission, idempotency).await
 }

@@ -38,8 +38,8 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Who submitted it, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub submitted_by: Option<String>,
+    #[serde(alias = "submitted_by", skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
     /// The run that this one tries again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,

@@ -158,7 +158,7 @@ fn head(page: &mut Page, export: &Export) {
     page.definitions(&[
         ("Took", time(run.durations.total_ms)),
         ("Submitted", run.created_at.to_string()),
-        ("By", run.submitted_by.clone().unwrap_or_default()),
+        ("By", run.created_by.clone().unwrap_or_default()),
         ("Namespace", run.namespace.to_string()),
         (
             "Tasks",

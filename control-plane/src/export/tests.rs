@@ -23,7 +23,7 @@ fn submission() -> Submission {
         settings: RunSettings::default(),
         metadata: weir_model::Metadata {
             labels: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),
-            submitted_by: Some(HOSTILE.into()),
+            created_by: Some(HOSTILE.into()),
             ..Default::default()
         },
     }

@@ -47,7 +47,7 @@ pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
 /// What is known of whoever submits.
 pub(super) fn metadata(caller: &Caller, headers: &HeaderMap) -> Metadata {
     Metadata {
-        submitted_by: Some(caller.principal().to_owned()),
+        created_by: Some(caller.principal().to_owned()),
         traceparent: traceparent(headers),
         ..Metadata::default()
     }

@@ -237,7 +237,7 @@ impl Scheduler {
             settings: definition.settings.clone(),
         };
         let metadata = Metadata {
-            submitted_by: Some(format!("schedule {}", row.name)),
+            created_by: Some(format!("schedule {}", row.name)),
             pipeline: Some(PipelineRef {
                 name: row.pipeline.clone(),
                 version: version.version,

@@ -499,7 +499,7 @@ async fn a_retry_is_a_new_run_of_the_same_submission() {
         panic!("the first event is the submission");
     };
     assert_eq!(again.metadata.retry_of, Some(run));
-    assert_eq!(again.metadata.submitted_by.as_deref(), Some("ada"));
+    assert_eq!(again.metadata.created_by.as_deref(), Some("ada"));
     assert_eq!(again.job, submission().job);
 
     let other = Idempotency {

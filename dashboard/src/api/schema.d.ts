@@ -2309,6 +2309,8 @@ export interface components {
         Run: {
             /** @description When it was submitted. */
             created_at: components["schemas"]["Time"];
+            /** @description Who submitted it. */
+            created_by?: string | null;
             /** @description How long its phases took. */
             durations: components["schemas"]["Durations"];
             /** @description Changes whenever anything else in this resource does. The same as the header, without quotes. */
@@ -2373,8 +2375,6 @@ export interface components {
             stages: components["schemas"]["Stage"][];
             /** @description Where it is. */
             state: components["schemas"]["RunState"];
-            /** @description Who submitted it. */
-            submitted_by?: string | null;
             /** @description The id of its trace, if it was submitted with one. */
             trace_id?: string | null;
             /** @description What it used, and about what that costs. */

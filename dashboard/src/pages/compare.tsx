@@ -82,7 +82,7 @@ function Picked({ side, id, run, error, other, onChoose }: PickedProps) {
           </Link>
           <span>
             submitted <Ago at={run.created_at} now={now} />
-            {run.submitted_by && ` by ${run.submitted_by}`}
+            {run.created_by && ` by ${run.created_by}`}
           </span>
         </div>
       ) : (

@@ -39,7 +39,7 @@ export function Header({ run, now }: { run: Run; now: number }) {
           <span aria-hidden="true">·</span>
           <span>
             submitted <Ago at={run.created_at} now={now} />
-            {run.submitted_by && ` by ${run.submitted_by}`}
+            {run.created_by && ` by ${run.created_by}`}
           </span>
           {run.retry_of && (
             <>

@@ -266,7 +266,7 @@ fn schedules_make_runs_at_their_times() {
             .is_some_and(|at| at.ends_with(":00.000Z")),
         "{run}"
     );
-    assert_eq!(run["submitted_by"], "schedule minutely");
+    assert_eq!(run["created_by"], "schedule minutely");
     let status = until("the schedule to know of it", || {
         let schedule = get(&fleet, server, "/schedules/minutely").body;
         schedule["last_run"].is_string().then_some(schedule)

@@ -26,7 +26,7 @@ pub struct Run {
     /// The submitter's own words for it.
     pub labels: BTreeMap<String, String>,
     /// Who submitted it.
-    pub submitted_by: Option<String>,
+    pub created_by: Option<String>,
     /// The definition that it was made of.
     pub pipeline: Option<RunPipeline>,
     /// The schedule that made it.
@@ -408,7 +408,7 @@ impl Run {
             namespace: snapshot.namespace.clone(),
             name: snapshot.name.clone(),
             labels: metadata.labels.clone(),
-            submitted_by: metadata.submitted_by.clone(),
+            created_by: metadata.created_by.clone(),
             pipeline: metadata.pipeline.as_ref().map(RunPipeline::from),
             schedule: metadata.schedule.as_ref().map(RunSchedule::from),
             retry_of: metadata.retry_of,
