@@ -100,7 +100,7 @@ impl Error {
             401 | 403 => Self::Auth(text),
             404 => Self::NotFound(text),
             408 | 504 => Self::Timeout(text),
-            409 | 429 => Self::Conflict(text),
+            409 | 412 | 429 => Self::Conflict(text),
             _ => Self::Refused(text),
         }
     }
