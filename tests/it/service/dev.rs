@@ -1,19 +1,90 @@
 //! `weir dev`.
 
-use crate::service::fleet::until;
-use crate::support::{Place, Started, repository};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::database;
+use super::fleet::until;
+use crate::support::{Place, Ran, Started, repository};
+
+/// `weir dev` with a folder of its own.
+pub(crate) struct Dev {
+    pub(crate) place: Place,
+    pub(crate) endpoint: String,
+    process: Started,
+}
+
+impl Dev {
+    /// Starts it and waits until it answers.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_in(Place::new(), flags)
+    }
+
+    /// The same over what was there before.
+    pub(crate) fn start_in(place: Place, flags: &[&str]) -> Self {
+        let log = place.path("dev.log");
+        let args = [&["dev", "--listen", "127.0.0.1:0"], flags].concat();
+        let process = Started::logging(&place, args, &log);
+        let endpoint = until("the address", || {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            log.lines()
+                .find_map(|line| line.strip_prefix("listening on "))
+                .map(str::to_owned)
+        });
+        Self {
+            place,
+            endpoint,
+            process,
+        }
+    }
+
+    /// Ends it in good order; gives its folder.
+    #[track_caller]
+    pub(crate) fn terminate(self) -> Place {
+        self.process.terminate();
+        self.place
+    }
+
+    /// Runs a client's command.
+    pub(crate) fn weir(&self, args: &[&str]) -> Ran {
+        self.place.weir([args, &["--endpoint", &self.endpoint]].concat())
+    }
+
+    /// Runs a client's command, which must succeed; gives its stdout.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        self.place.ok([args, &["--endpoint", &self.endpoint]].concat())
+    }
+
+    /// What a client's command prints as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["--output", "json"]].concat());
+        serde_json::from_str(&text).expect("it prints JSON")
+    }
+
+    /// Waits until a run is in a state; gives it.
+    #[track_caller]
+    pub(crate) fn run_in(&self, run: &str, state: &str) -> Value {
+        until(&format!("a run that is {state}"), || {
+            let run = self.json(&["runs", "get", run]);
+            (run["state"] == state).then_some(run)
+        })
+    }
+}
+
+/// Changes rows of the data folder's database, at least one, behind the service's back.
+#[track_caller]
+fn sql(place: &Place, statement: &str) {
+    let url = format!("sqlite://{}", place.path("data/weir.db").display());
+    let runtime = Runtime::new().expect("a runtime");
+    let changed = runtime.block_on(database::execute(&url, statement));
+    assert!(changed > 0, "{statement}");
+}
 
 #[test]
 fn one_process_is_the_whole_service() {
-    let place = Place::new();
-    let log = place.path("dev.log");
-    let dev = Started::logging(&place, ["dev", "--listen", "127.0.0.1:0", "--workers", "2"], &log);
-    let endpoint = until("the address", || {
-        let log = std::fs::read_to_string(&log).unwrap_or_default();
-        log.lines()
-            .find_map(|line| line.strip_prefix("listening on "))
-            .map(str::to_owned)
-    });
+    let dev = Dev::start(&["--workers", "2"]);
     let pipeline = repository()
         .join("examples/wordcount/pipeline.yaml")
         .display()
@@ -28,15 +99,133 @@ fn one_process_is_the_whole_service() {
         "--param",
         "output=out/counts",
         "--wait",
-        "--endpoint",
-        &endpoint,
     ];
-    let out = place.ok(args);
+    let out = dev.ok(&args);
     assert!(out.contains("state    succeeded"), "{out}");
-    assert!(!place.files("out/counts-").is_empty());
+    assert!(!dev.place.files("out/counts-").is_empty());
     // The data folder is the same as that of `weir run`.
-    assert!(place.ok(["runs", "list"]).contains("wordcount"));
+    assert!(dev.place.ok(["runs", "list"]).contains("wordcount"));
     dev.terminate();
+}
+
+#[test]
+fn schedules_make_runs_here_too_and_those_that_were_missed() {
+    let dev = Dev::start(&[]);
+    dev.place.write(
+        "p.yaml",
+        "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    \
+         - type: LogForTesting\n",
+    );
+    dev.ok(&["pipelines", "apply", "p.yaml", "--name", "sums"]);
+    let yearly = json!({"name": "yearly", "pipeline": "sums", "cron": "@yearly", "catch_up": "latest"});
+    dev.place.write("s.json", yearly.to_string());
+    let made = dev.json(&["schedules", "apply", "s.json"]);
+    assert_eq!(
+        (&made["state"], &made["last_run"]),
+        (&json!("scheduled"), &Value::Null),
+        "{made}"
+    );
+    let last_run = |dev: &Dev, known: &Value| {
+        until("a run of the schedule", || {
+            let schedule = dev.json(&["schedules", "get", "yearly"]);
+            (schedule["last_run"] != *known).then(|| schedule["last_run"].clone())
+        })
+    };
+    // Its time comes.
+    sql(&dev.place, "UPDATE schedules SET next_at = created_at");
+    let first = last_run(&dev, &Value::Null);
+    let run = dev.run_in(first.as_str().expect("an id"), "finished");
+    assert_eq!(run["result"], "succeeded", "{run}");
+    assert_eq!(run["schedule"]["name"], "yearly");
+    assert_eq!(run["pipeline"], json!({"name": "sums", "version": 1}));
+
+    // Its time comes while nobody is there.
+    let place = dev.terminate();
+    sql(&place, "UPDATE schedules SET next_at = created_at + 1");
+    let dev = Dev::start_in(place, &[]);
+    let second = last_run(&dev, &first);
+    let run = dev.run_in(second.as_str().expect("an id"), "finished");
+    assert_eq!(run["result"], "succeeded", "{run}");
+    let of_schedule = dev.json(&["runs", "list", "--schedule", "yearly"]);
+    assert_eq!(of_schedule.as_array().map(Vec::len), Some(2), "{of_schedule}");
+}
+
+/// Eight tasks of a second stage, each of which takes a while.
+const SLOW: &str = r#"
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [1]}
+    - type: Sql
+      config:
+        query: SELECT value % 20000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 40000)
+    - type: Combine
+      config:
+        group_by: k
+        combine: {total: {value: v, fn: sum}}
+    - type: MapToFields
+      config:
+        language: sql
+        fields: {slow: "{{ slow }}"}
+    - type: WriteToCsv
+      config: {path: out/slow}
+"#;
+
+/// The arguments that a run of [`SLOW`] needs.
+fn slow(depth: usize) -> [String; 2] {
+    let mut expression = "CAST(total AS VARCHAR)".to_owned();
+    for _ in 0..depth {
+        expression = format!("encode(sha512({expression}), 'hex')");
+    }
+    ["--param".to_owned(), format!("slow={expression}")]
+}
+
+#[test]
+fn a_run_is_paused_here_too_and_goes_on() {
+    let dev = Dev::start(&["--slots", "1"]);
+    dev.place.write("p.yaml", SLOW);
+    let slow = slow(12);
+    let submit = [
+        "submit",
+        "p.yaml",
+        &slow[0],
+        &slow[1],
+        "--set",
+        "target_partitions=8",
+        "--set",
+        "coalesce.min_bytes=1",
+        "--set",
+        "coalesce.target_bytes=1",
+    ];
+    let run = dev.ok(&submit);
+    let run = run.trim();
+    let done = |run: &Value| run["progress"]["tasks_done"].as_u64().expect("a number");
+    until("tasks that are done", || {
+        (done(&dev.json(&["runs", "get", run])) > 0).then_some(())
+    });
+    dev.ok(&["runs", "pause", run]);
+    let paused = dev.run_in(run, "paused");
+    assert!(done(&paused) < 9, "it was over before: {paused}");
+    // Another one takes the slot, and meanwhile nothing happens to the one that is paused.
+    let other = dev.json(&["submit", "p.yaml", "--param", "slow=total", "--wait"]);
+    assert_eq!(other["result"], "succeeded");
+    let still = dev.json(&["runs", "get", run]);
+    assert_eq!(
+        (&still["state"], done(&still)),
+        (&json!("paused"), done(&paused)),
+        "{still}"
+    );
+
+    dev.ok(&["runs", "resume", run]);
+    let over = dev.run_in(run, "finished");
+    assert_eq!((&over["result"], done(&over)), (&json!("succeeded"), 9), "{over}");
+    for command in ["pause", "resume"] {
+        let late = dev.weir(&["runs", command, run]);
+        assert_eq!(late.code, Some(5), "{}", late.stderr);
+        let unknown = dev.weir(&["runs", command, "01jz0000000000000000000000"]);
+        assert_eq!(unknown.code, Some(4), "{}", unknown.stderr);
+    }
 }
 
 #[test]

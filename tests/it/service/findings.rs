@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::service::fleet::until;
-use crate::support::{Place, Started, repository};
+use super::dev::Dev;
+use crate::support::{Place, repository};
 
 /// The findings about the newest run.
 fn findings(place: &Place) -> Vec<Value> {
@@ -99,20 +99,12 @@ fn spilling_is_found() {
 #[test]
 fn a_skewed_key_is_found_by_the_service_and_told_of_by_its_client() {
     let place = Place::new();
-    let log = place.path("dev.log");
     let prices = place.write(
         "prices.toml",
         "version = \"ours-1\"\ncurrency = \"EUR\"\nvcpu_hour = 3600.0\n",
     );
-    let prices = prices.display().to_string();
-    let dev = Started::logging(&place, ["dev", "--listen", "127.0.0.1:0", "--prices", &prices], &log);
-    let endpoint = until("the address", || {
-        let log = std::fs::read_to_string(&log).unwrap_or_default();
-        log.lines()
-            .find_map(|line| line.strip_prefix("listening on "))
-            .map(str::to_owned)
-    });
-    place.write(
+    let dev = Dev::start_in(place, &["--prices", &prices.display().to_string()]);
+    dev.place.write(
         "skew.sql",
         "SELECT max(n) AS n FROM (SELECT row_number() OVER (PARTITION BY k ORDER BY h) AS n FROM (SELECT CASE WHEN \
          value % 100 < 95 THEN 0 ELSE value % 97 END AS k, encode(sha512(CAST(value AS VARCHAR)), 'hex') AS h FROM \
@@ -122,8 +114,6 @@ fn a_skewed_key_is_found_by_the_service_and_told_of_by_its_client() {
         "submit",
         "skew.sql",
         "--wait",
-        "--endpoint",
-        &endpoint,
         "--set",
         "target_partitions=16",
         "--set",
@@ -131,10 +121,10 @@ fn a_skewed_key_is_found_by_the_service_and_told_of_by_its_client() {
         "--set",
         "coalesce.target_bytes=1",
     ];
-    let ran = place.weir(submit);
+    let ran = dev.weir(&submit);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stderr.contains("`weir runs diagnose "), "{}", ran.stderr);
-    let out = place.ok(["runs", "diagnose", "latest", "-o", "jsonl", "--endpoint", &endpoint]);
+    let out = dev.ok(&["runs", "diagnose", "latest", "-o", "jsonl"]);
     let skew = out
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -148,8 +138,7 @@ fn a_skewed_key_is_found_by_the_service_and_told_of_by_its_client() {
     let task = evidence["task"].as_u64().expect("a task");
     let link = evidence["link"].as_str().expect("a link");
     assert!(link.ends_with(&format!("?stage=1&task=1.{task}")), "{link}");
-    let run = place.ok(["runs", "get", "latest", "-o", "json", "--endpoint", &endpoint]);
-    let run: Value = serde_json::from_str(&run).expect("JSON");
+    let run = dev.json(&["runs", "get", "latest"]);
     let usage = &run["usage"];
     let cost = &usage["estimated_cost"];
     assert_eq!(

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use weir_platform::{Storage, StorageOptions};
 use weir_testkit::{Aws, DeadLetters, Postgres, QueueSpec};
 
+use super::database;
 use crate::support::{Place, Ran};
 
 /// How long anything may take that a test waits for. Machines of tests are slow and busy.
@@ -230,6 +231,13 @@ impl Fleet {
         MemberId(id)
     }
 
+    /// Changes the database behind the service's back; says how many rows.
+    #[must_use = "a statement that changed nothing proves nothing"]
+    pub(crate) fn sql(&self, statement: &str) -> u64 {
+        let url = self.variable("WEIR_DATABASE_URL");
+        self.runtime.block_on(database::execute(url, statement))
+    }
+
     /// Starts a server.
     pub(crate) fn unready_server(&mut self, args: &[&str]) -> MemberId {
         let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
@@ -353,7 +361,7 @@ impl Fleet {
         ran.stdout
     }
 
-    /// Sends a request to a server; its answer is JSON or nothing.
+    /// Sends a request to a server; what it answers besides JSON is a text.
     #[track_caller]
     pub(crate) fn request(
         &self,
@@ -372,9 +380,11 @@ impl Fleet {
             let answer = request.send().await.expect("the server answers");
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
             let bytes = answer.bytes().await.expect("the answer is whole");
-            let body = match bytes.is_empty() {
-                true => Value::Null,
-                false => serde_json::from_slice(&bytes).expect("the answer is JSON"),
+            let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok());
+            let body = match kind {
+                _ if bytes.is_empty() => Value::Null,
+                Some(kind) if kind.contains("json") => serde_json::from_slice(&bytes).expect("the answer is JSON"),
+                _ => Value::String(String::from_utf8_lossy(&bytes).into_owned()),
             };
             Answer { status, headers, body }
         })

@@ -20,22 +20,22 @@ const VICTIM: &str = "victim";
 const ATTACKER: &str = "attacker";
 
 /// One way to send one request.
-struct Attack {
-    operation: String,
-    method: Method,
+pub(super) struct Attack {
+    pub(super) operation: String,
+    pub(super) method: Method,
     /// Has the parameters in braces.
-    path: String,
+    pub(super) path: String,
     /// Query parameters that may name something.
     query: Vec<String>,
     body: bool,
 }
 
 /// What parameters stand for.
-type Names = BTreeMap<&'static str, String>;
+pub(super) type Names = BTreeMap<&'static str, String>;
 
 /// The victim's things, and things that are nowhere but look alike.
-struct Targets {
-    theirs: Names,
+pub(super) struct Targets {
+    pub(super) theirs: Names,
     nowhere: Names,
 }
 
@@ -101,7 +101,7 @@ fn viewers_change_nothing() {
 }
 
 /// Makes one of each kind for the victim.
-fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) -> Targets {
+pub(super) fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) -> Targets {
     let service = (fleet, server);
     let make = |path: &str, body: Value| {
         let made = send(service, key, None, Method::POST, path, &body.to_string());
@@ -167,7 +167,7 @@ fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) -> Targets 
 }
 
 /// The operations of the document that the server gives out.
-fn attacks(service: (&Fleet, MemberId)) -> Vec<Attack> {
+pub(super) fn attacks(service: (&Fleet, MemberId)) -> Vec<Attack> {
     let document = send(service, "sesame", None, Method::GET, "/api/v1/openapi.json", "").body;
     let paths = document["paths"].as_object().expect("paths").clone();
     let mut attacks = Vec::new();
@@ -193,7 +193,7 @@ fn attacks(service: (&Fleet, MemberId)) -> Vec<Attack> {
 
 impl Attack {
     /// The path with names in it, and with what the query may name.
-    fn url(&self, names: &Names) -> String {
+    pub(super) fn url(&self, names: &Names) -> String {
         let mut url = self.path.clone();
         while let Some((before, rest)) = url.split_once('{') {
             let (parameter, after) = rest.split_once('}').expect("a closing brace");
@@ -219,7 +219,7 @@ impl Attack {
     }
 
     /// A body that is in order, and names what it can name.
-    fn content(&self, names: &Names) -> Value {
+    pub(super) fn content(&self, names: &Names) -> Value {
         if !self.body {
             return Value::Null;
         }

@@ -1,5 +1,7 @@
 //! The service as it is run: servers and workers as processes of their own over real Postgres, SQS and S3 protocols.
 
+mod audit;
+mod database;
 mod dev;
 mod doctor;
 mod faults;
@@ -15,6 +17,8 @@ mod quotas;
 mod rows;
 mod runs;
 mod scaling;
+mod schedules;
+mod sessions;
 mod storage;
 mod stream;
 mod tls;

@@ -1,4 +1,4 @@
-//! Pipelines, schedules, and what becomes of runs that are paused, late or over.
+//! Pipelines, and what becomes of runs that are paused, late or over.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,13 +6,15 @@ use weir_model::Digest;
 
 use super::fleet::{Answer, Fleet, MemberId, until};
 
-const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n";
+pub(super) const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n";
 
-fn send(fleet: &Fleet, server: MemberId, method: Method, path: &str, body: &Value) -> Answer {
+/// Sends a request with a JSON body.
+pub(super) fn send(fleet: &Fleet, server: MemberId, method: Method, path: &str, body: &Value) -> Answer {
     send_with(fleet, server, method, path, body, &[])
 }
 
-fn send_with(
+/// The same with headers.
+pub(super) fn send_with(
     fleet: &Fleet,
     server: MemberId,
     method: Method,
@@ -28,12 +30,14 @@ fn send_with(
     fleet.request(server, method, &format!("/api/v1{path}"), &headers, body.to_string())
 }
 
-fn get(fleet: &Fleet, server: MemberId, path: &str) -> Answer {
+/// Asks for something below `/api/v1`.
+pub(super) fn get(fleet: &Fleet, server: MemberId, path: &str) -> Answer {
     fleet.request(server, Method::GET, &format!("/api/v1{path}"), &[], "")
 }
 
+/// An answer is a problem with this code.
 #[track_caller]
-fn assert_problem(answer: &Answer, status: u16, code: &str) {
+pub(super) fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         (answer.status, answer.body["code"].as_str()),
         (status, Some(code)),
@@ -43,7 +47,7 @@ fn assert_problem(answer: &Answer, status: u16, code: &str) {
 }
 
 /// The ids of the runs that a list gives.
-fn runs(fleet: &Fleet, server: MemberId, query: &str) -> Vec<String> {
+pub(super) fn runs(fleet: &Fleet, server: MemberId, query: &str) -> Vec<String> {
     let page = get(fleet, server, &format!("/runs?{query}"));
     assert_eq!(page.status, 200, "{}", page.body);
     let items = page.body["items"].as_array().expect("items");
@@ -53,7 +57,8 @@ fn runs(fleet: &Fleet, server: MemberId, query: &str) -> Vec<String> {
         .collect()
 }
 
-fn end_of(fleet: &Fleet, server: MemberId, run: &str) -> Value {
+/// Waits for the end of a run; gives the run.
+pub(super) fn end_of(fleet: &Fleet, server: MemberId, run: &str) -> Value {
     until("the end of a run", || {
         let run = get(fleet, server, &format!("/runs/{run}?wait=10")).body;
         (run["state"] == "finished").then_some(run)
@@ -166,129 +171,6 @@ fn pipelines_are_kept_in_versions_and_run() {
     assert_eq!(fleet.client(server, ["pipelines", "get", "sums"]).code, Some(4));
     let anew = send(&fleet, server, Method::POST, "/pipelines", &first);
     assert_eq!(anew.body["version"], 3, "{}", anew.body);
-}
-
-#[test]
-fn schedules_make_runs_at_their_times() {
-    let mut fleet = Fleet::new();
-    let servers = [fleet.server(&[]), fleet.server(&[])];
-    let server = servers[0];
-    let pipeline = json!({"name": "sums", "definition": {"pipeline": PIPELINE}});
-    assert_eq!(send(&fleet, server, Method::POST, "/pipelines", &pipeline).status, 201);
-    let post = |body: Value| send(&fleet, server, Method::POST, "/schedules", &body);
-    for (wrong, status, code) in [
-        (
-            json!({"name": "s", "pipeline": "sums", "cron": "every day"}),
-            422,
-            "invalid_cron",
-        ),
-        (
-            json!({"name": "s", "pipeline": "sums", "cron": "0 0 30 2 *"}),
-            422,
-            "invalid_cron",
-        ),
-        (
-            json!({"name": "s", "pipeline": "sums", "cron": "@daily", "time_zone": "Mars"}),
-            422,
-            "invalid_time_zone",
-        ),
-        (
-            json!({"name": "s", "pipeline": "none", "cron": "@daily"}),
-            422,
-            "pipeline_not_found",
-        ),
-        (
-            json!({"name": "s", "pipeline": "sums", "version": 9, "cron": "@daily"}),
-            422,
-            "pipeline_version_not_found",
-        ),
-        (
-            json!({"name": "preview", "pipeline": "sums", "cron": "@daily"}),
-            422,
-            "invalid_request",
-        ),
-        (
-            json!({"name": "s", "pipeline": "sums", "cron": "@daily", "often": true}),
-            422,
-            "invalid_request",
-        ),
-    ] {
-        assert_problem(&post(wrong), status, code);
-    }
-    let preview = get(
-        &fleet,
-        server,
-        "/schedules/preview?cron=30+2+*+*+*&time_zone=Europe/Berlin",
-    )
-    .body;
-    assert_eq!(preview["times"].as_array().map(Vec::len), Some(10), "{preview}");
-
-    let daily = post(json!({"name": "daily", "pipeline": "sums", "cron": "@daily", "suspend": true}));
-    assert_eq!(
-        (daily.status, &daily.body["state"]),
-        (201, &json!("suspended")),
-        "{}",
-        daily.body
-    );
-    assert_eq!(daily.body["next_at"], Value::Null);
-    let resumed = send(&fleet, server, Method::POST, "/schedules/daily/resume", &json!({}));
-    assert_eq!(
-        (&resumed.body["state"], resumed.body["next_at"].is_string()),
-        (&json!("scheduled"), true)
-    );
-    let stale = [("if-match", daily.header("etag").expect("a tag"))];
-    let change = json!({"pipeline": "sums", "cron": "@hourly"});
-    let refused = send_with(&fleet, server, Method::PUT, "/schedules/daily", &change, &stale);
-    assert_problem(&refused, 412, "precondition_failed");
-    let triggered = send(&fleet, server, Method::POST, "/schedules/daily/trigger", &json!({}));
-    assert_eq!(
-        triggered.body["schedule"],
-        json!({"name": "daily", "at": null}),
-        "{}",
-        triggered.body
-    );
-    assert_problem(
-        &send(&fleet, server, Method::DELETE, "/pipelines/sums", &json!({})),
-        409,
-        "pipeline_in_use",
-    );
-
-    // Nobody works, so that the first run stays under way.
-    let minutely = json!({"name": "minutely", "pipeline": "sums", "cron": "* * * * *"});
-    assert_eq!(post(minutely).status, 201);
-    let made = until("the run of a minute", || {
-        runs(&fleet, server, "schedule=minutely").pop()
-    });
-    let run = get(&fleet, server, &format!("/runs/{made}")).body;
-    assert!(
-        run["schedule"]["at"]
-            .as_str()
-            .is_some_and(|at| at.ends_with(":00.000Z")),
-        "{run}"
-    );
-    assert_eq!(run["created_by"], "schedule minutely");
-    let status = until("the schedule to know of it", || {
-        let schedule = get(&fleet, server, "/schedules/minutely").body;
-        schedule["last_run"].is_string().then_some(schedule)
-    });
-    assert_eq!(status["last_run"], json!(made));
-
-    // Whichever server made it, the other one makes the next.
-    fleet.kill(server);
-    let next = until("the run of another minute", || {
-        let runs = runs(&fleet, servers[1], "schedule=minutely");
-        (runs.len() > 1).then_some(runs)
-    });
-    let mut times: Vec<Value> = next
-        .iter()
-        .map(|run| get(&fleet, servers[1], &format!("/runs/{run}")).body["schedule"]["at"].clone())
-        .collect();
-    times.dedup();
-    assert_eq!(times.len(), next.len(), "a run for each time: {times:?}");
-    let list = fleet.client_ok(servers[1], ["schedules", "list"]);
-    assert!(list.contains("minutely") && list.contains("daily"), "{list}");
-    fleet.client_ok(servers[1], ["schedules", "delete", "minutely"]);
-    assert_eq!(fleet.client(servers[1], ["schedules", "get", "minutely"]).code, Some(4));
 }
 
 #[test]

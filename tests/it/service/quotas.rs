@@ -3,58 +3,29 @@
 use reqwest::Method;
 use serde_json::json;
 
+use super::dev::Dev;
 use super::fleet::{Fleet, until};
 use super::http::assert_problem;
-use crate::support::{Place, Started};
 
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2, 3]}\n    \
                         - type: LogForTesting\n";
 
-struct Dev {
-    place: Place,
-    endpoint: String,
-    _process: Started,
+/// `weir dev` with a pipeline to submit.
+fn dev(flags: &[&str]) -> Dev {
+    let dev = Dev::start(flags);
+    dev.place.write("p.yaml", PIPELINE);
+    dev
 }
 
-impl Dev {
-    fn start(flags: &[&str]) -> Self {
-        let place = Place::new();
-        let log = place.path("dev.log");
-        let args = [&["dev", "--listen", "127.0.0.1:0"], flags].concat();
-        let process = Started::logging(&place, args, &log);
-        let endpoint = until("the address", || {
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            log.lines()
-                .find_map(|line| line.strip_prefix("listening on "))
-                .map(str::to_owned)
-        });
-        place.write("p.yaml", PIPELINE);
-        Self {
-            place,
-            endpoint,
-            _process: process,
-        }
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.place.ok([args, &["--endpoint", &self.endpoint]].concat())
-    }
-
-    /// The exit code, and what was said.
-    fn refused(&self, args: &[&str]) -> (Option<i32>, String) {
-        let ran = self.place.weir([args, &["--endpoint", &self.endpoint]].concat());
-        (ran.code, ran.stderr)
-    }
-
-    fn json(&self, args: &[&str]) -> serde_json::Value {
-        let text = self.ok(&[args, &["--output", "json"]].concat());
-        serde_json::from_str(&text).unwrap()
-    }
+/// The exit code, and what was said.
+fn refused(dev: &Dev, args: &[&str]) -> (Option<i32>, String) {
+    let ran = dev.weir(args);
+    (ran.code, ran.stderr)
 }
 
 #[test]
 fn a_quota_that_is_used_up_refuses_runs_until_it_is_changed() {
-    let dev = Dev::start(&[]);
+    let dev = dev(&[]);
     let quota = dev.json(&["quotas", "get", "default"]);
     assert_eq!(
         (&quota["is_default"], &quota["limits"]["weight"]),
@@ -75,7 +46,7 @@ fn a_quota_that_is_used_up_refuses_runs_until_it_is_changed() {
     for _ in 0..2 {
         dev.ok(&["submit", "p.yaml", "--wait"]);
     }
-    let (code, said) = dev.refused(&["submit", "p.yaml"]);
+    let (code, said) = refused(&dev, &["submit", "p.yaml"]);
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("submissions_per_minute"), "{said}");
 
@@ -103,14 +74,14 @@ fn a_quota_that_is_used_up_refuses_runs_until_it_is_changed() {
 
 #[test]
 fn quotas_without_sense_are_refused() {
-    let dev = Dev::start(&[]);
+    let dev = dev(&[]);
     for (args, code, hint) in [
         (&["quotas", "set", "default", "--weight", "0"][..], 2, "weight"),
         (&["quotas", "set", "default", "--max-tasks", "0"], 2, "max_tasks"),
         (&["quotas", "set", "default", "--max-runs", "some"], 2, "none"),
         (&["quotas", "get", "No Namespace"], 2, "namespace"),
     ] {
-        let (exit, said) = dev.refused(args);
+        let (exit, said) = refused(&dev, args);
         assert_eq!(exit, Some(code), "{args:?}: {said}");
         assert!(said.contains(hint), "{args:?}: {said}");
     }
@@ -119,7 +90,7 @@ fn quotas_without_sense_are_refused() {
 
 #[test]
 fn the_service_has_defaults_for_all_namespaces() {
-    let dev = Dev::start(&["--quota-max-runs", "3", "--quota-max-storage", "1GiB"]);
+    let dev = dev(&["--quota-max-runs", "3", "--quota-max-storage", "1GiB"]);
     let quota = dev.json(&["quotas", "get", "default"]);
     assert_eq!(quota["limits"]["max_runs"], 3);
     assert_eq!(quota["limits"]["max_storage_bytes"], 1 << 30);
