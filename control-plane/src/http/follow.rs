@@ -137,12 +137,13 @@ impl Follower {
             }
             return Ok(Run::new(&summary.snapshot, &self.submission, Some(&row), prices));
         }
-        let row = api.control_plane().run_get(self.run).await?;
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));
         let snapshot = match live {
             Some(snapshot) => snapshot,
             None => Arc::new(look(api, self.run, RunState::snapshot).await?),
         };
+        // After the snapshot, so that the row is not the older one: a snapshot that is newer than both will be told of.
+        let row = api.control_plane().run_get(self.run).await?;
         Ok(Run::new(&snapshot, &self.submission, row.as_ref(), prices))
     }
 

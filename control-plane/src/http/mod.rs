@@ -442,6 +442,8 @@ fn describe(error: &dyn std::error::Error) -> String {
         resources::StreamRows,
         resources::StreamRun,
         resources::StreamRunPatch,
+        resources::StreamResource,
+        resources::StreamChanged,
         resources::StreamEnd,
         resources::TaskRange,
     )),

@@ -17,29 +17,37 @@ impl FromRequestParts<Api> for NamespacePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Caller(identity) = Caller::from_request_parts(parts, api).await?;
+        let caller = Caller::from_request_parts(parts, api).await?;
         let Path(name) = Path::<String>::from_request_parts(parts, api)
             .await
             .map_err(|error| Problem::malformed(error.body_text()))?;
         let absent = || Problem::namespace_not_found(&name);
         let namespace: Namespace = name.parse().map_err(|_| absent())?;
-        if namespace != identity.namespace && !identity.whole_service {
-            return Err(absent());
-        }
-        let known = api.control_plane().identities().namespace_get(&namespace).await?;
-        known.map(|_| Self(namespace)).ok_or_else(absent)
+        check(api, &caller, &namespace).await?;
+        Ok(Self(namespace))
     }
 }
 
-async fn quota(api: &Api, namespace: Namespace) -> Result<Json<Quota>, Problem> {
-    let (quota, is_own) = api.control_plane().quota(&namespace).await?;
-    let usage = api.control_plane().namespace_usage(&namespace).await?;
-    Ok(Json(Quota {
+/// Refuses a namespace that is not there, or not for the caller to know of.
+pub(super) async fn check(api: &Api, caller: &Caller, namespace: &Namespace) -> Result<(), Problem> {
+    let absent = || Problem::namespace_not_found(namespace.as_str());
+    if namespace != caller.namespace() && caller.require_whole_service().is_err() {
+        return Err(absent());
+    }
+    let known = api.control_plane().identities().namespace_get(namespace).await?;
+    known.map(|_| ()).ok_or_else(absent)
+}
+
+/// What a namespace may use, and what it uses.
+pub(super) async fn look(api: &Api, namespace: &Namespace) -> Result<Quota, Problem> {
+    let (quota, is_own) = api.control_plane().quota(namespace).await?;
+    let usage = api.control_plane().namespace_usage(namespace).await?;
+    Ok(Quota {
         namespace: namespace.to_string(),
         is_default: !is_own,
         limits: quota.into(),
         usage: usage.into(),
-    }))
+    })
 }
 
 /// What a namespace may use, and what it uses.
@@ -52,7 +60,7 @@ pub(super) async fn get(
     State(api): State<Api>,
     NamespacePath(namespace): NamespacePath,
 ) -> Result<Json<Quota>, Problem> {
-    quota(&api, namespace).await
+    look(&api, &namespace).await.map(Json)
 }
 
 /// Gives a namespace a quota of its own. All of it is replaced: what is left out is without limit. What is under way is
@@ -71,7 +79,7 @@ pub(super) async fn put(
 ) -> Result<Json<Quota>, Problem> {
     caller.require_whole_service()?;
     api.control_plane().set_quota(&namespace, Some(&limits.into())).await?;
-    quota(&api, namespace).await
+    look(&api, &namespace).await.map(Json)
 }
 
 /// Gives a namespace the quota of the service again, which all have that have none of their own.
@@ -87,5 +95,5 @@ pub(super) async fn delete(
 ) -> Result<Json<Quota>, Problem> {
     caller.require_whole_service()?;
     api.control_plane().set_quota(&namespace, None).await?;
-    quota(&api, namespace).await
+    look(&api, &namespace).await.map(Json)
 }

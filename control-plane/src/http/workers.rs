@@ -62,8 +62,13 @@ pub(super) async fn list(
 )]
 pub(super) async fn scaling(State(api): State<Api>, caller: Caller) -> Result<Json<Scaling>, Problem> {
     caller.require_whole_service()?;
+    look_at_scaling(&api).await.map(Json)
+}
+
+/// How many workers there are, and how many there should be.
+pub(super) async fn look_at_scaling(api: &Api) -> Result<Scaling, Problem> {
     let backlog = api.control_plane().backlog().await?;
     let workers = api.control_plane().workers(MAX_WORKERS).await?;
     let status = *api.control_plane().scaling().borrow();
-    Ok(Json(Scaling::new(backlog, &workers, status)))
+    Ok(Scaling::new(backlog, &workers, status))
 }

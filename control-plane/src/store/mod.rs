@@ -26,7 +26,7 @@ pub use identity::{
 };
 pub use pipelines::{
     CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineRow, PipelineStore, PipelineVersionRow,
-    PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Written,
+    PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Subject, Written,
 };
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
 pub use sqlite::{Durability, SqliteStore};

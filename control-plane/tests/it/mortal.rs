@@ -10,7 +10,7 @@ use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
     NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
-    RunSummary, ScheduleRow, Store, WorkerRow, Written,
+    RunSummary, ScheduleRow, Store, Subject, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -79,6 +79,10 @@ impl Mortal {
 impl PipelineStore for Mortal {
     async fn pipelines_write(&self, write: PipelineWrite) -> Result<Written, Error> {
         self.inner.pipelines_write(write).await
+    }
+
+    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64, Error> {
+        self.inner.revision(namespace, subject).await
     }
 
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>, Error> {

@@ -10,18 +10,16 @@ export interface Page<T> {
 
 export type Paged<T> = UseInfiniteQueryResult<InfiniteData<Page<T>>>;
 
-/** A list, page by page; `everyMs` is how often its first page is asked for again while it is the only one. */
+/** A list, page by page. */
 export function usePaged<T>(
   queryKey: readonly unknown[],
   page: (cursor: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
-  everyMs?: number,
 ): Paged<T> {
   return useInfiniteQuery({
     queryKey,
     queryFn: ({ pageParam, signal }) => page(pageParam === "" ? undefined : pageParam, signal),
     initialPageParam: "",
     getNextPageParam: (last: Page<T>) => last.next_cursor ?? undefined,
-    refetchInterval: (query) => (everyMs && (query.state.data?.pages.length ?? 0) <= 1 ? everyMs : false),
   });
 }
 

@@ -5,24 +5,22 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { requestKey } from "../lib/random";
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
+import { useFollow } from "./stream";
 import type { PipelineRequest, PipelineRunRequest } from "./types";
 
-const LIST = 10_000;
 const PAGE = 100;
 
 /** Pipelines in the order of their names. */
 export function usePipelines() {
-  return usePaged(
-    ["pipelines"],
-    async (cursor, signal) => {
-      const query = { limit: PAGE, ...(cursor ? { cursor } : {}) };
-      return data(await api.GET("/api/v1/pipelines", { params: { query }, signal }));
-    },
-    LIST,
-  );
+  useFollow("pipelines");
+  return usePaged(["pipelines"], async (cursor, signal) => {
+    const query = { limit: PAGE, ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/pipelines", { params: { query }, signal }));
+  });
 }
 
 export function usePipeline(name: string) {
+  useFollow("pipelines");
   return useQuery({
     queryKey: ["pipeline", name],
     queryFn: async ({ signal }) =>

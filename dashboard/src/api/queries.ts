@@ -1,7 +1,7 @@
-// What pages ask for, and how often while it changes.
+// What pages ask for. The stream tells when it has changed.
 
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 
 import type { MeasureName } from "../lib/measures";
 
@@ -9,10 +9,6 @@ import { api, data, Problem } from "./client";
 import { useFollow } from "./stream";
 import type { Attempt, ListedRun, LogEntry, RowPage, Run, RunEvent } from "./types";
 
-/** Milliseconds between two looks at what is changing. */
-const LIVE = 1000;
-/** Milliseconds between two looks at a list in which something new may appear. */
-const LIST = 3000;
 const PAGE = 50;
 const ATTEMPTS = 5000;
 const EVENTS = 500;
@@ -35,7 +31,7 @@ export interface RunFilter {
 
 /** Runs, the youngest first, page by page. */
 export function useRuns(filter: RunFilter) {
-  const live = useFollow("runs");
+  useFollow("runs");
   return useInfiniteQuery({
     queryKey: ["runs", filter],
     queryFn: async ({ pageParam, signal }) => {
@@ -44,30 +40,19 @@ export function useRuns(filter: RunFilter) {
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    refetchInterval: (query) => (live || (query.state.data?.pages.length ?? 0) > 1 ? false : LIST),
   });
 }
 
 /** One run with its stages, live until it is over; without an id there is none. */
 export function useRun(id: string) {
   const known = useQueryClient().getQueryData<Run>(["run", id]);
-  const live = useFollow(known && known.state !== "finished" ? `run:${id}` : undefined);
+  useFollow(known && known.state !== "finished" ? `run:${id}` : undefined);
   return useQuery({
     queryKey: ["run", id],
     enabled: id !== "",
     queryFn: async ({ signal }) => data(await api.GET("/api/v1/runs/{run}", { params: { path: { run: id } }, signal })),
-    refetchInterval: (query) => (live || query.state.data?.state === "finished" ? false : LIVE),
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
-}
-
-/** One more look when something is over: what it did last came after the last one. */
-function useLastLook(live: boolean, refetch: () => unknown) {
-  const was = useRef(live);
-  useEffect(() => {
-    if (was.current && !live) refetch();
-    was.current = live;
-  }, [live, refetch]);
 }
 
 export interface Attempts {
@@ -80,10 +65,10 @@ export interface Attempts {
  * All attempts of a run, in the order in which they were dispatched. Pages are shown as they come; later looks ask only
  * from the first attempt on that was under way, since those before it stay as they are.
  */
-export function useAttempts(id: string, live: boolean, enabled = true) {
+export function useAttempts(id: string, enabled = true) {
   const client = useQueryClient();
   const queryKey = ["attempts", id];
-  const query = useQuery({
+  return useQuery({
     queryKey,
     enabled,
     queryFn: async ({ signal }): Promise<Attempts> => {
@@ -99,11 +84,8 @@ export function useAttempts(id: string, live: boolean, enabled = true) {
       }
     },
     structuralSharing: false,
-    staleTime: live ? 0 : Infinity,
-    refetchInterval: live ? LIST : false,
+    staleTime: Infinity,
   });
-  useLastLook(live && enabled, query.refetch);
-  return query;
 }
 
 interface Page<T> {
@@ -121,7 +103,6 @@ export interface Tail<T> extends Page<T> {
 function useTail<T>(
   queryKey: readonly string[],
   page: (after: string, signal: AbortSignal) => Promise<Page<T>>,
-  live: boolean,
   wanted: number,
 ) {
   const client = useQueryClient();
@@ -141,12 +122,9 @@ function useTail<T>(
       return { items, next_cursor, complete, full: !complete && items.length >= MOST };
     },
     structuralSharing: false,
-    staleTime: live ? 0 : Infinity,
-    refetchOnWindowFocus: live,
-    refetchInterval: live ? LIST : false,
+    staleTime: Infinity,
   });
   const { data, isFetching, error, refetch } = query;
-  useLastLook(live, refetch);
   const short = data !== undefined && !data.complete && data.items.length < Math.min(wanted, MOST);
   useEffect(() => {
     if (short && !isFetching && !error) void refetch();
@@ -155,12 +133,12 @@ function useTail<T>(
 }
 
 /** What happened to a run. */
-export function useEvents(id: string, live: boolean, wanted: number) {
+export function useEvents(id: string, wanted: number) {
   const page = async (after: string, signal: AbortSignal) => {
     const query = { limit: EVENTS, ...(after ? { after } : {}) };
     return data(await api.GET("/api/v1/runs/{run}/events", { params: { path: { run: id }, query }, signal }));
   };
-  return useTail<RunEvent>(["events", id], page, live, wanted);
+  return useTail<RunEvent>(["events", id], page, wanted);
 }
 
 /** All of one event. */
@@ -174,38 +152,32 @@ export function useEvent(id: string, seq: number) {
 }
 
 /** What the functions of a run wrote. */
-export function useLogs(id: string, live: boolean, wanted: number) {
+export function useLogs(id: string, wanted: number) {
   const page = async (after: string, signal: AbortSignal) => {
     const query = { limit: LINES, ...(after ? { after } : {}) };
     return data(await api.GET("/api/v1/runs/{run}/logs", { params: { path: { run: id }, query }, signal }));
   };
-  return useTail<LogEntry>(["logs", id], page, live, wanted);
+  return useTail<LogEntry>(["logs", id], page, wanted);
 }
 
 /** The stages of a run with what was measured of them. */
-export function useStages(id: string, live: boolean) {
-  const query = useQuery({
+export function useStages(id: string) {
+  return useQuery({
     queryKey: ["stages", id],
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/runs/{run}/stages", { params: { path: { run: id } }, signal })).items,
-    staleTime: live ? 0 : Infinity,
-    refetchInterval: live ? LIST : false,
+    staleTime: Infinity,
   });
-  useLastLook(live, query.refetch);
-  return query;
 }
 
 /** What is worth a look in a run. */
-export function useFindings(id: string, live: boolean) {
-  const query = useQuery({
+export function useFindings(id: string) {
+  return useQuery({
     queryKey: ["findings", id],
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/runs/{run}/findings", { params: { path: { run: id } }, signal })),
-    staleTime: live ? 0 : Infinity,
-    refetchInterval: live ? LIST : false,
+    staleTime: Infinity,
   });
-  useLastLook(live, query.refetch);
-  return query;
 }
 
 export interface TaskQuery {
@@ -218,7 +190,7 @@ export interface TaskQuery {
 }
 
 /** Tasks, page by page as they come into sight. */
-export function useTasks(id: string, filter: TaskQuery, live: boolean) {
+export function useTasks(id: string, filter: TaskQuery) {
   const tasks = useInfiniteQuery({
     queryKey: ["tasks", id, filter],
     queryFn: async ({ pageParam, signal }) => {
@@ -227,15 +199,12 @@ export function useTasks(id: string, filter: TaskQuery, live: boolean) {
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    staleTime: live ? 0 : Infinity,
+    staleTime: Infinity,
     placeholderData: keepPreviousData,
-    // While a run goes on what is in sight is asked for again, unless that is long.
-    refetchInterval: (query) => (live && (query.state.data?.pages.length ?? 0) <= 2 ? LIST : false),
   });
   const pages = tasks.data?.pages;
   const rows = useMemo(() => pages?.flatMap((page) => page.items) ?? [], [pages]);
-  const { hasNextPage, isFetching, fetchNextPage, refetch } = tasks;
-  useLastLook(live, refetch);
+  const { hasNextPage, isFetching, fetchNextPage } = tasks;
   const [wanted, setWanted] = useState(0);
   const more = useCallback((_: number, last: number) => setWanted(last), []);
   useEffect(() => {
@@ -245,15 +214,14 @@ export function useTasks(id: string, filter: TaskQuery, live: boolean) {
 }
 
 /** One task with its attempts. */
-export function useTask(id: string, stage: number, task: number, live: boolean) {
+export function useTask(id: string, stage: number, task: number) {
   return useQuery({
     queryKey: ["task", id, stage, task],
     queryFn: async ({ signal }) => {
       const params = { path: { run: id, stage, task } };
       return data(await api.GET("/api/v1/runs/{run}/tasks/{stage}/{task}", { params, signal }));
     },
-    staleTime: live ? 0 : Infinity,
-    refetchInterval: live ? LIST : false,
+    staleTime: Infinity,
     retry: (failures, error) => failures < 3 && !(error instanceof Problem && error.status < 500),
   });
 }

@@ -5,29 +5,26 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { requestKey } from "../lib/random";
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
+import { useFollow } from "./stream";
 import type { ScheduleRequest } from "./types";
 
-const LIST = 5000;
 const PAGE = 100;
 
 /** Schedules in the order of their names, those of a pipeline if one is given. */
 export function useSchedules(pipeline?: string) {
-  return usePaged(
-    ["schedules", pipeline ?? null],
-    async (cursor, signal) => {
-      const query = { limit: PAGE, ...(pipeline ? { pipeline } : {}), ...(cursor ? { cursor } : {}) };
-      return data(await api.GET("/api/v1/schedules", { params: { query }, signal }));
-    },
-    LIST,
-  );
+  useFollow("schedules");
+  return usePaged(["schedules", pipeline ?? null], async (cursor, signal) => {
+    const query = { limit: PAGE, ...(pipeline ? { pipeline } : {}), ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/schedules", { params: { query }, signal }));
+  });
 }
 
 export function useSchedule(name: string) {
+  useFollow("schedules");
   return useQuery({
     queryKey: ["schedule", name],
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/schedules/{schedule}", { params: { path: { schedule: name } }, signal })),
-    refetchInterval: LIST,
   });
 }
 

@@ -867,8 +867,8 @@ export interface paths {
         };
         /**
          * Follows what changes, as server-sent events.
-         * @description The events are `rows`, `run`, `run_patch` and `end`; the schemas `StreamRows`, `StreamRun`, `StreamRunPatch` and
-         *     `StreamEnd` say what their data is. A topic begins with its present state, unless the `Last-Event-ID` says that the
+         * @description The events are `rows`, `run`, `run_patch`, `resource`, `changed` and `end`; the schemas `StreamRows`, `StreamRun`,
+         *     `StreamRunPatch`, `StreamResource`, `StreamChanged` and `StreamEnd` say what their data is. A topic begins with its present state, unless the `Last-Event-ID` says that the
          *     client has that. Lines that begin with `:` come every 15 seconds when nothing else does. The server may close the
          *     stream at any time, and does from time to time: connect again with the id of the last event. The answer is 204 when
          *     all topics have ended and the client knows how.
@@ -2315,6 +2315,12 @@ export interface components {
             durations: components["schemas"]["Durations"];
             /** @description Changes whenever anything else in this resource does. The same as the header, without quotes. */
             etag: string;
+            /**
+             * Format: int64
+             * @description Events of its log. Stages, tasks, attempts and findings stay as they are while it does not grow, but for the
+             *     progress of running attempts.
+             */
+            events: number;
             expires_at?: components["schemas"]["Time"] | null;
             finished_at?: components["schemas"]["Time"] | null;
             history?: components["schemas"]["HistoryState"] | null;
@@ -3127,6 +3133,14 @@ export interface components {
              */
             put: number;
         };
+        /**
+         * @description The event `changed`: something is different in what the topics `pipelines`, `schedules`, `audit` and `audit:service`
+         *     name. Ask for the part that you show.
+         */
+        StreamChanged: {
+            /** @description The topic. */
+            topic: string;
+        };
         /** @description The event `end`: nothing more comes of a topic. A stream whose topics have all ended is closed. */
         StreamEnd: {
             /** @description Why. */
@@ -3139,6 +3153,13 @@ export interface components {
          * @enum {string}
          */
         StreamEndReason: "finished" | "deleted";
+        /** @description The event `resource`: something small as it is now, such as the topics `scaling` and `quota:NAMESPACE` are. */
+        StreamResource: {
+            /** @description The resource, as a request for it gives it. */
+            resource: Record<string, never>;
+            /** @description The topic. */
+            topic: string;
+        };
         /** @description The event `rows`: what differs in a list, such as the topics `runs` and `workers` are. */
         StreamRows: {
             /**
@@ -6273,7 +6294,11 @@ export interface operations {
     stream: {
         parameters: {
             query: {
-                /** @description What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `workers`. */
+                /**
+                 * @description What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `pipelines`,
+                 *     `schedules`, `quota:NAMESPACE`, `audit` (for admins); for admins of the whole service `audit:service`, `workers`,
+                 *     `scaling`.
+                 */
                 topics: string;
                 /** @description As the header `Last-Event-ID`, for clients that cannot set it. */
                 last_event_id?: string;

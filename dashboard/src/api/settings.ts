@@ -4,10 +4,9 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
+import { useFollow } from "./stream";
 import type { AuditEntry, KeyRequest, QuotaLimits } from "./types";
 
-/** Milliseconds between two looks at what is used. */
-const LIVE = 3000;
 const PAGE = 100;
 
 export function useNamespaces() {
@@ -19,11 +18,11 @@ export function useNamespaces() {
 
 /** What a namespace may use, and what it uses. */
 export function useQuota(namespace: string) {
+  useFollow(`quota:${namespace}`);
   return useQuery({
     queryKey: ["quota", namespace],
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/namespaces/{namespace}/quota", { params: { path: { namespace } }, signal })),
-    refetchInterval: LIVE,
   });
 }
 
@@ -99,12 +98,9 @@ export interface AuditFilter {
 
 /** What was done and what was not let be done, the youngest first. */
 export function useAudit(filter: AuditFilter) {
-  return usePaged(
-    ["audit", filter],
-    async (cursor, signal) => {
-      const query = { ...filter, limit: PAGE, ...(cursor ? { cursor } : {}) };
-      return data(await api.GET("/api/v1/audit", { params: { query }, signal }));
-    },
-    LIVE,
-  );
+  useFollow(filter.scope === "service" ? "audit:service" : "audit");
+  return usePaged(["audit", filter], async (cursor, signal) => {
+    const query = { ...filter, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/audit", { params: { query }, signal }));
+  });
 }

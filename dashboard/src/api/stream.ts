@@ -1,10 +1,10 @@
 // What changes, as the server tells it: one stream for the whole tab, which goes on where it was cut.
 
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { useEffect, useSyncExternalStore } from "react";
+import { useEffect } from "react";
 
 import { EventReader, type ServerEvent } from "../lib/sse";
-import { apply } from "./changes";
+import { Changes } from "./changes";
 import { api, Problem } from "./client";
 
 /** Milliseconds before the first attempt to come again, doubled up to the longest. */
@@ -12,6 +12,8 @@ const AGAIN = 500;
 const LONGEST = 15_000;
 /** Without a sign of life for so long the connection is lost; the server gives one every 15 seconds. */
 const SILENCE = 40_000;
+/** The first words come at once, unless something on the way holds them back. */
+const FIRST_WORDS = 10_000;
 /** A tab that nobody sees gives its connection back after so long. */
 const HIDDEN = 20_000;
 
@@ -27,7 +29,6 @@ const pause = (ms: number, signal: AbortSignal) =>
 class Stream {
   /** How many parts of the page follow each topic. */
   private readonly topics = new Map<string, number>();
-  private readonly listeners = new Set<() => void>();
   /** The topics of the connection that is open. */
   private open: ReadonlySet<string> = new Set();
   private ended = new Set<string>();
@@ -36,7 +37,10 @@ class Stream {
   private change: ReturnType<typeof setTimeout> | undefined;
   private hiding: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly client: QueryClient) {
+  private readonly changes: Changes;
+
+  constructor(client: QueryClient) {
+    this.changes = new Changes(client);
     document.addEventListener("visibilitychange", () => {
       clearTimeout(this.hiding);
       if (document.hidden) this.hiding = setTimeout(() => this.connection.abort(), HIDDEN);
@@ -54,16 +58,6 @@ class Stream {
       else this.topics.delete(topic);
       this.reconsider();
     };
-  }
-
-  subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
-  /** Whether what happens to a topic arrives by itself. */
-  isLive(topic: string): boolean {
-    return this.open.has(topic);
   }
 
   /** Pages come and go; the connection follows when they have settled. */
@@ -88,27 +82,29 @@ class Stream {
 
   private async run(signal: AbortSignal): Promise<void> {
     let wait = AGAIN;
-    while (!signal.aborted) {
+    const left = () => signal.aborted;
+    while (!left()) {
       const topics = this.wanted();
       if (topics.length === 0) break;
       try {
-        const heard = await this.connect(topics, signal);
-        if (heard) wait = AGAIN;
+        if (await this.connect(topics, signal)) wait = AGAIN;
       } catch (error) {
-        // Whoever may not follow is not let in by asking again; pages ask for themselves then.
-        if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) break;
+        // The reader is asked who they are; whatever they see then is new.
+        if (error instanceof Problem && error.status === 401) break;
+        // While nothing tells of changes, pages look for them: the only place where they do.
+        if (!left()) for (const topic of topics) this.changes.refresh(topic);
       }
-      this.setOpen([]);
+      if (!left()) this.open = new Set();
       await pause(wait, signal);
       wait = Math.min(LONGEST, wait * 2);
     }
-    if (this.connection.signal === signal) this.setOpen([]);
+    if (this.connection.signal === signal) this.open = new Set();
   }
 
   /** One connection, until it ends; whether it said anything. */
   private async connect(topics: string[], outer: AbortSignal): Promise<boolean> {
     const silence = new AbortController();
-    let timer = setTimeout(() => silence.abort(), SILENCE);
+    let timer = setTimeout(() => silence.abort(), FIRST_WORDS);
     const query = { topics: topics.join(","), ...(this.lastId ? { last_event_id: this.lastId } : {}) };
     try {
       const signal = AbortSignal.any([outer, silence.signal]);
@@ -122,7 +118,7 @@ class Stream {
         return true;
       }
       if (!data) throw new Problem(response.status, error);
-      this.setOpen(topics);
+      this.open = new Set(topics);
       const reader = data.pipeThrough(new TextDecoderStream()).getReader();
       const events = new EventReader();
       let heard = false;
@@ -142,28 +138,21 @@ class Stream {
   }
 
   private take(event: ServerEvent): void {
-    const ended = apply(this.client, event);
+    const ended = this.changes.take(event);
     // What could not be taken is sent whole when the id is not known.
     if (event.id !== undefined) this.lastId = event.id;
     if (ended === undefined) return;
     this.ended.add(ended);
-    this.setOpen([...this.open].filter((topic) => topic !== ended));
-  }
-
-  private setOpen(topics: string[]): void {
-    if (topics.length === this.open.size && topics.every((topic) => this.open.has(topic))) return;
-    this.open = new Set(topics);
-    for (const listener of this.listeners) listener();
+    this.open = new Set([...this.open].filter((topic) => topic !== ended));
   }
 }
 
 let stream: Stream | undefined;
 
-/** Follows a topic while the page is there; whether what happens to it arrives by itself. */
-export function useFollow(topic: string | undefined): boolean {
+/** Follows a topic while the page is there: what changes of it arrives by itself. */
+export function useFollow(topic: string | undefined): void {
   const client = useQueryClient();
   stream ??= new Stream(client);
   const shared = stream;
   useEffect(() => (topic === undefined ? undefined : shared.follow(topic)), [topic, shared]);
-  return useSyncExternalStore(shared.subscribe, () => topic !== undefined && shared.isLive(topic));
 }

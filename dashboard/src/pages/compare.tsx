@@ -231,8 +231,8 @@ function Comparison({ a, b }: { a: Run; b: Run }) {
 
 /** Findings of each side; those that only one has stand out. */
 function ComparedFindings({ a, b }: { a: Run; b: Run }) {
-  const left = useFindings(a.id, a.state !== "finished").data?.items ?? [];
-  const right = useFindings(b.id, b.state !== "finished").data?.items ?? [];
+  const left = useFindings(a.id).data?.items ?? [];
+  const right = useFindings(b.id).data?.items ?? [];
   const all = pairs(left, right, (finding) => finding.code);
   if (all.length === 0) return null;
   return (
@@ -263,8 +263,8 @@ function ComparedFindings({ a, b }: { a: Run; b: Run }) {
 const OPEN_UP_TO = 60;
 
 function ComparedStages({ a, b }: { a: Run; b: Run }) {
-  const left = useStages(a.id, a.state !== "finished");
-  const right = useStages(b.id, b.state !== "finished");
+  const left = useStages(a.id);
+  const right = useStages(b.id);
   const [search, address] = useAddress();
   const error = left.error ?? right.error;
   if (left.isPending || right.isPending) return <LoadingBlock height={240} label="Loading the stages" />;

@@ -54,12 +54,12 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
       <Progress run={run} now={now} stale={stale} />
       <Tabs label="Run" tabs={tabs} current={view} />
       {view === "overview" && <Overview run={run} now={now} />}
-      {view === "tasks" && <TasksView run={run} live={live} />}
-      {view === "logs" && <Logs run={run} live={live} />}
+      {view === "tasks" && <TasksView run={run} />}
+      {view === "logs" && <Logs run={run} />}
       {view === "outputs" && <OutputView run={run} />}
       {view === "configuration" && <Configuration run={run} />}
-      {view === "events" && <Events run={run.id} live={live} />}
-      {(view === "overview" || view === "tasks") && <TaskPanel run={run.id} live={live} />}
+      {view === "events" && <Events run={run.id} />}
+      {(view === "overview" || view === "tasks") && <TaskPanel run={run.id} />}
       {!tabs.some((tab) => tab.key === view) && (
         <div className="card">
           <Empty icon="search" title="A run has no such view">
@@ -71,7 +71,7 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
   );
 }
 
-function TasksView({ run, live }: { run: Run; live: boolean }) {
-  const stages = useStages(run.id, live);
-  return <Tasks run={run} stages={stages.data ?? []} live={live} />;
+function TasksView({ run }: { run: Run }) {
+  const stages = useStages(run.id);
+  return <Tasks run={run} stages={stages.data ?? []} />;
 }

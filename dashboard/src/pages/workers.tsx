@@ -14,12 +14,10 @@ import { count, duration, percent } from "../lib/format";
 import { useSession } from "../session/session";
 import "../workers/workers.css";
 
-/** Milliseconds between two looks. */
-const LIVE = 2000;
 const PAGE = 1000;
 
 function useWorkers() {
-  const live = useFollow(useSession().whole_service ? "workers" : undefined);
+  useFollow(useSession().whole_service ? "workers" : undefined);
   return useInfiniteQuery({
     queryKey: ["workers"],
     queryFn: async ({ pageParam, signal }) => {
@@ -28,16 +26,14 @@ function useWorkers() {
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    // The stream tells when a worker differs.
-    refetchInterval: live ? false : LIVE,
   });
 }
 
 function useScaling() {
+  useFollow(useSession().whole_service ? "scaling" : undefined);
   return useQuery({
     queryKey: ["scaling"],
     queryFn: async ({ signal }) => data(await api.GET("/api/v1/scaling", { signal })),
-    refetchInterval: LIVE,
     placeholderData: keepPreviousData,
   });
 }

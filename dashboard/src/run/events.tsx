@@ -14,13 +14,13 @@ import { useWanted } from "./wanted";
 /** Letters of an event's details that are shown before it is opened. */
 const PREVIEW = 160;
 
-export function Events({ run, live }: { run: string; live: boolean }) {
+export function Events({ run }: { run: string }) {
   const [search, change] = useAddress();
   const text = search.get("find") ?? "";
   const wanted = useSettled(text.trim().toLowerCase());
   const opened = numeric(search, "event");
   const [limit, more] = useWanted(wanted !== "" || opened !== undefined);
-  const events = useEvents(run, live, limit);
+  const events = useEvents(run, limit);
   const all = useMemo(() => events.data?.items ?? [], [events.data]);
   const found = useMemo(
     () =>

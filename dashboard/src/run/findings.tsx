@@ -16,7 +16,7 @@ const severities = {
 
 export function Findings({ run }: { run: Run }) {
   const live = run.state !== "finished";
-  const findings = useFindings(run.id, live);
+  const findings = useFindings(run.id);
   const items = findings.data?.items ?? [];
   if (findings.isPending) return <LoadingBlock height={86} label="Loading the findings" />;
   if (findings.error && !findings.data) {

@@ -13,7 +13,7 @@ import { useWanted } from "./wanted";
 
 const severities = ["debug", "info", "warn", "error"] as const;
 
-export function Logs({ run, live }: { run: Run; live: boolean }) {
+export function Logs({ run }: { run: Run }) {
   const [search, change] = useAddress();
   const least = Math.max(
     0,
@@ -24,7 +24,7 @@ export function Logs({ run, live }: { run: Run; live: boolean }) {
   const wanted = useSettled(text.trim().toLowerCase());
   const filtered = least > 0 || task !== "" || wanted !== "";
   const [limit, more] = useWanted(filtered);
-  const logs = useLogs(run.id, live, limit);
+  const logs = useLogs(run.id, limit);
   const lines = useMemo(() => logs.data?.items ?? [], [logs.data]);
   const found = useMemo(() => {
     const fits = (line: LogEntry) =>

@@ -17,7 +17,7 @@ import { Stages } from "./stages";
 import { UsageCard } from "./usage";
 
 export function Overview({ run, now }: { run: Run; now: number }) {
-  const stages = useStages(run.id, run.state !== "finished");
+  const stages = useStages(run.id);
   const details = useMemo(() => stages.data ?? [], [stages.data]);
   const nodes = useMemo(
     () => details.map(({ id, inputs }) => ({ id, inputs: inputs.map((input) => input.stage) })),
@@ -59,7 +59,7 @@ export function RunTimeline({ run, now }: { run: Run; now: number }) {
   const place = useRef<HTMLDivElement>(null);
   const seen = useSeen(place);
   const [search, change] = useAddress();
-  const attempts = useAttempts(run.id, run.state !== "finished", seen);
+  const attempts = useAttempts(run.id, seen);
   const [view, setView] = useState(() => viewOf(search));
   // While somebody zooms and moves, the address waits until they have settled.
   const settled = useSettled(view);

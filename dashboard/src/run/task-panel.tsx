@@ -22,7 +22,7 @@ const kinds: Record<NonNullable<AttemptDetail["error"]>["kind"], string> = {
 };
 
 /** The task that the address names, as `stage.index`. */
-export function TaskPanel({ run, live }: { run: string; live: boolean }) {
+export function TaskPanel({ run }: { run: string }) {
   const [search, change] = useAddress();
   const match = /^(\d+)\.(\d+)$/.exec(search.get("task") ?? "");
   useEffect(() => {
@@ -49,13 +49,13 @@ export function TaskPanel({ run, live }: { run: string; live: boolean }) {
           </button>
         </div>
       </header>
-      <Body run={run} stage={stage} index={index} live={live} />
+      <Body run={run} stage={stage} index={index} />
     </aside>
   );
 }
 
-function Body({ run, stage, index, live }: { run: string; stage: number; index: number; live: boolean }) {
-  const task = useTask(run, stage, index, live);
+function Body({ run, stage, index }: { run: string; stage: number; index: number }) {
+  const task = useTask(run, stage, index);
   if (task.isPending) return <LoadingBlock height={260} label="Loading the task" />;
   if (!task.data) return <Failure error={task.error} retry={() => void task.refetch()} />;
   const { attempts, task: row } = task.data;

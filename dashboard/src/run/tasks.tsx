@@ -110,10 +110,10 @@ function queryOf(search: URLSearchParams): TaskQuery {
   };
 }
 
-export function Tasks({ run, stages, live }: { run: Run; stages: StageProfile[]; live: boolean }) {
+export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
   const [search, change] = useAddress();
   const query = useMemo(() => queryOf(search), [search]);
-  const { tasks, rows, more } = useTasks(run.id, query, live);
+  const { tasks, rows, more } = useTasks(run.id, query);
   const total = tasks.data?.pages[0]?.total ?? 0;
   const stage = stages.find((stage) => stage.id === query.stage);
   const open = search.get("task") ?? undefined;

@@ -2,6 +2,7 @@ import { useCallback, useMemo } from "react";
 import { Link } from "wouter";
 
 import { Problem } from "../api/client";
+import { useRun } from "../api/queries";
 import type { Run } from "../api/types";
 import type { Mark } from "../code/view";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
@@ -9,12 +10,12 @@ import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Elapsed, useNow } from "../components/time";
 import { count, counted } from "../lib/format";
-import { useCancelRun, useDownload, useRows, useSqlRun } from "./queries";
+import { useCancelRun, useDownload, useRows } from "./queries";
 import { ResultGrid } from "./result";
 
 /** What became of a statement: where its query is, its rows, or what is wrong with it. */
 export function Outcome(props: { run: string | undefined; error: Error | null; marks: Mark[] }) {
-  const run = useSqlRun(props.run);
+  const run = useRun(props.run ?? "");
   if (props.error) return <Refused error={props.error} marks={props.marks} />;
   if (props.run === undefined) {
     return (

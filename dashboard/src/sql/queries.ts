@@ -6,12 +6,6 @@ import { api, data } from "../api/client";
 import type { RowPage } from "../api/types";
 import type { NamedPath } from "./history";
 
-/** Milliseconds between two looks at a query that has just begun, and at one that takes longer. */
-const SOON = 200;
-const LATER = 1000;
-/** How long a query has just begun, in milliseconds. */
-const YOUNG = 5000;
-
 export interface Job {
   statement: string;
   setup: string[];
@@ -27,20 +21,6 @@ export function useSubmit() {
           body: { name: "sql", labels: { from: "sql-editor" }, sql: { statement, setup, tables } },
         }),
       ),
-  });
-}
-
-/** The run of a statement, watched closely while it is young. */
-export function useSqlRun(id: string | undefined) {
-  return useQuery({
-    queryKey: ["run", id],
-    enabled: id !== undefined,
-    queryFn: async ({ signal }) =>
-      data(await api.GET("/api/v1/runs/{run}", { params: { path: { run: id ?? "" } }, signal })),
-    refetchInterval: ({ state: { data } }) => {
-      if (!data || data.state === "finished") return false;
-      return Date.now() - Date.parse(data.created_at) < YOUNG ? SOON : LATER;
-    },
   });
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fleet::{Answer, Fleet, MemberId, until};
 use super::http::assert_problem;
 
-const ROOT: &str = "sesame";
+pub(crate) const ROOT: &str = "sesame";
 const SQL: &str = r#"{"sql": {"statement": "SELECT 1 AS one"}}"#;
 
 /// A fleet whose servers want keys, with one server.

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::fleet::{Fleet, MemberId, Stream, StreamEvent, until};
+use super::identity::{ROOT, guarded, make_key, make_namespace, send};
 
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n";
 
@@ -235,4 +236,121 @@ fn workers_are_listed_and_followed() {
         1
     );
     assert!(fleet.client_ok(server, ["workers", "scaling"]).contains("slots"));
+}
+
+/// Takes what a stream tells until it says that a topic is not as it was.
+#[track_caller]
+fn next_of(stream: &mut Stream, topic: &str) -> StreamEvent {
+    loop {
+        let event = stream.next().expect("the stream goes on");
+        if event.data["topic"] == topic {
+            return event;
+        }
+    }
+}
+
+#[test]
+fn what_people_change_is_announced_to_those_who_may_see_it() {
+    let (fleet, server) = guarded();
+    let service = (&fleet, server);
+    make_namespace(service, "a");
+    make_namespace(service, "b");
+    let (_, viewer) = make_key(service, "a", "viewer");
+    let (_, admin) = make_key(service, "a", "admin");
+    let stream = |key: &str, query: &str| {
+        let authorization = format!("Bearer {key}");
+        fleet.stream(server, query, &[("authorization", &*authorization)])
+    };
+    let make = |namespace: &str, kind: &str, name: &str| {
+        let body = match kind {
+            "pipelines" => json!({"name": name, "definition": {"sql": {"statement": "SELECT 1"}}}),
+            _ => json!({"name": name, "pipeline": "sums", "cron": "@yearly"}),
+        };
+        let path = format!("/api/v1/{kind}");
+        let made = send(service, ROOT, Some(namespace), Method::POST, &path, &body.to_string());
+        assert_eq!(made.status, 201, "{}", made.body);
+    };
+
+    // A viewer of one namespace hears of its pipelines, schedules and quota, and of nothing that is done elsewhere.
+    let topics = "?topics=pipelines,schedules,quota:a";
+    let mut following = stream(&viewer, topics);
+    let first: Vec<String> = (0..3).map(|_| following.next().expect("the state").name).collect();
+    assert_eq!(first.iter().filter(|name| *name == "changed").count(), 2, "{first:?}");
+    assert_eq!(first.iter().filter(|name| *name == "resource").count(), 1, "{first:?}");
+    make("b", "pipelines", "sums");
+    make("a", "pipelines", "sums");
+    let heard = following.next().expect("an event");
+    assert_eq!((&*heard.name, &heard.data), ("changed", &json!({"topic": "pipelines"})));
+    make("a", "schedules", "yearly");
+    let heard = following.next().expect("an event");
+    assert_eq!((&*heard.name, &heard.data), ("changed", &json!({"topic": "schedules"})));
+    let limits = json!({"max_runs": 7}).to_string();
+    let path = "/api/v1/namespaces/a/quota";
+    assert_eq!(send(service, ROOT, None, Method::PUT, path, &limits).status, 200);
+    let heard = next_of(&mut following, "quota:a");
+    assert_eq!(heard.data["resource"]["limits"]["max_runs"], 7, "{}", heard.data);
+    let shown = send(service, &viewer, None, Method::GET, path, "").body;
+    assert_eq!(heard.data["resource"], shown, "as a request gives it");
+    let last = following.last_event_id.clone().expect("events have ids");
+    drop(following);
+
+    // Whoever comes again hears of what changed meanwhile, and of nothing else.
+    make("a", "pipelines", "means");
+    let query = format!("{topics}&last_event_id={}", last.replace(';', "%3B"));
+    let mut following = stream(&viewer, &query);
+    assert_eq!(
+        following.next().expect("an event").data,
+        json!({"topic": "pipelines"}),
+        "what did not change was told again"
+    );
+
+    // An admin hears of the audit log of the namespace; nobody else does.
+    let mut following = stream(&admin, "?topics=audit");
+    let before = next_of(&mut following, "audit");
+    make("a", "pipelines", "sides");
+    assert_eq!(next_of(&mut following, "audit").name, before.name);
+    let mut following = stream(ROOT, "?topics=audit:service,scaling,quota:b");
+    assert_eq!(next_of(&mut following, "audit:service").name, "changed");
+    for (key, query, status, code) in [
+        (&*viewer, "audit", 403, "forbidden"),
+        (&*viewer, "runs,workers", 403, "forbidden"),
+        (&*admin, "audit:service", 403, "forbidden"),
+        (&*admin, "scaling", 403, "forbidden"),
+        (&*admin, "quota:b", 404, "namespace_not_found"),
+        (&*admin, "quota:nowhere", 404, "namespace_not_found"),
+        (ROOT, "quota:nowhere", 404, "namespace_not_found"),
+        (ROOT, "quota:", 404, "namespace_not_found"),
+    ] {
+        let path = format!("/api/v1/stream?topics={query}");
+        let answer = send(service, key, None, Method::GET, &path, "");
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (status, Some(code)),
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn a_run_says_how_long_its_log_is() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    fleet.worker(2);
+    let run = submit(&fleet, server, "counted", &[]);
+    let mut known = Known::default();
+    let mut stream = fleet.stream(server, &format!("?topics=run:{run}"), &[]);
+    let mut lengths = Vec::new();
+    while known.ended.is_empty() {
+        known.take(&stream.next().expect("the stream goes on"));
+        lengths.push(known.run["events"].as_u64().expect("a number"));
+    }
+    assert!(lengths.is_sorted(), "{lengths:?}");
+    let events = get(&fleet, server, &format!("/api/v1/runs/{run}/events?limit=1000"));
+    let events = events["items"].as_array().expect("events").len() as u64;
+    assert!(events > 3, "{events}");
+    assert_eq!(
+        lengths.last(),
+        Some(&events),
+        "the end is told with all that came before it"
+    );
 }

@@ -56,7 +56,7 @@ pub use stage::{
     AttemptCounts, Conservation, Quantiles, StageFunction, StageInput, StageList, StageOperator, StageProfile,
     StageQuantiles, StageSink, Verdict,
 };
-pub use stream::{StreamEnd, StreamEndReason, StreamRows, StreamRun, StreamRunPatch};
+pub use stream::{StreamChanged, StreamEnd, StreamEndReason, StreamResource, StreamRows, StreamRun, StreamRunPatch};
 pub use task::{
     AttemptDetail, AttemptFailure, AttemptFailureKind, AttemptOperator, InvalidTaskOrder, Task, TaskDetail, TaskOrder,
     TaskOrderKey, TaskPage, TaskRange,

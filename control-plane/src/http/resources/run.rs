@@ -84,6 +84,9 @@ pub struct Run {
     pub metrics: BTreeMap<String, Metric>,
     /// Lines that its user functions and logging transforms wrote.
     pub log_lines: u64,
+    /// Events of its log. Stages, tasks, attempts and findings stay as they are while it does not grow, but for the
+    /// progress of running attempts.
+    pub events: u64,
     /// Whether its history is in storage, once it is over.
     pub history: Option<HistoryState>,
     /// Where to go on.
@@ -443,6 +446,7 @@ impl Run {
                 .map(|(name, metric)| (name.clone(), metric.into()))
                 .collect(),
             log_lines: snapshot.log_lines,
+            events: row.map_or(0, |row| row.last_seq),
             history: (snapshot.phase == RunPhase::Finished).then(|| match row.is_some_and(|row| row.cleaned) {
                 true => HistoryState::Stored,
                 false => HistoryState::Pending,

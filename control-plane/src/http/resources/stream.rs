@@ -40,6 +40,24 @@ pub struct StreamRunPatch {
     pub patch: serde_json::Map<String, serde_json::Value>,
 }
 
+/// The event `resource`: something small as it is now, such as the topics `scaling` and `quota:NAMESPACE` are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StreamResource {
+    /// The topic.
+    pub topic: String,
+    /// The resource, as a request for it gives it.
+    #[schema(value_type = Object)]
+    pub resource: serde_json::Value,
+}
+
+/// The event `changed`: something is different in what the topics `pipelines`, `schedules`, `audit` and `audit:service`
+/// name. Ask for the part that you show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StreamChanged {
+    /// The topic.
+    pub topic: String,
+}
+
 /// The event `end`: nothing more comes of a topic. A stream whose topics have all ended is closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StreamEnd {

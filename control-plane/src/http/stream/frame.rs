@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use weir_model::Digest;
 
-use super::super::resources::{Run, RunState, StreamEnd, StreamEndReason, StreamRows};
+use super::super::resources::{Run, RunState, StreamChanged, StreamEnd, StreamEndReason, StreamResource, StreamRows};
 use super::topic::Topic;
 
 /// The parts of a run that are replaced one by one.
@@ -26,6 +26,10 @@ pub(super) enum Content {
     Rows(Vec<Row>),
     /// A run.
     Run { run: Arc<Map<String, Value>>, over: bool },
+    /// Something small.
+    Resource(Arc<Value>),
+    /// Whatever it is, its readers ask for the part that they show.
+    Announced,
     /// What is not there any more.
     Deleted,
 }
@@ -66,12 +70,28 @@ impl Frame {
             version: run.etag.clone(),
             content: Content::Run {
                 over: run.state == RunState::Finished,
-                // A resource is a map of plain data.
-                run: Arc::new(match serde_json::to_value(run) {
-                    Ok(Value::Object(run)) => run,
+                run: Arc::new(match plain(run) {
+                    Value::Object(run) => run,
                     _ => Map::new(),
                 }),
             },
+        }
+    }
+
+    /// Something small, which is told whole.
+    pub(super) fn resource(resource: &impl serde::Serialize) -> Self {
+        let value = plain(resource);
+        Self {
+            version: short(&Digest::of(value.to_string().as_bytes())),
+            content: Content::Resource(Arc::new(value)),
+        }
+    }
+
+    /// Something of which only the version is told.
+    pub(super) fn announced(version: impl ToString) -> Self {
+        Self {
+            version: version.to_string(),
+            content: Content::Announced,
         }
     }
 
@@ -88,7 +108,7 @@ impl Frame {
         match &self.content {
             Content::Run { over: true, .. } => Some(StreamEndReason::Finished),
             Content::Deleted => Some(StreamEndReason::Deleted),
-            Content::Run { .. } | Content::Rows(_) => None,
+            Content::Run { .. } | Content::Rows(_) | Content::Resource(_) | Content::Announced => None,
         }
     }
 
@@ -137,9 +157,33 @@ impl Frame {
                     None => event("run", json!({"topic": topic, "run": **run})),
                 })
             }
+            (Content::Resource(resource), _) => {
+                let (topic, resource) = (topic.to_owned(), Value::clone(resource));
+                Some(Event::new(
+                    "resource",
+                    &StreamResource { topic, resource },
+                    &self.version,
+                ))
+            }
+            (Content::Announced, _) => {
+                let topic = topic.to_owned();
+                Some(Event::new("changed", &StreamChanged { topic }, &self.version))
+            }
             (Content::Deleted, _) => None,
         }
     }
+}
+
+impl Row {
+    pub(super) fn new(id: String, resource: &impl serde::Serialize) -> Self {
+        let value = Arc::new(plain(resource));
+        Self { id, value }
+    }
+}
+
+/// A resource as JSON: it is plain data, so that writing it cannot fail.
+fn plain(resource: &impl serde::Serialize) -> Value {
+    serde_json::to_value(resource).unwrap_or(Value::Null)
 }
 
 impl Event {
@@ -296,6 +340,23 @@ mod tests {
             None,
             "stages that are gone cannot be told by a patch"
         );
+    }
+
+    #[test]
+    fn what_is_small_is_told_whole_and_what_is_large_is_announced() {
+        let scaling = Frame::resource(&json!({"slots": 3}));
+        let known = Frame::resource(&json!({"slots": 3}));
+        assert_eq!(scaling.since(&Topic::Scaling, Some(&known.version), None), []);
+        let other = Frame::resource(&json!({"slots": 4}));
+        assert_eq!(
+            data(&other.since(&Topic::Scaling, Some(&scaling.version), Some(&scaling))),
+            json!({"topic": "scaling", "resource": {"slots": 4}})
+        );
+        let topic = Topic::Audit(None);
+        let events = Frame::announced(7).since(&topic, Some("6"), None);
+        assert_eq!((events[0].name, &*events[0].reached), ("changed", "7"));
+        assert_eq!(data(&events), json!({"topic": "audit:service"}));
+        assert_eq!(Frame::announced(7).since(&topic, Some("7"), None), []);
     }
 
     #[test]

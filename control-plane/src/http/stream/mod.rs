@@ -5,12 +5,13 @@
 //! again: the id of an event names the version of each topic that its receiver has then. A topic whose version is still
 //! the present one is not sent again, whichever server is asked; another begins with all of its state.
 //!
-//! What is looked at is shared by all streams of the process (`feeds`); each stream writes its own differences
+//! What is looked at (`looks`) is shared by all streams of the process (`feeds`); each stream writes its own differences
 //! (`connection`).
 
 mod connection;
 mod feeds;
 mod frame;
+mod looks;
 mod topic;
 
 use std::collections::HashMap;
@@ -29,7 +30,8 @@ use weir_model::Namespace;
 use super::authenticate::{Authenticated, Means};
 use super::caller::Caller;
 use super::extract::Params;
-use super::{Api, Problem};
+use super::{Api, Problem, quotas};
+use crate::identity::Role;
 use connection::{Connection, Followed};
 pub(super) use feeds::Feeds;
 use topic::{Topic, Versions};
@@ -50,7 +52,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamParams {
-    /// What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `workers`.
+    /// What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `pipelines`,
+    /// `schedules`, `quota:NAMESPACE`, `audit` (for admins); for admins of the whole service `audit:service`, `workers`,
+    /// `scaling`.
     topics: String,
     /// As the header `Last-Event-ID`, for clients that cannot set it.
     last_event_id: Option<String>,
@@ -58,8 +62,8 @@ pub(super) struct StreamParams {
 
 /// Follows what changes, as server-sent events.
 ///
-/// The events are `rows`, `run`, `run_patch` and `end`; the schemas `StreamRows`, `StreamRun`, `StreamRunPatch` and
-/// `StreamEnd` say what their data is. A topic begins with its present state, unless the `Last-Event-ID` says that the
+/// The events are `rows`, `run`, `run_patch`, `resource`, `changed` and `end`; the schemas `StreamRows`, `StreamRun`,
+/// `StreamRunPatch`, `StreamResource`, `StreamChanged` and `StreamEnd` say what their data is. A topic begins with its present state, unless the `Last-Event-ID` says that the
 /// client has that. Lines that begin with `:` come every 15 seconds when nothing else does. The server may close the
 /// stream at any time, and does from time to time: connect again with the id of the last event. The answer is 204 when
 /// all topics have ended and the client knows how.
@@ -137,8 +141,10 @@ async fn topics(api: &Api, caller: &Caller, list: &str) -> Result<Vec<Topic>, Pr
         let topic = Topic::parse(word, caller.namespace())?;
         match &topic {
             Topic::Run(run) => api.namespaces().check(api, caller, *run).await?,
-            Topic::Workers => caller.require_whole_service()?,
-            Topic::Runs(_) => {}
+            Topic::Workers | Topic::Scaling | Topic::Audit(None) => caller.require_whole_service()?,
+            Topic::Audit(Some(_)) => caller.require(Role::Admin)?,
+            Topic::Quota(namespace) => quotas::check(api, caller, namespace).await?,
+            Topic::Runs(_) | Topic::Pipelines(_) | Topic::Schedules(_) => {}
         }
         if !topics.contains(&topic) {
             topics.push(topic);
@@ -210,7 +216,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Identity, Role};
+    use crate::identity::Identity;
 
     #[test]
     fn streams_are_counted_by_caller_and_in_all() {

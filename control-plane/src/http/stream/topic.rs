@@ -18,29 +18,55 @@ pub(super) enum Topic {
     Run(RunId),
     /// The workers.
     Workers,
+    /// How many workers there are, and how many there should be.
+    Scaling,
+    /// The pipelines of a namespace.
+    Pipelines(Namespace),
+    /// The schedules of a namespace.
+    Schedules(Namespace),
+    /// What a namespace may use, and what it uses.
+    Quota(Namespace),
+    /// The audit log of a namespace; that of the whole service without one.
+    Audit(Option<Namespace>),
 }
 
 impl Topic {
     /// The topic of a word, for a caller of a namespace.
     pub(super) fn parse(word: &str, namespace: &Namespace) -> Result<Self, Problem> {
-        match word.split_once(':') {
-            None if word == "runs" => Ok(Self::Runs(namespace.clone())),
-            None if word == "workers" => Ok(Self::Workers),
-            Some(("run", run)) => run.parse().map(Self::Run).map_err(|_| Problem::run_not_found(run)),
+        match (word, word.split_once(':')) {
+            ("runs", _) => Ok(Self::Runs(namespace.clone())),
+            ("workers", _) => Ok(Self::Workers),
+            ("scaling", _) => Ok(Self::Scaling),
+            ("pipelines", _) => Ok(Self::Pipelines(namespace.clone())),
+            ("schedules", _) => Ok(Self::Schedules(namespace.clone())),
+            ("audit", _) => Ok(Self::Audit(Some(namespace.clone()))),
+            ("audit:service", _) => Ok(Self::Audit(None)),
+            (_, Some(("run", run))) => run.parse().map(Self::Run).map_err(|_| Problem::run_not_found(run)),
+            (_, Some(("quota", of))) => of
+                .parse()
+                .map(Self::Quota)
+                .map_err(|_| Problem::namespace_not_found(of)),
             _ => Err(Problem::invalid_query(format!(
-                "`{word}` is not a topic; topics are `runs`, `run:ID` and `workers`"
+                "`{word}` is not a topic; topics are `runs`, `run:ID`, `pipelines`, `schedules`, `quota:NAMESPACE`, \
+                 `audit`, `audit:service`, `workers` and `scaling`"
             ))),
         }
     }
 }
 
-/// The word for it; it does not name the namespace, which goes with the request.
+/// The word for it; it does not name the namespace that goes with the request.
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runs(_) => f.write_str("runs"),
             Self::Run(run) => write!(f, "run:{run}"),
             Self::Workers => f.write_str("workers"),
+            Self::Scaling => f.write_str("scaling"),
+            Self::Pipelines(_) => f.write_str("pipelines"),
+            Self::Schedules(_) => f.write_str("schedules"),
+            Self::Quota(namespace) => write!(f, "quota:{namespace}"),
+            Self::Audit(Some(_)) => f.write_str("audit"),
+            Self::Audit(None) => f.write_str("audit:service"),
         }
     }
 }
@@ -79,10 +105,20 @@ mod tests {
     fn topics_and_versions_survive_their_text() {
         let namespace = Namespace::default();
         let run = weir_platform::clock::new_run_id();
-        for word in ["runs", "workers", &format!("run:{run}")] {
+        let words = "runs workers scaling pipelines schedules quota:default audit audit:service";
+        for word in words.split(' ').chain([&*format!("run:{run}")]) {
             assert_eq!(Topic::parse(word, &namespace).unwrap().to_string(), word);
         }
-        for word in ["", "run", "run:x", "runs:x", "Runs"] {
+        for word in [
+            "",
+            "run",
+            "run:x",
+            "runs:x",
+            "Runs",
+            "quota",
+            "quota:A B",
+            "audit:default",
+        ] {
             assert!(Topic::parse(word, &namespace).is_err(), "{word}");
         }
         let versions = Versions::parse(&format!("runs=1a;run:{run}=2b;;x"));

@@ -284,6 +284,40 @@ pub enum PipelineWrite {
     ScheduleProgress(ScheduleProgress),
 }
 
+impl PipelineWrite {
+    /// Whose things it changes, and which.
+    pub(super) fn subject(&self) -> (&Namespace, Subject) {
+        match self {
+            Self::PipelineCreate(PipelineChange { namespace, .. })
+            | Self::PipelineUpdate(PipelineChange { namespace, .. }, _)
+            | Self::PipelineDelete { namespace, .. } => (namespace, Subject::Pipelines),
+            Self::ScheduleCreate(ScheduleChange { namespace, .. })
+            | Self::ScheduleUpdate(ScheduleChange { namespace, .. }, _)
+            | Self::ScheduleDelete { namespace, .. }
+            | Self::ScheduleProgress(ScheduleProgress { namespace, .. }) => (namespace, Subject::Schedules),
+        }
+    }
+}
+
+/// What a revision counts the changes of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The pipelines of a tenant.
+    Pipelines,
+    /// The schedules of a tenant, what they have done included.
+    Schedules,
+}
+
+impl Subject {
+    /// As it is stored.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pipelines => "pipelines",
+            Self::Schedules => "schedules",
+        }
+    }
+}
+
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -304,6 +338,9 @@ pub enum Written {
 pub trait PipelineStore: Send + Sync + 'static {
     /// Makes, changes or deletes something: all of it or nothing.
     async fn pipelines_write(&self, write: PipelineWrite) -> Result<Written, Error>;
+
+    /// How often something of a tenant was changed: it grows with every write that was done.
+    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64, Error>;
 
     /// A pipeline of a tenant.
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>, Error>;

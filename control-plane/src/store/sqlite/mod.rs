@@ -113,7 +113,7 @@ impl SqliteStore {
 async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
     let deadline = Instant::now() + BUSY_TIMEOUT;
-    let mut failed_before = false;
+    let mut failed_before = None;
     loop {
         let opened = async {
             let mut connection = options.connect().await?;
@@ -125,13 +125,19 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Err
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        // A migration that fails for another reason found what another process had made a moment before, if it
-        // does not fail again.
-        let again = is_busy(&error) || (matches!(error, MigrateError::ExecuteMigration(..)) && !failed_before);
+        // A migration that fails for another reason found what another process had made a moment before, if the same
+        // one does not fail again.
+        let failed = match &error {
+            MigrateError::ExecuteMigration(_, version) => Some(*version),
+            _ => None,
+        };
+        let again = is_busy(&error) || (failed.is_some() && failed != failed_before);
         if !again || Instant::now() >= deadline {
             return Err(database("open the database and bring it up to date")(error));
         }
-        failed_before |= !is_busy(&error);
+        if !is_busy(&error) {
+            failed_before = failed;
+        }
         tokio::time::sleep(BUSY_PAUSE).await;
     }
 }

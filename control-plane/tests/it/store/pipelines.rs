@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_control_plane::store::{
     NewVersion, PipelineChange, PipelineWrite, RunFilter, ScheduleChange, ScheduleDefinition, ScheduleProgress,
-    ScheduleStatus, Store, Written,
+    ScheduleStatus, Store, Subject, Written,
 };
 use weir_model::{Digest, Namespace, PipelineRef, ScheduleRef, Submission, Timestamp};
 use weir_platform::clock;
@@ -18,6 +18,7 @@ pub(super) async fn suite(store: &impl Store) {
     schedules(store).await;
     progress(store).await;
     runs(store).await;
+    revisions(store).await;
 }
 
 fn namespace(name: &str) -> Namespace {
@@ -259,6 +260,8 @@ async fn progress(store: &impl Store) {
         (status, Some(Timestamp(20_000)), 1)
     );
     assert_eq!(due(10_000).await, Vec::<String>::new());
+    let revision = store.revision(&ours, Subject::Schedules).await.unwrap();
+    assert_eq!(revision, 2, "what a schedule does is a change of it, once");
 }
 
 /// Runs say what they were made of, and are found by it.
@@ -312,4 +315,28 @@ async fn runs(store: &impl Store) {
         let row = store.run_get(run).await.unwrap().unwrap();
         assert_eq!((row.pipeline, row.schedule), (metadata.pipeline, metadata.schedule));
     }
+}
+
+async fn revisions(store: &impl Store) {
+    let (ours, theirs) = (namespace("revisions"), namespace("revisions-of-others"));
+    let both = async |of: &Namespace| {
+        let pipelines = store.revision(of, Subject::Pipelines).await.unwrap();
+        (pipelines, store.revision(of, Subject::Schedules).await.unwrap())
+    };
+    assert_eq!(both(&ours).await, (0, 0));
+    make(store, &ours, "sums").await;
+    assert_eq!(both(&ours).await, (1, 0));
+    let again = PipelineWrite::PipelineCreate(change(&ours, "sums", Some("other")));
+    assert_eq!(store.pipelines_write(again).await.unwrap(), Written::Exists);
+    assert_eq!(both(&ours).await, (1, 0), "what is refused changes nothing");
+    let delete = PipelineWrite::PipelineDelete {
+        namespace: ours.clone(),
+        name: "sums".to_owned(),
+        generation: None,
+        at: Timestamp(6_000),
+        by: "somebody".to_owned(),
+    };
+    assert_eq!(store.pipelines_write(delete).await.unwrap(), Written::Done);
+    assert_eq!(both(&ours).await, (2, 0));
+    assert_eq!(both(&theirs).await, (0, 0), "others did nothing");
 }
