@@ -9,7 +9,6 @@ use weir_model::{LogLevel, RunId, RunSnapshot};
 use crate::client::Client;
 use crate::embedded::Embedded;
 use crate::error::{Error, RunReason};
-use crate::history;
 use crate::progress::Progress;
 
 /// Shows progress until a run of this process is over. The first Ctrl-C cancels the run and waits for it to clean up,
@@ -31,7 +30,7 @@ pub(crate) async fn to_end(service: &Embedded, run: RunId) -> Result<Run, Error>
         progress.update_snapshot(&snapshot);
         if snapshot.phase == weir_model::RunPhase::Finished {
             progress.clear();
-            return history::run(service.store.as_ref(), run).await;
+            return service.here.run(run).await;
         }
         tokio::select! {
             changed = watch.changed() => {

@@ -14,7 +14,9 @@ use weir_worker::{self as worker, Worker, WorkerOptions};
 
 use crate::args::{DataArgs, EmbeddedArgs};
 use crate::error::Error;
+use crate::history::Here;
 use crate::service::machine::{EnginePlanner, Machine};
+use crate::service::prices;
 use crate::submission;
 
 /// How often running attempts show what they have done, in milliseconds: a person watches, and nothing is paid for it.
@@ -32,7 +34,8 @@ pub(crate) struct Embedded {
     pub(crate) engine: Engine,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) storage: Storage,
-    pub(crate) store: Arc<dyn Store>,
+    /// Its runs, for who looks at them.
+    pub(crate) here: Here,
     stop: CancellationToken,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -126,6 +129,7 @@ impl Embedded {
         options: control_plane::Options,
         presence_ms: u64,
     ) -> Result<Self, Error> {
+        let prices = prices::read(&args.prices)?;
         let folder = DataFolder::open(&args.data)?;
         let storage = folder.storage()?;
         let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true)?;
@@ -168,8 +172,8 @@ impl Embedded {
             control_plane,
             engine,
             sandbox,
+            here: Here::new(store, storage.clone(), prices),
             storage,
-            store,
             stop,
             workers,
         })

@@ -15,7 +15,6 @@ mod embedded;
 mod error;
 mod format;
 mod history;
-mod logs;
 mod preview;
 mod progress;
 mod rows;

@@ -6,11 +6,12 @@ use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use weir_model::machine::{Input, RunState};
 use weir_model::{
-    EventRecord, Namespace, RunId, RunOutcome, RunSnapshot, StageGraph, StageOutput, Submission, TaskOutput,
+    EventRecord, Namespace, RunId, RunOutcome, RunSnapshot, ShuffleObject, StageGraph, StageOutput, Submission,
 };
 use weir_platform::{Queue, Storage, clock};
 
 use crate::admission::Submitted;
+use crate::history::History;
 use crate::housekeeping::{self, HousekeepingOptions, Retention};
 use crate::pipelines::{Defaults, scheduler};
 use crate::provisioner::Provisioner;
@@ -54,8 +55,8 @@ pub struct ControlPlane {
 pub struct RunResult {
     /// The stages.
     pub graph: StageGraph,
-    /// The accepted outputs of the result stage, in task order.
-    pub outputs: Vec<TaskOutput>,
+    /// The accepted objects of the result stage, in task order.
+    pub objects: Vec<ShuffleObject>,
 }
 
 impl RunResult {
@@ -64,9 +65,9 @@ impl RunResult {
         let graph = state.graph()?;
         let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result)?;
         (state.outcome() == Some(RunOutcome::Succeeded)).then(|| Self {
-            outputs: state
+            objects: state
                 .accepted_outputs(stage.id)
-                .map(|(_, output)| output.clone())
+                .filter_map(|(_, output)| output.shuffle.clone())
                 .collect(),
             graph: graph.clone(),
         })
@@ -285,8 +286,17 @@ impl ControlPlane {
         Ok(self.shared.store.worker_list(limit).await?)
     }
 
-    /// The result of a run, if it has a result stage that is complete.
-    pub async fn result_outputs(&self, run: RunId) -> Result<Option<RunResult>, Error> {
+    /// The result of a run, if it has one and has succeeded: from its history, or from its log as long as that is not
+    /// written.
+    pub async fn result(&self, run: RunId) -> Result<Option<RunResult>, Error> {
+        let row = self.run_get(run).await?.ok_or(Error::NotFound { run })?;
+        if row.cleaned {
+            let history = History::new(self.shared.storage.clone());
+            let summary = history.run(&row.namespace, run).await?;
+            if let Some(summary) = summary.filter(|summary| !summary.misses_result()) {
+                return Ok(history.result(&summary).await?);
+            }
+        }
         Ok(RunResult::of(&self.replayed(run).await?))
     }
 

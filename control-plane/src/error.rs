@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_model::{Namespace, RunId, Timestamp};
 
-use crate::store;
+use crate::{history, store};
 
 /// A request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -85,4 +85,7 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The history of a run cannot be read.
+    #[error(transparent)]
+    History(#[from] history::Error),
 }

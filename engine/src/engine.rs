@@ -10,7 +10,8 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use futures::stream::{self, BoxStream};
 use weir_model::{
-    Digest, Job, Namespace, RunId, SinkInfo, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp, layout, spec,
+    Digest, Job, Namespace, RunId, ShuffleObject, SinkInfo, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp,
+    layout, spec,
 };
 use weir_platform::Storage;
 use weir_sandbox::Sandbox;
@@ -76,15 +77,16 @@ impl Engine {
         })
     }
 
-    /// Plans a submission: writes the stage plans to storage and gives the graph.
+    /// Plans a submission: writes the stage plans to storage and gives the graph. Its requests go through `storage`, which
+    /// is the engine's own, counted or not.
     ///
     /// # Errors
     /// What is wrong with the job, or with the platform.
-    pub async fn plan(&self, run: RunId, submission: &Submission) -> Result<StageGraph, PlanError> {
-        let planned = self.build(run, submission).await?;
+    pub async fn plan(&self, run: RunId, submission: &Submission, storage: &Storage) -> Result<StageGraph, PlanError> {
+        let planned = self.build(run, submission, storage).await?;
         stream::iter(planned.plans.into_iter().map(Ok))
             .try_for_each_concurrent(CONCURRENT_WRITES, |plan| async move {
-                self.storage.put(&layout::plan_key(run, &plan.digest), plan.bytes).await
+                storage.put(&layout::plan_key(run, &plan.digest), plan.bytes).await
             })
             .await?;
         Ok(planned.graph)
@@ -95,7 +97,8 @@ impl Engine {
     /// # Errors
     /// What is wrong with the job, or with the platform.
     pub async fn explain(&self, submission: &Submission) -> Result<Explanation, PlanError> {
-        let planned = self.build(RunId::from_parts(Timestamp(0), 0), submission).await?;
+        let run = RunId::from_parts(Timestamp(0), 0);
+        let planned = self.build(run, submission, &self.storage).await?;
         Ok(Explanation {
             logical: planned.logical,
             stages: planned.stages,
@@ -104,11 +107,14 @@ impl Engine {
         })
     }
 
-    async fn build(&self, run: RunId, submission: &Submission) -> Result<Planned, PlanError> {
+    async fn build(&self, run: RunId, submission: &Submission, storage: &Storage) -> Result<Planned, PlanError> {
         let (namespace, digests) = (&submission.namespace, || submission.modules.values().copied());
-        check_modules(&self.storage, namespace, digests()).await?;
-        let modules = load_modules(&self.sandbox, &self.storage, namespace, digests()).await?;
-        let context = session::planning(&self.runtime, &submission.settings)?;
+        check_modules(storage, namespace, digests()).await?;
+        let modules = load_modules(&self.sandbox, storage, namespace, digests())
+            .await?
+            .modules;
+        let runtime = session::through(&self.runtime, storage);
+        let context = session::planning(&runtime, &submission.settings)?;
         // So that what is wrong with a statement is known by its place.
         context
             .state_ref()
@@ -143,7 +149,7 @@ impl Engine {
         task::run(&self.shared, message, context).await
     }
 
-    /// The rows of a run's result stage after the first `skip`, in order, read from the accepted outputs given in task
+    /// The rows of a run's result stage after the first `skip`, in order, read from its accepted objects, given in task
     /// order.
     ///
     /// # Errors
@@ -154,10 +160,10 @@ impl Engine {
         namespace: &Namespace,
         run: RunId,
         graph: &StageGraph,
-        outputs: Vec<TaskOutput>,
+        objects: Vec<ShuffleObject>,
         skip: u64,
     ) -> Result<SendableRecordBatchStream, PlanError> {
-        task::read_result(&self.shared, namespace, run, graph, outputs, skip).await
+        task::read_result(&self.shared, namespace, run, graph, objects, skip).await
     }
 
     /// The rows of a file that a sink wrote, after the first `skip`.

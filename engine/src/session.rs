@@ -20,8 +20,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use weir_model::RunSettings;
+use weir_platform::Storage;
 
-use crate::io::Stores;
+use crate::io::{AttemptStores, Stores};
 use crate::stages::DistributedJoins;
 use crate::wasm::FlatMapPlanner;
 
@@ -99,6 +100,17 @@ fn listing_once(runtime: &RuntimeEnv) -> Result<Arc<RuntimeEnv>> {
         cache_manager: CacheManager::try_new(&caches)?,
         ..runtime.clone()
     }))
+}
+
+/// The same runtime, which reaches buckets through a storage, so that its requests are counted where that is.
+pub(crate) fn through(runtime: &RuntimeEnv, storage: &Storage) -> RuntimeEnv {
+    RuntimeEnv {
+        object_store_registry: Arc::new(AttemptStores {
+            process: Arc::clone(&runtime.object_store_registry),
+            s3: storage.s3().clone(),
+        }),
+        ..runtime.clone()
+    }
 }
 
 /// A session for planning a job.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Allowance, StorageRequests, TaskMetrics};
+use crate::{Allowance, ModuleLoads, StorageRequests, TaskMetrics};
 
 /// What a run used, over all of its attempts: those that failed or were given up cost as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +30,17 @@ pub struct Usage {
     pub shuffle_bytes: u64,
     /// Bytes spilled to local disk.
     pub spill_bytes: u64,
-    /// Requests to the storage.
+    /// Requests of attempts to the storage.
     pub storage_requests: StorageRequests,
+    /// Requests of the control plane to the storage on behalf of the run: to plan it, for manifests and the commit, and,
+    /// once it is over, for its history and its clean-up.
+    #[serde(skip_serializing_if = "StorageRequests::is_empty")]
+    pub control_storage_requests: StorageRequests,
     /// Messages through the queues: each is sent, received and deleted.
     pub queue_messages: u64,
-    /// Wasm modules that workers did not have in memory yet: they were compiled, or read from a cache of compiled ones.
-    pub modules_loaded: u64,
+    /// Where the Wasm modules of attempts came from.
+    #[serde(skip_serializing_if = "ModuleLoads::is_empty")]
+    pub modules: ModuleLoads,
     /// Workers that ran attempts.
     pub workers: u32,
 }
@@ -57,6 +62,13 @@ impl Usage {
     /// Memory that belongs to these slots, over time, in GiB times seconds.
     pub fn memory_gib_seconds(&self) -> f64 {
         self.memory_mib_ms as f64 / 1024e3
+    }
+
+    /// Requests to the storage, whoever sent them.
+    pub fn all_storage_requests(&self) -> StorageRequests {
+        let mut all = self.storage_requests;
+        all.add(&self.control_storage_requests);
+        all
     }
 
     /// Requests to the queues.
@@ -94,7 +106,7 @@ impl Usage {
         add(&mut self.shuffle_bytes, metrics.shuffle_bytes_out);
         add(&mut self.spill_bytes, metrics.spilled_bytes);
         add(&mut self.queue_messages, metrics.reports);
-        add(&mut self.modules_loaded, metrics.modules_loaded);
+        self.modules.add(&metrics.modules);
         self.storage_requests.add(&metrics.storage);
     }
 }
@@ -179,7 +191,7 @@ impl PriceTable {
 
     /// About what something costs.
     pub fn estimate(&self, usage: &Usage) -> CostEstimate {
-        let requests = &usage.storage_requests;
+        let requests = usage.all_storage_requests();
         let line = |item, quantity: f64, unit, price: f64| CostLine {
             item,
             quantity,
@@ -319,11 +331,18 @@ mod tests {
             vcpu_us: 7_200_000_000,
             memory_mib_ms: 28_800 * 1_024_000,
             storage_requests: StorageRequests {
-                put: 900,
-                list: 100,
-                get: 9_000,
+                put: 880,
+                list: 90,
+                get: 8_990,
                 head: 1_000,
-                delete: 500,
+                delete: 100,
+            },
+            control_storage_requests: StorageRequests {
+                put: 20,
+                list: 10,
+                get: 10,
+                head: 0,
+                delete: 400,
             },
             queue_messages: 2_000,
             ..Usage::default()

@@ -5,8 +5,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExecutionId, Failure, OutputManifest, Reason, RunId, RunOutcome, StageGraph, StageId, Submission, TaskId,
-    TaskMetrics, TaskOutput, Timestamp, WorkerId,
+    ExecutionId, Failure, OutputManifest, Reason, RunId, RunOutcome, StageGraph, StageId, StorageRequests, Submission,
+    TaskId, TaskMetrics, TaskOutput, Timestamp, WorkerId,
 };
 
 /// An event with its place in the run's log.
@@ -141,6 +141,11 @@ pub enum Event {
     StopStarted {
         /// Why.
         reason: Reason,
+    },
+    /// The control plane sent these requests to the storage on behalf of the run, since it last said so.
+    StorageUsed {
+        /// The requests.
+        requests: StorageRequests,
     },
     /// All stages are complete; from here on the run cannot be cancelled. Left out when there is nothing to commit.
     CommitStarted,

@@ -99,6 +99,11 @@ pub fn history_summary_key(namespace: &Namespace, run: RunId) -> String {
     format!("{}/summary", history_prefix(namespace, run))
 }
 
+/// Where the rows of a run's result lie, if it has one.
+pub fn history_result_key(namespace: &Namespace, run: RunId) -> String {
+    format!("{}/result", history_prefix(namespace, run))
+}
+
 /// A page of a run's history: of its `attempts`, `events` or `logs`, counted from zero.
 pub fn history_page_key(namespace: &Namespace, run: RunId, kind: &str, page: usize) -> String {
     format!("{}/{kind}/{page:06}", history_prefix(namespace, run))

@@ -39,8 +39,8 @@ pub use ids::{AuditId, ExecutionId, InvalidId, KeyId, Namespace, RunId, StageId,
 pub use manifest::{InvalidManifest, Segment, StageManifest};
 pub use message::{InputRef, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};
 pub use metrics::{
-    Allowance, FunctionMetrics, LogLevel, LogLine, MetricValue, OperatorMetrics, RowEffect, StorageRequests,
-    TaskMetrics,
+    Allowance, FunctionMetrics, LogLevel, LogLine, MetricValue, ModuleLoads, OperatorMetrics, RowEffect,
+    StorageRequests, TaskMetrics,
 };
 pub use output::{OutputFile, OutputManifest, PartitionSpan, ShuffleObject, Staged, TaskOutput, UploadedPart};
 pub use profile::{

@@ -58,10 +58,9 @@ pub struct TaskMetrics {
     /// Messages that the attempt has put into the report queue, the one that carries this included.
     #[serde(skip_serializing_if = "is_zero")]
     pub reports: u64,
-    /// Wasm modules that the process did not have in memory yet: they were compiled, or read from its cache of compiled
-    /// ones.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub modules_loaded: u64,
+    /// Where its Wasm modules came from.
+    #[serde(skip_serializing_if = "ModuleLoads::is_empty")]
+    pub modules: ModuleLoads,
     /// What user functions took; the costliest first, bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionMetrics>,
@@ -175,6 +174,18 @@ impl StorageRequests {
         *self == Self::default()
     }
 
+    /// Those that came after `earlier` ones, which are among them.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            put: self.put.saturating_sub(earlier.put),
+            get: self.get.saturating_sub(earlier.get),
+            head: self.head.saturating_sub(earlier.head),
+            list: self.list.saturating_sub(earlier.list),
+            delete: self.delete.saturating_sub(earlier.delete),
+        }
+    }
+
     /// Adds those of `other`.
     pub fn add(&mut self, other: &Self) {
         self.put = self.put.saturating_add(other.put);
@@ -182,6 +193,44 @@ impl StorageRequests {
         self.head = self.head.saturating_add(other.head);
         self.list = self.list.saturating_add(other.list);
         self.delete = self.delete.saturating_add(other.delete);
+    }
+}
+
+/// Where Wasm modules came from that were asked for, and how long that took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModuleLoads {
+    /// Those that were compiled: no process of the machine had them before, or none keeps them any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub compiled: u64,
+    /// Those that were read from the machine's cache of compiled ones.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached: u64,
+    /// Those that the process had in memory, or that another task of it was loading.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warm: u64,
+    /// Wall time from the first request for them until all of them were there, in microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub load_us: u64,
+}
+
+impl ModuleLoads {
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Those that were not in memory.
+    pub fn cold(&self) -> u64 {
+        self.compiled.saturating_add(self.cached)
+    }
+
+    /// Adds those of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.compiled = self.compiled.saturating_add(other.compiled);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.warm = self.warm.saturating_add(other.warm);
+        self.load_us = self.load_us.saturating_add(other.load_us);
     }
 }
 

@@ -53,6 +53,6 @@ pub use flat_map::{Emitted, FlatMapInstance, Mapped};
 pub use guest_log::Drained;
 pub use module::{Function, FunctionKind, Module, Output, Volatility};
 pub use options::{CacheOptions, Host, Limits, OpenOptions, SandboxOptions, Unlimited};
-pub use sandbox::Sandbox;
+pub use sandbox::{Origin, Sandbox};
 pub use scalar::{Evaluated, ScalarInstance};
 pub use schema::takes;

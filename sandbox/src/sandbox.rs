@@ -34,6 +34,17 @@ struct Inner {
     modules: Mutex<VecDeque<(Digest, Slot)>>,
 }
 
+/// Where a module came from that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled.
+    Compiled,
+    /// An artefact in the cache was read that an earlier process left, or this one before it forgot the module.
+    Cached,
+    /// This process had it, or another call was loading it.
+    Kept,
+}
+
 type Slot = Arc<Mutex<Option<Module>>>;
 
 impl Sandbox {
@@ -69,6 +80,14 @@ impl Sandbox {
     /// must not have, or when what it says of itself makes no sense; [`Error::Trap`] and [`Error::Limit`] when it
     /// crashes while it is asked.
     pub fn load(&self, bytes: &[u8]) -> Result<Module, Error> {
+        self.load_from(bytes).map(|(module, _)| module)
+    }
+
+    /// As [`load`](Self::load); says where the module came from.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(&self, bytes: &[u8]) -> Result<(Module, Origin), Error> {
         let limit = self.0.options.max_module_bytes;
         if bytes.len() > limit {
             return Err(Error::invalid_module(format!(
@@ -80,9 +99,9 @@ impl Sandbox {
         let slot = self.slot(digest);
         let mut slot = lock(&slot);
         if let Some(module) = slot.as_ref() {
-            return Ok(module.clone());
+            return Ok((module.clone(), Origin::Kept));
         }
-        let component = self.component(&digest, bytes)?;
+        let (component, origin) = self.component(&digest, bytes)?;
         let SandboxOptions {
             stack_bytes,
             load_timeout_ms,
@@ -90,7 +109,7 @@ impl Sandbox {
         } = self.0.options;
         let module = Module::new(digest, link(&component)?, stack_bytes, load_timeout_ms)?;
         *slot = Some(module.clone());
-        Ok(module)
+        Ok((module, origin))
     }
 
     /// The module with this digest, if it was loaded and is still kept.
@@ -122,11 +141,11 @@ impl Sandbox {
         slot
     }
 
-    fn component(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, Error> {
+    fn component(&self, digest: &Digest, bytes: &[u8]) -> Result<(Component, Origin), Error> {
         if let Some(artefact) = self.0.cache.as_ref().and_then(|cache| cache.get(digest)) {
             // SAFETY: the artefact carries the tag of our key, so it is what `serialize` of this engine gave.
             match unsafe { Component::deserialize(&self.0.engine, &artefact) } {
-                Ok(component) => return Ok(component),
+                Ok(component) => return Ok((component, Origin::Cached)),
                 Err(error) => {
                     tracing::warn!(module = %digest, %error, "a compiled module does not fit; compiling again")
                 }
@@ -145,7 +164,7 @@ impl Sandbox {
                 Err(error) => tracing::warn!(module = %digest, %error, "cannot keep a compiled module"),
             }
         }
-        Ok(component)
+        Ok((component, Origin::Compiled))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The history of runs.
 
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
 
 use crate::service::fleet::until;
 use crate::support::{Place, Started};
@@ -113,6 +114,71 @@ fn a_run_is_one_file_that_needs_no_server() {
         place.weir(["runs", "export", "01jz0000000000000000000000"]).code,
         Some(4)
     );
+}
+
+#[test]
+fn a_run_that_is_over_is_shown_without_its_log() {
+    let place = Place::new();
+    place.write("p.yaml", "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n    - type: WriteToCsv\n      config: {path: out/rows}\n");
+    place.ok(["run", "p.yaml"]);
+    let shown = |place: &Place| {
+        let commands: [&[&str]; 6] = [
+            &["get", "latest", "-o", "json"],
+            &["get", "latest"],
+            &["logs", "latest"],
+            &["logs", "latest", "-o", "json"],
+            &["events", "latest", "-o", "jsonl"],
+            &["diagnose", "latest", "-o", "json"],
+        ];
+        commands.map(|command| place.ok([&["runs"], command].concat()))
+    };
+    until("the history of the run", || {
+        let run: Value = serde_json::from_str(&place.ok(["runs", "get", "latest", "-o", "json"])).expect("JSON");
+        (run["history"] == "stored").then_some(())
+    });
+    let before = shown(&place);
+    assert_eq!(before[2].lines().count(), 2, "{}", before[2]);
+    place.ok(["runs", "export", "latest", "-o", "before.html"]);
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let deleted = runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("data/weir.db"));
+        let mut database = options.connect().await.expect("the database is there");
+        let deleted = sqlx::query("DELETE FROM run_events").execute(&mut database).await;
+        deleted.expect("events can be deleted").rows_affected()
+    });
+    assert!(deleted > 0);
+    assert_eq!(shown(&place), before);
+    place.ok(["runs", "export", "latest", "-o", "after.html"]);
+    let file = |name: &str| std::fs::read_to_string(place.path(name)).expect("the file is there");
+    assert_eq!(file("after.html"), file("before.html"));
+}
+
+#[test]
+fn runs_of_a_data_folder_cost_what_the_prices_say() {
+    let place = Place::new();
+    place.write("p.yaml", "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1]}\n    - type: LogForTesting\n");
+    place.write(
+        "prices.toml",
+        "version = \"ours-1\"\ncurrency = \"EUR\"\nvcpu_hour = 1000000.0\n",
+    );
+    let cost = |args: &[&str]| -> Value {
+        let run: Value = serde_json::from_str(&place.ok(args)).expect("JSON");
+        run["usage"]["estimated_cost"].clone()
+    };
+    let dear = cost(&["run", "p.yaml", "-o", "json", "--prices", "prices.toml"]);
+    assert_eq!(
+        (&dear["currency"], &dear["price_table_version"]),
+        (&"EUR".into(), &"ours-1".into())
+    );
+    let get = ["runs", "get", "latest", "-o", "json"];
+    let built_in = cost(&get);
+    assert_eq!(built_in["currency"], "USD");
+    assert!(dear["amount"].as_f64() > built_in["amount"].as_f64());
+    let same = cost(&[&get[..], &["--prices", "prices.toml"]].concat());
+    assert_eq!(same["amount"], dear["amount"]);
+    let wrong = place.weir(["runs", "get", "latest", "--prices", "absent.toml"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
 }
 
 #[test]

@@ -55,10 +55,11 @@ pub(crate) async fn handle(shared: Arc<Shared>, delivery: Delivery, received_at:
     metrics().task_duration(started.elapsed());
     match end {
         End::Report(mut body) => {
-            if let Some(metrics) = body.metrics_mut() {
-                metrics.allowance.worker_slots = u32::try_from(shared.options.slots).unwrap_or(u32::MAX);
-                metrics.allowance.worker_millicpus = shared.options.millicpus;
-                metrics.reports = attempt.reported();
+            if let Some(measured) = body.metrics_mut() {
+                metrics().modules_loaded(&measured.modules);
+                measured.allowance.worker_slots = u32::try_from(shared.options.slots).unwrap_or(u32::MAX);
+                measured.allowance.worker_millicpus = shared.options.millicpus;
+                measured.reports = attempt.reported();
             }
             let receipt = Some(attempt.receipt.clone());
             shared

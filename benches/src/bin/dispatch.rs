@@ -33,7 +33,7 @@ struct OneStage;
 
 #[async_trait]
 impl Planner for OneStage {
-    async fn plan(&self, _: RunId, submission: &Submission) -> std::result::Result<StageGraph, Failure> {
+    async fn plan(&self, _: RunId, submission: &Submission, _: &Storage) -> std::result::Result<StageGraph, Failure> {
         let partitions = submission.settings.target_partitions;
         let stage = Stage {
             id: StageId(0),

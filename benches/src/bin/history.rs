@@ -247,11 +247,7 @@ async fn make_log(store: &SqliteStore, tasks: u32) -> Result<(Ended, u64)> {
     store
         .run_append(&lease, &waiting, Some(&RunSummary::of(&snapshot)), None)
         .await?;
-    let ended = Ended {
-        snapshot,
-        submission: submission(),
-        graph: Some(graph),
-    };
+    let ended = Ended::of(&state).ok_or("the log begins with a submission")?;
     Ok((ended, log.seq))
 }
 
@@ -259,7 +255,7 @@ struct Nothing;
 
 #[async_trait]
 impl Planner for Nothing {
-    async fn plan(&self, _: RunId, _: &Submission) -> std::result::Result<StageGraph, Failure> {
+    async fn plan(&self, _: RunId, _: &Submission, _: &Storage) -> std::result::Result<StageGraph, Failure> {
         Err(Failure::new(
             FailureKind::User,
             "read_only",

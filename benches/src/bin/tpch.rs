@@ -47,8 +47,16 @@ struct EnginePlanner(Engine);
 
 #[async_trait]
 impl Planner for EnginePlanner {
-    async fn plan(&self, run: RunId, submission: &Submission) -> std::result::Result<StageGraph, Failure> {
-        self.0.plan(run, submission).await.map_err(|error| error.to_failure())
+    async fn plan(
+        &self,
+        run: RunId,
+        submission: &Submission,
+        storage: &Storage,
+    ) -> std::result::Result<StageGraph, Failure> {
+        self.0
+            .plan(run, submission, storage)
+            .await
+            .map_err(|error| error.to_failure())
     }
 }
 
@@ -147,14 +155,10 @@ impl Weir {
         if let Some(reason) = &last.reason {
             return Err(reason.message.clone().into());
         }
-        let result = self
-            .control_plane
-            .result_outputs(run)
-            .await?
-            .ok_or("the run has a result")?;
+        let result = self.control_plane.result(run).await?.ok_or("the run has a result")?;
         let rows = self
             .engine
-            .read_result(&Default::default(), run, &result.graph, result.outputs, 0)
+            .read_result(&Default::default(), run, &result.graph, result.objects, 0)
             .await?;
         Ok((run, last, rows.try_collect().await?))
     }

@@ -128,6 +128,9 @@ pub(crate) struct EmbeddedArgs {
     /// Memory for all tasks, such as `2GiB`; beyond it they spill to disk [default: half of this machine's]
     #[arg(long, env = "WEIR_MEMORY", value_name = "SIZE", value_parser = crate::format::parse_bytes)]
     pub(crate) memory: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) prices: PriceArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,7 +7,7 @@ use weir_model::Digest;
 
 use weir_model::Namespace;
 
-use super::{DataArgs, EmbeddedArgs, OutputFormat, ParamArgs, RunRef, key_value};
+use super::{DataArgs, EmbeddedArgs, OutputFormat, ParamArgs, PriceArgs, RunRef, key_value};
 
 /// Which service is meant.
 #[derive(Clone, Debug, ClapArgs)]
@@ -89,6 +89,9 @@ pub(crate) struct LookArgs {
 
     #[command(flatten)]
     pub(crate) data: DataArgs,
+
+    #[command(flatten)]
+    pub(crate) prices: PriceArgs,
 
     /// How to print
     #[arg(short, long, default_value = "table")]
@@ -258,6 +261,8 @@ pub(crate) enum RunsCommand {
         target: TargetArgs,
         #[command(flatten)]
         data: DataArgs,
+        #[command(flatten)]
+        prices: PriceArgs,
     },
     /// Have nothing new of a run begun until it is resumed; what runs comes to its end
     Pause {

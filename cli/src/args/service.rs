@@ -207,8 +207,6 @@ pub(crate) struct WorkerArgs {
 pub(crate) struct DevArgs {
     #[command(flatten)]
     pub(crate) embedded: EmbeddedArgs,
-    #[command(flatten)]
-    pub(crate) prices: PriceArgs,
 
     #[command(flatten)]
     pub(crate) quota: super::DefaultQuotaArgs,

@@ -44,7 +44,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),
         open: true,
-        prices: prices::read(&args.prices)?,
+        prices: prices::read(&args.embedded.prices)?,
         ..Default::default()
     };
     service.control_plane.schedule(options.defaults());

@@ -10,7 +10,7 @@ use weir_control_plane::http::{self, Api};
 use weir_control_plane::store::{Durability, NamespaceRow, SqliteStore, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, Planner};
 use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
-use weir_platform::{MemoryQueue, Queue, clock, telemetry};
+use weir_platform::{MemoryQueue, Queue, Storage, clock, telemetry};
 
 use super::server::{check_pairs, http_options, listen};
 use crate::args::{DataArgs, HistoryArgs};
@@ -118,7 +118,7 @@ struct NoPlanner;
 
 #[async_trait]
 impl Planner for NoPlanner {
-    async fn plan(&self, _: RunId, _: &Submission) -> Result<StageGraph, Failure> {
+    async fn plan(&self, _: RunId, _: &Submission, _: &Storage) -> Result<StageGraph, Failure> {
         let message = "this process shows the history of runs; `weir server` runs them";
         Err(Failure::new(FailureKind::User, "read_only", message))
     }

@@ -9,7 +9,6 @@ use crate::args::{OutputFormat, RunArgs};
 use crate::drive;
 use crate::embedded::Embedded;
 use crate::error::Error;
-use crate::history;
 use crate::preview;
 use crate::submission;
 use crate::summary;
@@ -41,12 +40,12 @@ pub(super) async fn print(
     output: OutputFormat,
     preview_rows: usize,
 ) -> Result<(), Error> {
-    let state = history::state(service.store.as_ref(), run.id).await?;
+    let shown = service.here.shown(run.id).await?;
     let mut previews = Vec::new();
     if output == OutputFormat::Table && preview_rows > 0 {
-        let sinks = state
-            .graph()
-            .into_iter()
+        let sinks = shown
+            .graph
+            .iter()
             .flat_map(|graph| &graph.stages)
             .filter_map(|stage| match &stage.output {
                 StageOutput::Sink(sink) => Some(sink),
@@ -69,7 +68,7 @@ pub(super) async fn print(
     }
     out.flush().map_err(Error::io("print the summary"))?;
     if output == OutputFormat::Table {
-        summary::mention_findings(&history::diagnose(&state));
+        summary::mention_findings(&shown.diagnose());
     }
     Ok(())
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_control_plane as control_plane;
 use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunState};
-use weir_control_plane::store::{RunFilter, SqliteStore, Store};
+use weir_control_plane::store::RunFilter;
 use weir_model::RunId;
 
-use crate::args::{DataArgs, EmbeddedArgs, LookArgs, OutputFormat, RunRef, RunsCommand, TargetArgs};
+use crate::args::{DataArgs, EmbeddedArgs, LookArgs, OutputFormat, PriceArgs, RunRef, RunsCommand, TargetArgs};
 use crate::client::Client;
-use crate::embedded::{DataFolder, Embedded};
+use crate::embedded::Embedded;
 use crate::error::Error;
-use crate::{drive, history, logs, summary, target};
+use crate::history::{Here, LineCursor};
+use crate::{drive, summary, target};
 
 /// Interrupted runs that one command goes on with.
 const RESUMED_AT_ONCE: u32 = 1_000;
@@ -47,7 +48,8 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
             output,
             target,
             data,
-        } => export(run, output, &target, &data).await,
+            prices,
+        } => export(run, output, &Source::open_at(&target, &data, &prices).await?).await,
         RunsCommand::Cancel { run, look } => cancel(run, &look).await,
         RunsCommand::Retry {
             run,
@@ -82,18 +84,18 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
 /// Where runs are looked at.
 enum Source {
     Server(Client),
-    Here(SqliteStore),
+    Here(Here),
 }
 
 impl Source {
     async fn open(look: &LookArgs) -> Result<Self, Error> {
-        Self::open_at(&look.target, &look.data).await
+        Self::open_at(&look.target, &look.data, &look.prices).await
     }
 
-    async fn open_at(target: &TargetArgs, data: &DataArgs) -> Result<Self, Error> {
+    async fn open_at(target: &TargetArgs, data: &DataArgs, prices: &PriceArgs) -> Result<Self, Error> {
         match target::client(target)? {
             Some(client) => Ok(Self::Server(client)),
-            None => DataFolder::open(data)?.store().await.map(Self::Here),
+            None => Here::open(data, prices).await.map(Self::Here),
         }
     }
 
@@ -110,11 +112,7 @@ impl Source {
                     .filter_map(|(key, value)| Some((key, value.as_deref()?)));
                 client.runs(&given.collect::<Vec<_>>(), limit).await
             }
-            Self::Here(store) => {
-                let rows = store.run_list(&filter, None, limit).await;
-                let rows = rows.map_err(Error::platform("list the runs"))?;
-                Ok(rows.iter().map(ListedRun::from).collect())
-            }
+            Self::Here(here) => here.list(&filter, limit).await,
         }
     }
 
@@ -129,27 +127,20 @@ impl Source {
             }
             // The server says so itself when it is not there.
             (RunRef::Id(run), Self::Server(_)) => Ok(run),
-            (RunRef::Id(run), Self::Here(store)) => {
-                let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
-                row.map(|row| row.run).ok_or_else(|| {
-                    Error::NotFound(format!(
-                        "no run {run} in this data folder; `weir runs list` shows those that are"
-                    ))
-                })
-            }
+            (RunRef::Id(run), Self::Here(here)) => here.row(run).await.map(|row| row.run),
         }
     }
 
     async fn run(&self, run: RunId) -> Result<Run, Error> {
         match self {
             Self::Server(client) => client.run(run).await,
-            Self::Here(store) => history::run(store, run).await,
+            Self::Here(here) => here.run(run).await,
         }
     }
 
     async fn events(&self, run: RunId) -> Result<Vec<Event>, Error> {
         match self {
-            Self::Here(store) => history::events(store, run).await,
+            Self::Here(here) => here.events(run).await,
             Self::Server(client) => {
                 let mut events = Vec::new();
                 let mut cursor = None;
@@ -169,12 +160,12 @@ impl Source {
     async fn logs(
         &self,
         run: RunId,
-        cursor: &mut Option<String>,
+        cursor: &mut Cursor,
         line: impl FnMut(LogEntry) -> Result<(), Error>,
     ) -> Result<(), Error> {
         match self {
-            Self::Server(client) => drive::remote_logs(client, run, cursor, line).await,
-            Self::Here(store) => logs::of_store(store, run, cursor, line).await,
+            Self::Server(client) => drive::remote_logs(client, run, &mut cursor.server, line).await,
+            Self::Here(here) => here.lines(run, &mut cursor.here, line).await,
         }
     }
 
@@ -182,25 +173,27 @@ impl Source {
     async fn changed(&self, known: &Run) -> Result<Run, Error> {
         match self {
             Self::Server(client) => Ok(client.changed(known).await?.unwrap_or_else(|| known.clone())),
-            Self::Here(store) => {
-                let first = row_seq(store, known.id).await?;
+            Self::Here(here) => {
+                let first = here.row(known.id).await?.last_seq;
                 let mut ticks = tokio::time::interval(LOOK);
                 // A row that does not change for long is looked at nevertheless.
                 for _ in 0..100 {
                     ticks.tick().await;
-                    if row_seq(store, known.id).await? != first {
+                    if here.row(known.id).await?.last_seq != first {
                         break;
                     }
                 }
-                history::run(store, known.id).await
+                here.run(known.id).await
             }
         }
     }
 }
 
-async fn row_seq(store: &SqliteStore, run: RunId) -> Result<Option<u64>, Error> {
-    let row = store.run_get(run).await.map_err(Error::platform("read the run"))?;
-    Ok(row.map(|row| row.last_seq))
+/// How far the log lines of a run were read.
+#[derive(Default)]
+struct Cursor {
+    server: Option<String>,
+    here: LineCursor,
 }
 
 async fn list(look: &LookArgs, limit: u32, filter: RunFilter) -> Result<(), Error> {
@@ -252,7 +245,7 @@ async fn watch_here(source: &Source, mut run: Run, patience: Option<Duration>) -
 async fn print_logs(run: RunRef, look: &LookArgs, follow: bool) -> Result<(), Error> {
     let source = Source::open(look).await?;
     let mut run = source.run(source.find(run).await?).await?;
-    let mut cursor = None;
+    let mut cursor = Cursor::default();
     let mut all = Vec::new();
     loop {
         // Asked before the lines, so that none is missed when the run is over by then.
@@ -289,17 +282,16 @@ async fn diagnose(run: RunRef, look: &LookArgs) -> Result<(), Error> {
     let run = source.find(run).await?;
     let found = match &source {
         Source::Server(client) => client.findings(run).await?,
-        Source::Here(store) => history::diagnose(&history::state(store, run).await?),
+        Source::Here(here) => here.shown(run).await?.diagnose(),
     };
     summary::print_findings(&mut io::stdout().lock(), &found, look.output).map_err(Error::io("print the findings"))
 }
 
-async fn export(run: RunRef, file: Option<PathBuf>, target: &TargetArgs, data: &DataArgs) -> Result<(), Error> {
-    let source = Source::open_at(target, data).await?;
+async fn export(run: RunRef, file: Option<PathBuf>, source: &Source) -> Result<(), Error> {
     let run = source.find(run).await?;
-    let html = match &source {
+    let html = match source {
         Source::Server(client) => client.export(run).await?,
-        Source::Here(store) => history::export(store, run).await?,
+        Source::Here(here) => here.export(run).await?,
     };
     let file = file.unwrap_or_else(|| PathBuf::from(format!("weir-{run}.html")));
     if file == Path::new("-") {
@@ -320,8 +312,8 @@ async fn cancel(run: RunRef, look: &LookArgs) -> Result<(), Error> {
         Source::Server(client) => {
             client.cancel(run).await?;
         }
-        Source::Here(store) => {
-            let asked = store.run_request_cancel(run, "`weir runs cancel`").await;
+        Source::Here(here) => {
+            let asked = here.store().run_request_cancel(run, "`weir runs cancel`").await;
             if !asked.map_err(Error::platform("cancel the run"))? {
                 return Err(Error::Conflict(format!("run {run} is over already")));
             }
@@ -338,8 +330,8 @@ async fn pause(run: RunRef, look: &LookArgs) -> Result<(), Error> {
         Source::Server(client) => {
             client.set_paused(run, true).await?;
         }
-        Source::Here(store) => {
-            let asked = store.run_request_pause(run, Some("`weir runs pause`")).await;
+        Source::Here(here) => {
+            let asked = here.store().run_request_pause(run, Some("`weir runs pause`")).await;
             if !asked.map_err(Error::platform("pause the run"))? {
                 return Err(Error::Conflict(format!("run {run} is over already")));
             }
@@ -365,10 +357,9 @@ async fn retry_remote(client: &Client, run: RunRef, wait: bool, output: OutputFo
 }
 
 async fn retry_here(run: RunRef, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
-    let folder = DataFolder::open(&args.data)?;
-    let old = Source::Here(folder.store().await?).find(run).await?;
     let service = Embedded::start(args).await?;
     let result = async {
+        let old = Source::Here(service.here.clone()).find(run).await?;
         let submitted = match service.control_plane.retry(old, None, None).await {
             Ok(submitted) => submitted,
             Err(error @ control_plane::Error::Unfinished { .. }) => return Err(Error::Conflict(error.to_string())),
@@ -391,17 +382,12 @@ async fn events(run: RunRef, look: &LookArgs) -> Result<(), Error> {
 
 async fn resume(run: Option<RunRef>, args: &EmbeddedArgs, output: OutputFormat) -> Result<(), Error> {
     let service = Embedded::start(args).await?;
-    let result = resume_all(&service, run, args, output).await;
+    let result = resume_all(&service, run, output).await;
     service.shutdown().await;
     result
 }
 
-async fn resume_all(
-    service: &Embedded,
-    run: Option<RunRef>,
-    args: &EmbeddedArgs,
-    output: OutputFormat,
-) -> Result<(), Error> {
+async fn resume_all(service: &Embedded, run: Option<RunRef>, output: OutputFormat) -> Result<(), Error> {
     let mut unpaused = false;
     let runs: Vec<RunId> = match run {
         None => {
@@ -416,12 +402,11 @@ async fn resume_all(
             interrupted.into_iter().map(|row| row.run).collect()
         }
         Some(run) => {
-            let store = DataFolder::open(&args.data)?.store().await?;
-            let source = Source::Here(store.clone());
+            let here = &service.here;
+            let source = Source::Here(here.clone());
             let found = source.run(source.find(run).await?).await?;
-            let row = store.run_get(found.id).await.map_err(Error::platform("read the run"))?;
-            if row.is_some_and(|row| row.pause_requested_by.is_some()) {
-                let asked = store.run_request_pause(found.id, None).await;
+            if here.row(found.id).await?.pause_requested_by.is_some() {
+                let asked = here.store().run_request_pause(found.id, None).await;
                 asked.map_err(Error::platform("resume the run"))?;
                 unpaused = true;
             }

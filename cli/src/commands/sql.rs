@@ -186,15 +186,15 @@ async fn print_remote_result(client: &Client, run: RunId, args: &SqlArgs) -> Res
 async fn print_result(service: &Embedded, run: RunId, args: &SqlArgs) -> Result<(), Error> {
     let result = service
         .control_plane
-        .result_outputs(run)
+        .result(run)
         .await
         .map_err(Error::platform("find the result"))?;
-    let Some(RunResult { graph, outputs }) = result else {
+    let Some(RunResult { graph, objects }) = result else {
         return Ok(());
     };
     let mut rows = service
         .engine
-        .read_result(&Default::default(), run, &graph, outputs, 0)
+        .read_result(&Default::default(), run, &graph, objects, 0)
         .await
         .map_err(Error::platform("read the result"))?;
     let empty = RecordBatch::new_empty(rows.schema());

@@ -64,7 +64,10 @@ pub(crate) struct EnginePlanner(pub(crate) Engine);
 
 #[async_trait]
 impl Planner for EnginePlanner {
-    async fn plan(&self, run: RunId, submission: &Submission) -> Result<StageGraph, Failure> {
-        self.0.plan(run, submission).await.map_err(|error| error.to_failure())
+    async fn plan(&self, run: RunId, submission: &Submission, storage: &Storage) -> Result<StageGraph, Failure> {
+        self.0
+            .plan(run, submission, storage)
+            .await
+            .map_err(|error| error.to_failure())
     }
 }

@@ -32,8 +32,8 @@ impl RowReader for EngineReader {
         result: RunResult,
         skip: u64,
     ) -> Result<Box<dyn Rows>, RowsError> {
-        let RunResult { graph, outputs } = result;
-        let rows = self.0.read_result(namespace, run, &graph, outputs, skip).await;
+        let RunResult { graph, objects } = result;
+        let rows = self.0.read_result(namespace, run, &graph, objects, skip).await;
         let rows = rows.map_err(|error| match error {
             PlanError::Platform(source) => RowsError::Platform { source },
             error => RowsError::Gone {

@@ -8,11 +8,11 @@ use tokio::task::JoinError;
 use tracing::Instrument as _;
 use weir_model::machine::{Effect, Input};
 use weir_model::{
-    Failure, FailureKind, RunId, RunOutcome, RunPhase, StageId, StageManifest, StageOutput, TaskMessage, TaskOutput,
-    Timestamp, layout,
+    Failure, FailureKind, RunId, RunOutcome, RunPhase, StageId, StageManifest, StageOutput, StorageRequests,
+    TaskMessage, TaskOutput, Timestamp, layout,
 };
 use weir_platform::output::{self, SinkOutput};
-use weir_platform::{QueueError, SendMessage, StorageError, clock};
+use weir_platform::{QueueError, SendMessage, Storage, StorageError, clock};
 
 use super::Driver;
 use super::kept::Kept;
@@ -23,6 +23,8 @@ use crate::shared::Shared;
 use crate::traces::span;
 use crate::vitals::Unsent;
 
+/// Objects that one request to the storage lists or deletes.
+const PER_REQUEST: usize = 1_000;
 /// Task messages in one call of the queue.
 const SEND_BATCH: usize = 1_000;
 
@@ -176,12 +178,12 @@ impl Driver {
         let Some(submission) = self.state.submission().cloned() else {
             return;
         };
-        let (shared, run) = (self.shared.clone(), self.run);
+        let (shared, storage, run) = (self.shared.clone(), self.storage.clone(), self.run);
         let failed = |failure| Outcome::input(Input::PlanFailed(failure));
         let span = span!("plan", self.trace, self.run);
         let planned = async move {
             let passing = |failed: &Failed| failed.0.kind == FailureKind::Platform;
-            let plan = || shared.planner.plan(run, &submission).map_err(Failed);
+            let plan = || shared.planner.plan(run, &submission, &storage).map_err(Failed);
             match retry!("plan the run", passing, plan()) {
                 Ok(graph) => Outcome::input(Input::Planned(Box::new(graph))),
                 Err(Failed(failure)) => Outcome::input(Input::PlanFailed(failure)),
@@ -195,10 +197,10 @@ impl Driver {
         let manifest = StageManifest::new(outputs.filter_map(|(_, output)| output.shuffle.as_ref()));
         let bytes = bytes::Bytes::from(manifest.to_bytes());
         let key = layout::manifest_key(self.run, stage, stage_attempt);
-        let shared = self.shared.clone();
+        let storage = self.storage.clone();
         let failed = |failure| Outcome::input(Input::CommitFailed(failure));
         self.start_bounded(failed, async move {
-            let put = || shared.storage.put(&key, bytes.clone());
+            let put = || storage.put(&key, bytes.clone());
             match retry!("write a stage manifest", StorageError::is_transient, put()) {
                 Ok(()) => Outcome::input(Input::ManifestWritten { stage, stage_attempt }),
                 Err(error) => Outcome::input(Input::CommitFailed(storage_failure(&error))),
@@ -225,6 +227,7 @@ impl Driver {
     fn commit(&mut self) {
         let (run, outputs) = (self.run, self.sink_outputs());
         let (shared, lease, lost) = (self.shared.clone(), self.lease.clone(), self.lost.clone());
+        let storage = self.storage.clone();
         let failed = |failure| Outcome::input(Input::CommitFailed(failure));
         let span = span!("commit", self.trace, self.run);
         let committed = async move {
@@ -232,7 +235,7 @@ impl Driver {
                 lost.cancel();
                 return Outcome::Done;
             }
-            let commit = || output::commit(shared.storage.s3(), run, outputs.clone());
+            let commit = || output::commit(storage.s3(), run, outputs.clone());
             match retry!("commit the outputs", output::Error::is_transient, commit()) {
                 Ok(manifests) => Outcome::input(Input::Committed(manifests)),
                 Err(error) => Outcome::input(Input::CommitFailed(error.to_failure())),
@@ -243,13 +246,13 @@ impl Driver {
 
     fn abort(&mut self) {
         let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
-        let (shared, run) = (self.shared.clone(), self.run);
+        let (storage, run) = (self.storage.clone(), self.run);
         let ended = self.executions_end();
         let aborted = |_| Outcome::input(Input::Aborted);
         self.start(aborted, async move {
-            stop_workers(&shared, run).await;
+            stop_workers(&storage, run).await;
             ended.await;
-            let abort = || output::abort(shared.storage.s3(), sinks.clone());
+            let abort = || output::abort(storage.s3(), sinks.clone());
             if let Err(error) = retry!("delete staged outputs", output::Error::is_transient, abort()) {
                 // The run must end nevertheless; what is left is not visible to readers.
                 tracing::error!(%run, error = &error as &dyn std::error::Error, "staged outputs are left behind");
@@ -270,10 +273,10 @@ impl Driver {
 
     /// Marks messages as withdrawn for the workers that take them.
     fn withdraw(&mut self, pauses: u32) {
-        let (shared, run) = (self.shared.clone(), self.run);
+        let (storage, run) = (self.storage.clone(), self.run);
         let key = layout::pause_key(run, pauses);
         self.start_bounded(|_| Outcome::Done, async move {
-            let mark = || shared.storage.put(&key, bytes::Bytes::new());
+            let mark = || storage.put(&key, bytes::Bytes::new());
             if let Err(error) = retry!("withdraw task messages", StorageError::is_transient, mark()) {
                 // They are begun with, and are no worse for it.
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "task messages were not withdrawn");
@@ -283,29 +286,20 @@ impl Driver {
     }
 
     fn discard(&mut self, output: TaskOutput) {
-        let (shared, run) = (self.shared.clone(), self.run);
+        let (storage, run) = (self.storage.clone(), self.run);
         self.start_bounded(|_| Outcome::Done, async move {
             let keys: Vec<_> = output.shuffle.into_iter().map(|shuffle| shuffle.key).collect();
-            let delete = || shared.storage.delete(keys.clone());
+            let delete = || storage.delete(keys.clone());
             if let Err(error) = retry!("discard an output", StorageError::is_transient, delete()) {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "left an object behind");
             }
             let files = output.files;
-            let delete = || output::discard(shared.storage.s3(), files.clone());
+            let delete = || output::discard(storage.s3(), files.clone());
             if let Err(error) = retry!("discard an output", output::Error::is_transient, delete()) {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "left a file behind");
             }
             Outcome::Done
         });
-    }
-
-    /// What the history of the finished run begins with.
-    fn ended(&self) -> Option<Ended> {
-        Some(Ended {
-            snapshot: self.state.snapshot(),
-            submission: self.state.submission()?.clone(),
-            graph: self.state.graph().cloned(),
-        })
     }
 
     /// Writes the run's history, and then deletes its objects, by prefix since executions that crashed told nobody what
@@ -316,8 +310,10 @@ impl Driver {
         let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
         let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
+        let mut takes = StorageRequests::default();
         if self.state.has_paused() {
             prefixes.push(layout::pause_prefix(run));
+            takes.add(&clearing(1));
         }
         let stages = self.state.graph().map_or(&[][..], |graph| &graph.stages);
         let (result, spent): (Vec<_>, Vec<_>) = stages
@@ -331,20 +327,28 @@ impl Driver {
                 keys.push(layout::plan_key(run, &stage.plan.digest));
             }
             prefixes.push(layout::shuffle_prefix(run, stage.id));
+            let objects = self.state.accepted_outputs(stage.id);
+            takes.add(&clearing(
+                objects.filter(|(_, output)| output.shuffle.is_some()).count(),
+            ));
             let attempts = self
                 .state
                 .stage_attempt(stage.id)
                 .map_or(0..0, |latest| 0..latest.saturating_add(1));
             keys.extend(attempts.map(|attempt| layout::manifest_key(run, stage.id, attempt)));
         }
-        let over = self.ended();
+        takes.delete += keys.len().div_ceil(PER_REQUEST) as u64;
+        let over = Ended::of(&self.state).map(|ended| Ended {
+            clean_up: takes,
+            ..ended
+        });
         self.start(|_| Outcome::Done, async move {
             if let Some(ended) = over {
                 write_history(&shared, ended).await;
             }
             if busy {
                 // What they run was done by others meanwhile, or was given up: slow attempts that were overtaken.
-                stop_workers(&shared, run).await;
+                stop_workers(&shared.storage, run).await;
             }
             ended.await;
             let unstage = || output::remove_staged(shared.storage.s3(), sinks.clone());
@@ -366,6 +370,16 @@ impl Driver {
             }
             Outcome::Cleaned
         });
+    }
+}
+
+/// Requests that it takes to clear a prefix of so many objects: to list them, to delete them, and to look for uploads.
+fn clearing(objects: usize) -> StorageRequests {
+    let requests = objects.div_ceil(PER_REQUEST) as u64;
+    StorageRequests {
+        list: requests.max(1) + 1,
+        delete: requests,
+        ..StorageRequests::default()
     }
 }
 
@@ -391,9 +405,9 @@ async fn write_history(shared: &Shared, ended: Ended) {
 }
 
 /// Marks a run as over for the workers that still run tasks of it.
-async fn stop_workers(shared: &Shared, run: RunId) {
+async fn stop_workers(storage: &Storage, run: RunId) {
     let key = layout::cancel_key(run);
-    let mark = || shared.storage.put(&key, bytes::Bytes::new());
+    let mark = || storage.put(&key, bytes::Bytes::new());
     if let Err(error) = retry!("tell workers to stop", StorageError::is_transient, mark()) {
         tracing::warn!(%run, error = &error as &dyn std::error::Error, "workers were not told to stop");
     }

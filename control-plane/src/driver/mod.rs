@@ -14,10 +14,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_model::machine::{Effect, Input, RunState, apply, decide};
 use weir_model::{
-    Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, TaskReport, Timestamp, TraceParent,
+    Event, EventRecord, ExecutionId, ReportBody, RunId, RunPhase, RunSnapshot, StorageRequests, TaskReport, Timestamp,
+    TraceParent,
 };
-use weir_platform::clock;
+use weir_platform::s3::RequestCounts;
 use weir_platform::telemetry::metrics::metrics;
+use weir_platform::{Storage, clock};
 
 use crate::gate::Place;
 use crate::receipts::{self, Origin};
@@ -101,7 +103,11 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
             snapshot: published,
         },
     );
+    let requests = Arc::new(RequestCounts::default());
     let driver = Driver {
+        storage: shared.storage.counted(&requests),
+        requests,
+        requests_noted: StorageRequests::default(),
         shared: shared.clone(),
         run,
         trace,
@@ -181,6 +187,11 @@ struct Driver {
     /// Among those who share the workers.
     place: Place,
     counts: Counts,
+    /// The storage, for what is done on behalf of the run: its requests are counted.
+    storage: Storage,
+    requests: Arc<RequestCounts>,
+    /// The requests that the log tells of.
+    requests_noted: StorageRequests,
     /// Effects that are under way; dropped with the driver, which aborts them.
     effects: JoinSet<Outcome>,
     /// Executions that were heard of and have not ended.
@@ -305,6 +316,11 @@ impl Driver {
         let (mut records, mut effects) = (Vec::new(), Vec::new());
         for input in inputs {
             let decision = decide(&self.state, &input, now);
+            if !decision.events.is_empty()
+                && let Some(used) = self.storage_used()
+            {
+                fold_into(&mut records, &mut self.state, vec![used], now);
+            }
             fold_into(&mut records, &mut self.state, decision.events, now);
             effects.extend(decision.effects);
             if let Input::Report(report) = &input {
@@ -339,6 +355,15 @@ impl Driver {
         }
         self.shared.receipts.handled(std::mem::take(&mut self.handled)).await;
         Ok(())
+    }
+
+    /// The requests to the storage that the log does not tell of yet. What is appended next tells of them, so that whoever
+    /// takes the run over counts on.
+    fn storage_used(&mut self) -> Option<Event> {
+        let total = self.requests.totals();
+        let requests = total.since(&self.requests_noted);
+        self.requests_noted = total;
+        (!requests.is_empty()).then_some(Event::StorageUsed { requests })
     }
 
     /// Appends to the log. The state is ahead of the log until it succeeds, so there is no way back: it is tried until

@@ -10,12 +10,16 @@ mod timeline;
 
 use weir_model::{AttemptRow, AttemptTable, TaskRow};
 
+use crate::history::{self, History, Summary};
 use crate::http::resources::{Attempt, FindingList, Run, StageProfile, Task};
 
 /// Tasks of the table: of a run with more, those that took longest.
 pub const MAX_TASKS: usize = 1_000;
 /// Attempts of the timeline: of a run with more, those that took longest.
 pub const MAX_ATTEMPTS: usize = 3_000;
+
+/// Pages of attempts that are looked at together.
+const PAGES: usize = 4;
 
 /// What the file shows.
 #[derive(Clone, Debug)]
@@ -116,6 +120,30 @@ impl Shown {
             self.attempts.truncate(MAX_ATTEMPTS);
         }
     }
+}
+
+/// A run that is over, with its attempts as they are in its history.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn of_history(
+    history: &History,
+    summary: &Summary,
+    run: Run,
+    stages: Vec<StageProfile>,
+    findings: FindingList,
+) -> Result<Export, history::Error> {
+    let mut shown = Shown::default();
+    let pages: Vec<usize> = (0..summary.attempts.len()).collect();
+    for some in pages.chunks(PAGES) {
+        for page in history.attempts(summary, some).await? {
+            for task in &page.tasks {
+                shown.add_task(&page.rows[task.place], task.attempts, task.failed);
+            }
+            page.rows.iter().for_each(|row| shown.add_attempt(row));
+        }
+    }
+    Ok(shown.of(run, stages, findings))
 }
 
 /// How long an attempt had its slot, in milliseconds; zero when no worker took it, or when it is not over.

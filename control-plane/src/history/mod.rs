@@ -4,15 +4,16 @@
 //! ```text
 //! history/NAMESPACE/index/KEY             one small entry per run; keys sort as the list is read, the youngest first
 //! history/NAMESPACE/runs/RUN/summary      what the run's page shows, and what is in each of the pages below
+//! history/NAMESPACE/runs/RUN/result       where the rows of its result lie, when it has one
 //! history/NAMESPACE/runs/RUN/attempts/N   attempts in columns, see [`weir_model::history`]
 //! history/NAMESPACE/runs/RUN/events/N     the log as it is
 //! history/NAMESPACE/runs/RUN/logs/N       lines that functions wrote
 //! ```
 //!
-//! All of them are compressed (Zstandard); entries, summaries, events and lines are JSON in there.
+//! All of them are compressed (Zstandard); entries, summaries, results, events and lines are JSON in there.
 //!
 //! **Invariants.** A history follows from the log alone, so that it can be written again, by anybody, and is the same.
-//! Pages are written before the summary that names them, and the summary before the entry: whoever finds one finds the
+//! Pages and the result are written before the summary that names them, and the summary before the entry: whoever finds one finds the
 //! rest. A run counts as cleaned up only when its history is complete; until then the log tells of it. Forgetting a run
 //! deletes in the opposite order.
 
@@ -24,7 +25,8 @@ mod write;
 use serde::{Deserialize, Serialize};
 use weir_model::history::{AttemptPageIndex, InvalidColumns};
 use weir_model::{
-    LogLine, Namespace, RunId, RunProfile, RunSnapshot, StageGraph, Submission, TaskId, Timestamp, layout,
+    LogLine, Namespace, RunId, RunOutcome, RunProfile, RunSnapshot, ShuffleObject, StageGraph, StageOutput, Submission,
+    TaskId, Timestamp, layout,
 };
 use weir_platform::{Storage, StorageError};
 
@@ -63,6 +65,9 @@ pub struct Summary {
     /// Its pages of log lines, in order.
     #[serde(default)]
     pub logs: Vec<LinePageIndex>,
+    /// Its result, if it has one. Builds before this was written left it out, see [`Summary::misses_result`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultIndex>,
 }
 
 impl Summary {
@@ -74,6 +79,37 @@ impl Summary {
     /// The place of the latest event.
     pub fn last_seq(&self) -> u64 {
         self.events.last().map_or(0, |page| page.last_seq)
+    }
+
+    /// Whether the run has a result of which the history does not say where it lies, so that only the log does.
+    pub fn misses_result(&self) -> bool {
+        let stages = self.graph.as_ref().map_or(&[][..], |graph| &graph.stages);
+        self.result.is_none()
+            && self.snapshot.outcome == Some(RunOutcome::Succeeded)
+            && stages.iter().any(|stage| stage.output == StageOutput::Result)
+    }
+}
+
+/// How much of a result there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResultIndex {
+    /// Objects with rows.
+    pub objects: u64,
+    /// Rows in all of them.
+    pub rows: u64,
+    /// Bytes in all of them.
+    pub bytes: u64,
+}
+
+impl ResultIndex {
+    fn of(objects: &[ShuffleObject]) -> Self {
+        let spans = || objects.iter().flat_map(|object| &object.index);
+        Self {
+            objects: objects.len() as u64,
+            rows: spans().map(|span| span.rows).fold(0, u64::saturating_add),
+            bytes: spans().map(|span| span.length).fold(0, u64::saturating_add),
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weir_model::history::AttemptPage;
-use weir_model::{Event, EventRecord, Namespace, RunId, Timestamp, layout};
+use weir_model::{Event, EventRecord, Namespace, RunId, ShuffleObject, Timestamp, layout};
 use weir_platform::Storage;
 
 use super::cache::Cache;
 use super::codec::{decode, decompress};
 use super::{Entry, Error, LinePageIndex, PlacedLine, Summary};
+use crate::RunResult;
 use crate::store::{RunFilter, RunRow};
 
 /// Bytes of compressed summaries that are kept; in memory they take some times as much.
@@ -22,6 +23,8 @@ const ATTEMPTS: usize = 40 * weir_model::history::ROWS_PER_PAGE;
 const LINE_BYTES: usize = 64 << 20;
 /// Rows of lists that are kept: below a kilobyte each.
 const ENTRIES: usize = 50_000;
+/// Objects of results of which it is kept where they lie: about 200 bytes each.
+const RESULT_OBJECTS: usize = 100_000;
 /// Objects that are read at once for one answer.
 const AT_ONCE: usize = 32;
 /// Entries that one search looks at.
@@ -37,6 +40,7 @@ struct Inner {
     attempts: Cache<(RunId, usize), Arc<AttemptPage>>,
     lines: Cache<(RunId, Kind, usize), Arc<Vec<u8>>>,
     entries: Cache<RunId, Arc<RunRow>>,
+    results: Cache<RunId, Arc<Vec<ShuffleObject>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +82,7 @@ impl History {
             attempts: Cache::new(ATTEMPTS),
             lines: Cache::new(LINE_BYTES),
             entries: Cache::new(ENTRIES),
+            results: Cache::new(RESULT_OBJECTS),
         }))
     }
 
@@ -238,6 +243,29 @@ impl History {
             );
         }
         Ok(events)
+    }
+
+    /// Where the rows of a run's result lie; `None` when it has none, or [its history misses it](Summary::misses_result).
+    pub async fn result(&self, summary: &Summary) -> Result<Option<RunResult>, Error> {
+        let (Some(index), Some(graph)) = (summary.result, &summary.graph) else {
+            return Ok(None);
+        };
+        let run = summary.run();
+        let objects = match self.0.results.get(&run) {
+            Some(objects) => objects,
+            None => {
+                let key = layout::history_result_key(&summary.row.namespace, run);
+                let bytes = self.0.storage.get(&key).await?;
+                let objects = blocking(move || decode::<Vec<ShuffleObject>>(&key, &bytes)).await?;
+                let objects = Arc::new(objects);
+                self.0.results.put(run, Arc::clone(&objects), index.objects as usize);
+                objects
+            }
+        };
+        Ok(Some(RunResult {
+            graph: graph.clone(),
+            objects: Vec::clone(&objects),
+        }))
     }
 
     /// Log lines of a run in order, from the line of a place that the event `seq` or a later one carries: at most

@@ -6,14 +6,16 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use weir_model::history::{AttemptPage, AttemptPageIndex};
+use weir_model::machine::RunState;
 use weir_model::{
-    AttemptTable, Event, EventRecord, LogLine, Profiler, RunProfile, RunSnapshot, StageGraph, Submission, TaskId,
-    Timestamp, layout,
+    AttemptTable, Event, EventRecord, LogLine, Profiler, RunProfile, RunSnapshot, ShuffleObject, StageGraph,
+    StorageRequests, Submission, TaskId, Timestamp, layout,
 };
 use weir_platform::Storage;
 
 use super::codec::{Lines, compress, encode};
-use super::{Entry, Error, LinePageIndex, PlacedLine, Summary, VERSION};
+use super::{Entry, Error, LinePageIndex, PlacedLine, ResultIndex, Summary, VERSION};
+use crate::RunResult;
 use crate::store::{RunRow, RunSummary, Store};
 
 /// Bytes of events to be read at once, about.
@@ -32,6 +34,24 @@ pub struct Ended {
     pub submission: Submission,
     /// Its stages, if they were planned.
     pub graph: Option<StageGraph>,
+    /// The objects of its result, if it has one, in task order.
+    pub result: Option<Vec<ShuffleObject>>,
+    /// Requests that its clean-up takes. As the rest, it follows from the log: history and clean-up come after the end, so
+    /// that nobody could note what they took.
+    pub clean_up: StorageRequests,
+}
+
+impl Ended {
+    /// What the state of a run says that is over; `None` when it was never submitted.
+    pub fn of(state: &RunState) -> Option<Self> {
+        Some(Self {
+            snapshot: state.snapshot(),
+            submission: state.submission()?.clone(),
+            graph: state.graph().cloned(),
+            result: RunResult::of(state).map(|result| result.objects),
+            clean_up: StorageRequests::default(),
+        })
+    }
 }
 
 /// Writes the history of a run that is over, from its log. To be repeated until it succeeds; it may be written by several
@@ -76,13 +96,20 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
         let average = ((folding.bytes - before) / read.max(1)).max(1);
         at_once = (READ_BYTES / average).clamp(*READ.start(), *READ.end());
     }
-    let folded = blocking(move || folding.finish()).await?;
-    let pages = folded.full.into_iter();
+    let mut folded = blocking(move || folding.finish()).await?;
+    let pages = folded.full.drain(..);
     put_all(
         storage,
         pages.map(|page| (page_key(page.kind, page.number), page.bytes)),
     )
     .await?;
+    let result = ended.result.as_deref().map(ResultIndex::of);
+    if let Some(objects) = ended.result {
+        let bytes = blocking(move || encode(&objects)).await?;
+        storage
+            .put(&layout::history_result_key(&namespace, run), bytes.into())
+            .await?;
+    }
     row = cleaned(row, &ended.snapshot);
     let entry = Entry {
         version: VERSION,
@@ -90,6 +117,16 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
     };
     let mut snapshot = ended.snapshot;
     snapshot.logs = Vec::new();
+    if storage.bucket().is_some() {
+        let pages = folded.attempts.len() + folded.events.len() + folded.logs.len();
+        // The summary, the entry, and the result where there is one.
+        let others = 2 + u64::from(result.is_some());
+        let mut after_end = ended.clean_up;
+        after_end.put = after_end.put.saturating_add(pages as u64 + others);
+        for usage in [&mut snapshot.usage, &mut folded.profile.usage] {
+            usage.control_storage_requests.add(&after_end);
+        }
+    }
     let summary = Summary {
         version: VERSION,
         row,
@@ -100,6 +137,7 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
         attempts: folded.attempts,
         events: folded.events,
         logs: folded.logs,
+        result,
     };
     let bytes = blocking(move || encode(&summary)).await?;
     storage

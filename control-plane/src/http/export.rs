@@ -7,10 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::follow::Follower;
 use super::source::{RunSource, Source};
 use super::{Api, Problem, profile, stages};
-use crate::export::{Export, Shown};
-
-/// Pages of attempts that are looked at together.
-const PAGES: usize = 4;
+use crate::export::{self, Export};
 
 /// A run as one HTML file, to be kept and read without a server.
 #[utoipa::path(
@@ -34,19 +31,7 @@ pub(super) async fn get(State(api): State<Api>, RunSource(source): RunSource) ->
             fold.catch_up(&api, *run_id).await?;
             Export::new(run, stages, findings, &fold.table)
         }
-        Source::History(summary) => {
-            let mut shown = Shown::default();
-            let pages: Vec<usize> = (0..summary.attempts.len()).collect();
-            for some in pages.chunks(PAGES) {
-                for page in api.history().attempts(summary, some).await? {
-                    for task in &page.tasks {
-                        shown.add_task(&page.rows[task.place], task.attempts, task.failed);
-                    }
-                    page.rows.iter().for_each(|row| shown.add_attempt(row));
-                }
-            }
-            shown.of(run, stages, findings)
-        }
+        Source::History(summary) => export::of_history(api.history(), summary, run, stages, findings).await?,
     };
     let name = format!("attachment; filename=\"weir-{}.html\"", source.run());
     let html = tokio::task::spawn_blocking(move || export.to_html()).await;

@@ -254,6 +254,7 @@ impl From<Error> for Problem {
             )
             .retry_after(1),
             Error::Store(error) => error.into(),
+            Error::History(error) => error.into(),
         }
     }
 }

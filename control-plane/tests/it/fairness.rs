@@ -14,7 +14,7 @@ use weir_model::{
     Digest, Event, Failure, FailureKind, Namespace, PlanRef, RunId, RunOutcome, Stage, StageGraph, StageId,
     StageOutput, Submission, TaskMessage, TaskMetrics, TaskOutput,
 };
-use weir_platform::{MemoryQueue, MemoryQueueOptions, Queue};
+use weir_platform::{MemoryQueue, MemoryQueueOptions, Queue, Storage};
 use weir_worker::{TaskContext, TaskFailure, TaskRunner, Worker, WorkerOptions};
 
 use crate::kit::{Kit, PATIENCE, eventually};
@@ -27,7 +27,7 @@ struct OneStage;
 
 #[async_trait]
 impl Planner for OneStage {
-    async fn plan(&self, _: RunId, submission: &Submission) -> Result<StageGraph, Failure> {
+    async fn plan(&self, _: RunId, submission: &Submission, _: &Storage) -> Result<StageGraph, Failure> {
         let stage = Stage {
             id: StageId(0),
             name: "waits".into(),

@@ -6,14 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
 use tower::ServiceExt as _;
 use weir_control_plane::RunResult;
 use weir_control_plane::history::{self, Ended, History};
 use weir_control_plane::housekeeping::Retention;
-use weir_control_plane::http::resources::{ModuleFunction, SqlCheck, SqlCheckRequest};
+use weir_control_plane::http::resources::{Column, ModuleFunction, SqlCheck, SqlCheckRequest};
 use weir_control_plane::http::{
-    self, Api, FileBytes, InspectError, ModuleInspector, RowReader, Rows, RowsError, SqlChecker,
+    self, Api, FileBytes, InspectError, ModuleInspector, RowFormat, RowReader, Rows, RowsError, SqlChecker,
 };
 use weir_control_plane::store::{Created, Durability, RunFilter, SqliteStore, Store};
 use weir_model::machine::{RunState, apply};
@@ -180,7 +183,7 @@ async fn a_run_is_told_of_by_its_log_until_its_history_can_be_written() {
     let first = kit.process();
     let run = first.control_plane.submit(submission()).await.unwrap();
     first.finished(run).await;
-    let result = first.control_plane.result_outputs(run).await.unwrap();
+    let result = first.control_plane.result(run).await.unwrap();
     first.control_plane.shutdown().await;
     let row = kit.store.run_get(run).await.unwrap().unwrap();
     assert!(!row.cleaned, "it is not done with");
@@ -191,7 +194,7 @@ async fn a_run_is_told_of_by_its_log_until_its_history_can_be_written() {
     second.control_plane.resume(run).await.unwrap();
     cleaned(&kit, run).await;
     check_history(&*kit.store, &kit.storage, run).await;
-    assert_eq!(second.control_plane.result_outputs(run).await.unwrap(), result);
+    assert_eq!(second.control_plane.result(run).await.unwrap(), result);
 }
 
 struct NoEngine;
@@ -209,10 +212,31 @@ fn no_rows() -> RowsError {
     }
 }
 
+/// The objects of a result instead of their rows.
+struct Objects(Vec<Vec<Value>>);
+
+#[async_trait]
+impl Rows for Objects {
+    fn columns(&self) -> Vec<Column> {
+        Vec::new()
+    }
+
+    async fn next(&mut self, most: usize) -> Result<Vec<Vec<Value>>, RowsError> {
+        let most = most.min(self.0.len());
+        Ok(self.0.drain(..most).collect())
+    }
+
+    fn encode(self: Box<Self>, _: RowFormat) -> BoxStream<'static, Result<Bytes, RowsError>> {
+        stream::empty().boxed()
+    }
+}
+
 #[async_trait]
 impl RowReader for NoEngine {
-    async fn result(&self, _: &Namespace, _: RunId, _: RunResult, _: u64) -> Result<Box<dyn Rows>, RowsError> {
-        Err(no_rows())
+    async fn result(&self, _: &Namespace, _: RunId, result: RunResult, _: u64) -> Result<Box<dyn Rows>, RowsError> {
+        assert_eq!(result.graph.stages.len(), 2);
+        let objects = result.objects.iter().map(serde_json::to_value);
+        Ok(Box::new(Objects(objects.map(|object| vec![object.unwrap()]).collect())))
     }
 
     async fn output(&self, _: &SinkInfo, _: &str, _: u64) -> Result<Box<dyn Rows>, RowsError> {
@@ -270,7 +294,10 @@ impl Pages {
             .unwrap();
         let status = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        let mut body: Value = serde_json::from_slice(&body).unwrap();
+        let mut body: Value = match serde_json::from_slice(&body) {
+            Ok(body) => body,
+            Err(_) => serde_json::json!({ "text": String::from_utf8(body.into()).unwrap() }),
+        };
         // They tell that the history was not written yet, and which request it was.
         for key in ["history", "etag", "request_id"] {
             body.as_object_mut().unwrap().remove(key);
@@ -315,6 +342,8 @@ impl Pages {
             "/logs",
             "/logs?limit=1",
             "/logs?limit=2&after=5.0",
+            "/result",
+            "/outputs",
         ] {
             let (status, body) = self.ask("GET", &format!("/runs/{run}{path}")).await;
             answers.push((path.to_owned(), status, body));
@@ -342,6 +371,13 @@ async fn pages_are_the_same_from_the_log_and_from_the_history_with_an_empty_data
     let failed = of_log.iter().find(|(path, ..)| path == "/tasks/0/1").unwrap();
     assert_eq!(failed.2["attempts"][0]["error"]["message"], "the network is down");
     assert_eq!(failed.2["task"]["attempts"], 2);
+    let result = of_log.iter().find(|(path, ..)| path == "/result").unwrap();
+    assert!(
+        result.2["rows"][0][0]["key"].as_str().unwrap().contains("/shuffle/1/"),
+        "{}",
+        result.2
+    );
+    let of_log_objects = result.2["rows"].as_array().unwrap().len();
     let listed = Pages::of(&kit, &first, false).ask("GET", "/runs").await;
 
     std::fs::remove_file(&obstacle).unwrap();
@@ -354,10 +390,22 @@ async fn pages_are_the_same_from_the_log_and_from_the_history_with_an_empty_data
     let second = empty.process();
     let history = Pages::of(&empty, &second, true);
     let of_storage = history.all(run).await;
-    for ((wanted, found), alone) in of_log.iter().zip(&of_history).zip(&of_storage) {
+    forget_events(&kit).await;
+    assert_eq!(kit.store.run_events(run, 0, 9).await.unwrap(), []);
+    let of_row = Pages::of(&kit, &first, false).all(run).await;
+    let found = of_history.iter().zip(&of_storage).zip(&of_row);
+    for (wanted, ((found, alone), without_log)) in of_log.iter().zip(found) {
         assert_eq!(wanted, found);
         assert_eq!(wanted, alone);
+        assert_eq!(wanted, without_log);
     }
+    let result = first.control_plane.result(run).await.unwrap();
+    assert_eq!(result.unwrap().objects.len(), of_log_objects);
+    let (status, export) = Pages::of(&kit, &first, false)
+        .ask("GET", &format!("/runs/{run}/export"))
+        .await;
+    assert_eq!(status, 200);
+    assert!(export["text"].as_str().unwrap().contains("<td>1.2</td>"));
     assert_eq!(history.ask("GET", "/runs").await, listed);
     assert_eq!(
         history.ask("GET", "/runs?name=other").await.1["items"],
@@ -367,6 +415,18 @@ async fn pages_are_the_same_from_the_log_and_from_the_history_with_an_empty_data
     assert_eq!((status, refused["code"].as_str()), (403, Some("read_only")));
     let (status, absent) = history.ask("GET", &format!("/runs/{}", clock::new_run_id())).await;
     assert_eq!((status, absent["code"].as_str()), (404, Some("run_not_found")));
+}
+
+/// Deletes the logs of all runs, behind the store's back.
+async fn forget_events(kit: &Kit) {
+    let path = kit.dir.path().join("runs.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut database = options.connect().await.unwrap();
+    let deleted = sqlx::query("DELETE FROM run_events")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    assert!(deleted.rows_affected() > 0);
 }
 
 /// A log of `tasks` tasks in one stage, each with a line; every hundredth failed once before.
@@ -467,11 +527,7 @@ async fn a_long_log_is_many_pages_and_the_same_whenever_it_is_written() {
     log.iter().for_each(|record| apply(&mut state, record));
     let row = weir_control_plane::store::RunSummary::of(&state.snapshot());
     store.run_append(&lease, rest, Some(&row), None).await.unwrap();
-    let ended = Ended {
-        snapshot: state.snapshot(),
-        submission: submission(),
-        graph: state.graph().cloned(),
-    };
+    let ended = Ended::of(&state).unwrap();
     assert_eq!(ended.snapshot.outcome, Some(RunOutcome::Succeeded));
 
     let mut written = Vec::new();

@@ -52,11 +52,11 @@ async fn a_result_is_kept_for_the_submitter() {
     process.control_plane.shutdown().await;
 
     let later = kit.process();
-    let result = later.control_plane.result_outputs(run).await.unwrap().unwrap();
+    let result = later.control_plane.result(run).await.unwrap().unwrap();
     assert_eq!(result.graph.stages.len(), 2);
     let mut lines = Vec::new();
-    for output in result.outputs {
-        let object = kit.storage.get(&output.shuffle.unwrap().key).await.unwrap();
+    for object in result.objects {
+        let object = kit.storage.get(&object.key).await.unwrap();
         lines.extend(std::str::from_utf8(&object).unwrap().lines().map(str::to_owned));
     }
     assert_eq!(lines, expected_lines(), "in task order");
@@ -75,7 +75,7 @@ async fn a_run_without_stages_succeeds() {
     let process = kit.process();
     let run = process.control_plane.submit(submission()).await.unwrap();
     assert_eq!(process.finished(run).await.outcome, Some(RunOutcome::Succeeded));
-    assert!(process.control_plane.result_outputs(run).await.unwrap().is_none());
+    assert!(process.control_plane.result(run).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -136,7 +136,7 @@ pub(crate) enum Plan {
 
 #[async_trait]
 impl Planner for ScriptedPlanner {
-    async fn plan(&self, run: RunId, _: &Submission) -> Result<StageGraph, Failure> {
+    async fn plan(&self, run: RunId, _: &Submission, _: &Storage) -> Result<StageGraph, Failure> {
         let call = {
             let mut calls = self.calls.lock().unwrap();
             *calls += 1;

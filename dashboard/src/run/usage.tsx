@@ -25,9 +25,28 @@ function seconds(value: number): string {
   return duration(value * 1000);
 }
 
+type Usage = Run["usage"];
+
+/** How many requests were sent to the storage, and what for. */
+function requests(of: Usage["storage_requests"], whose: string): [string, string] {
+  return [
+    count(of.put + of.get + of.head + of.list + of.delete),
+    `${whose}: ${count(of.put)} writes, ${count(of.get)} reads, ${count(of.head)} heads, ${count(of.list)} lists, ${count(of.delete)} deletions`,
+  ];
+}
+
+/** Where the modules of attempts came from. */
+function modules(of: Usage["modules"]): [string | null, string] {
+  const cold = of.compiled + of.cached;
+  if (cold + of.warm === 0) return [null, ""];
+  return [
+    `${count(of.compiled)} compiled, ${count(of.cached)} cached, ${count(of.warm)} warm`,
+    `Workers compiled ${count(of.compiled)}, read ${count(of.cached)} from their caches, and had ${count(of.warm)} in memory; attempts waited ${seconds(of.load_seconds)} for them`,
+  ];
+}
+
 export function UsageCard({ usage, resources }: Pick<Run, "usage" | "resources">) {
   const cost = usage.estimated_cost;
-  const requests = usage.storage_requests;
   return (
     <Card title="Usage" note={`about ${money(cost.amount, cost.currency)}`}>
       <div className="usage">
@@ -43,14 +62,11 @@ export function UsageCard({ usage, resources }: Pick<Run, "usage" | "resources">
             ["Written", bytes(usage.bytes_written), "To files"],
             ["Shuffled", bytes(usage.shuffle_bytes)],
             ["Spilled", bytes(usage.spill_bytes)],
-            [
-              "Storage requests",
-              count(requests.put + requests.get + requests.head + requests.list + requests.delete),
-              `${count(requests.put)} writes, ${count(requests.get)} reads, ${count(requests.head)} heads, ${count(requests.list)} lists, ${count(requests.delete)} deletions`,
-            ],
+            ["Storage requests", ...requests(usage.storage_requests, "Of its attempts")],
+            ["Service's requests", ...requests(usage.control_storage_requests, "Of the service, for the run")],
             ["Queue requests", count(usage.queue_requests)],
             ["Workers", count(usage.workers)],
-            ["Modules loaded", count(usage.modules_loaded)],
+            ["Wasm modules", ...modules(usage.modules)],
             ["Memory of a slot", resources.slot_memory_bytes == null ? null : bytes(resources.slot_memory_bytes)],
           ]}
         />

@@ -12,7 +12,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use weir_model::{Allowance, OperatorMetrics, RowEffect, TaskMetrics};
+use weir_model::{Allowance, ModuleLoads, OperatorMetrics, RowEffect, TaskMetrics};
 use weir_platform::s3::RequestCounts;
 
 use super::{TaskLog, TaskMemory};
@@ -35,7 +35,7 @@ pub(super) struct Meter {
     pub(super) memory: Arc<TaskMemory>,
     pub(super) log: Arc<TaskLog>,
     pub(super) requests: Arc<RequestCounts>,
-    pub(super) modules_loaded: u64,
+    pub(super) modules: ModuleLoads,
 }
 
 impl Meter {
@@ -69,7 +69,7 @@ impl Meter {
             elapsed_us: self.started.elapsed().as_micros() as u64,
             cpu_us: self.cpu_us.load(Ordering::Relaxed),
             storage: self.requests.totals(),
-            modules_loaded: self.modules_loaded,
+            modules: self.modules,
             ..TaskMetrics::default()
         };
         self.log.measure(&mut metrics);

@@ -15,7 +15,7 @@ use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use weir_model::{Namespace, RunId, StageGraph, StageOutput, TaskOutput, layout};
+use weir_model::{Namespace, RunId, ShuffleObject, StageGraph, StageOutput, layout};
 use weir_platform::Storage;
 
 use super::Shared;
@@ -33,7 +33,7 @@ pub(crate) async fn read_result(
     namespace: &Namespace,
     run: RunId,
     graph: &StageGraph,
-    outputs: Vec<TaskOutput>,
+    objects: Vec<ShuffleObject>,
     mut skip: u64,
 ) -> Result<SendableRecordBatchStream, PlanError> {
     let stage = graph.stages.iter().find(|stage| stage.output == StageOutput::Result);
@@ -52,8 +52,8 @@ pub(crate) async fn read_result(
     let plan = StagePlan::from_bytes(&bytes).map_err(|e| PlanError::Platform(with_sources(&e).into()))?;
     let (schema, order) = shared.result(namespace, &plan).await?;
     let storage = shared.storage.clone();
-    let objects = outputs.into_iter().filter_map(|output| output.shuffle);
     let mut ranges: Vec<_> = objects
+        .into_iter()
         .flat_map(|object| {
             let key = object.key;
             // Spans are in partition order; each was encoded on its own.

@@ -25,12 +25,11 @@ use super::output::{Attempt, Output, partition_range};
 use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
 use crate::PlanError;
 use crate::cache::Cache;
-use crate::io::AttemptStores;
 use crate::session;
 use crate::shuffle::{ManifestCache, ShuffleInputs, ShuffleMetrics};
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Assignment, StagePlan, places, restrict};
-use crate::wasm::{Functions, TaskFunctions, load_modules};
+use crate::wasm::{Functions, LoadedModules, TaskFunctions, load_modules};
 
 /// Bytes of stage plans that a process keeps.
 const PLAN_CACHE_BYTES: usize = 64 << 20;
@@ -81,7 +80,9 @@ impl Shared {
         namespace: &Namespace,
         stage: &StagePlan,
     ) -> Result<(SchemaRef, Option<LexOrdering>), PlanError> {
-        let modules = load_modules(&self.sandbox, &self.storage, namespace, stage.modules.iter().copied()).await?;
+        let modules = load_modules(&self.sandbox, &self.storage, namespace, stage.modules.iter().copied())
+            .await?
+            .modules;
         let codec = PlanCodec::new(Functions::for_planning(modules));
         let context = self.functions.task_ctx();
         let schema = codec.decode(&stage.operators, &context)?.schema();
@@ -116,11 +117,7 @@ impl Shared {
             .with_extension(Arc::clone(log));
         let runtime = RuntimeEnv {
             memory_pool: Arc::clone(memory) as Arc<dyn MemoryPool>,
-            object_store_registry: Arc::new(AttemptStores {
-                process: Arc::clone(&self.runtime.object_store_registry),
-                s3: storage.s3().clone(),
-            }),
-            ..self.runtime.as_ref().clone()
+            ..session::through(&self.runtime, storage)
         };
         let state = self.functions.state_ref();
         let state = state.read();
@@ -209,11 +206,9 @@ async fn attempt(
     let memory = Arc::new(TaskMemory::new(Arc::clone(&shared.runtime.memory_pool)));
     let log = Arc::new(TaskLog::default());
     let session = shared.session(&storage, message, &memory, &log);
-    let kept = |digest: &&Digest| shared.sandbox.loaded(digest).is_some();
-    let modules_loaded = stage.modules.iter().filter(|digest| !kept(digest)).count() as u64;
     let digests = stage.modules.iter().copied();
     let modules = load_modules(&shared.sandbox, &storage, &message.namespace, digests).await;
-    let modules = modules.map_err(|error| {
+    let LoadedModules { modules, loads } = modules.map_err(|error| {
         let kind = if error.is_user() {
             FailureKind::User
         } else {
@@ -250,7 +245,7 @@ async fn attempt(
         memory,
         log,
         requests,
-        modules_loaded,
+        modules: loads,
     });
     context.progress.follow(Arc::clone(&meter));
     *measured = Some(meter);

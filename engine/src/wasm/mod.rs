@@ -26,4 +26,4 @@ pub use flat_map::{FlatMapPlanner, FlatMapSpec, KIND, WasmFlatMapExec, flat_map}
 pub(crate) use flat_map::{REFUSED_ROWS, WASM_TIME};
 pub use function::{WasmFunction, WasmFunctionRef, aggregate_reference, scalar_reference};
 pub use functions::{Functions, TaskFunctions};
-pub use modules::{ModuleError, check_modules, load_modules};
+pub use modules::{LoadedModules, ModuleError, check_modules, load_modules};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use weir_model::{Digest, Namespace, layout};
+use weir_model::{Digest, ModuleLoads, Namespace, layout};
 use weir_platform::{Storage, StorageError};
-use weir_sandbox::{Module, Sandbox};
+use weir_sandbox::{Module, Origin, Sandbox};
 
 /// Modules that are fetched or compiled at once.
 const CONCURRENT: usize = 4;
@@ -88,6 +89,15 @@ pub async fn check_modules(
         .await
 }
 
+/// Modules, and where they came from.
+#[derive(Debug, Default)]
+pub struct LoadedModules {
+    /// The modules.
+    pub modules: BTreeMap<Digest, Module>,
+    /// Where they came from, and how long that took.
+    pub loads: ModuleLoads,
+}
+
 /// Loads modules of a namespace: those that the sandbox keeps at once, others from storage. Whether a job may use them
 /// was [asked](check_modules) when it was planned.
 ///
@@ -98,12 +108,25 @@ pub async fn load_modules(
     storage: &Storage,
     namespace: &Namespace,
     digests: impl IntoIterator<Item = Digest>,
-) -> Result<BTreeMap<Digest, Module>, ModuleError> {
-    stream::iter(digests)
+) -> Result<LoadedModules, ModuleError> {
+    let started = Instant::now();
+    let mut loading = stream::iter(digests)
         .map(|digest| async move { Ok((digest, load(sandbox, storage, namespace, digest).await?)) })
-        .buffer_unordered(CONCURRENT)
-        .try_collect()
-        .await
+        .buffer_unordered(CONCURRENT);
+    let mut loaded = LoadedModules::default();
+    while let Some((digest, (module, origin))) = loading.try_next().await? {
+        let count = match origin {
+            Origin::Compiled => &mut loaded.loads.compiled,
+            Origin::Cached => &mut loaded.loads.cached,
+            Origin::Kept => &mut loaded.loads.warm,
+        };
+        *count += 1;
+        loaded.modules.insert(digest, module);
+    }
+    if !loaded.modules.is_empty() {
+        loaded.loads.load_us = started.elapsed().as_micros() as u64;
+    }
+    Ok(loaded)
 }
 
 async fn load(
@@ -111,9 +134,9 @@ async fn load(
     storage: &Storage,
     namespace: &Namespace,
     digest: Digest,
-) -> Result<Module, ModuleError> {
+) -> Result<(Module, Origin), ModuleError> {
     if let Some(module) = sandbox.loaded(&digest) {
-        return Ok(module);
+        return Ok((module, Origin::Kept));
     }
     let bytes = storage.get(&layout::module_key(namespace, &digest)).await;
     let bytes = bytes.map_err(|source| ModuleError::Storage { digest, source })?;
@@ -122,7 +145,7 @@ async fn load(
     }
     let sandbox = Arc::clone(sandbox);
     // Compiling takes up to seconds.
-    let loaded = tokio::task::spawn_blocking(move || sandbox.load(&bytes)).await;
+    let loaded = tokio::task::spawn_blocking(move || sandbox.load_from(&bytes)).await;
     loaded
         .map_err(|source| ModuleError::Interrupted { digest, source })?
         .map_err(|source| ModuleError::Sandbox { digest, source })

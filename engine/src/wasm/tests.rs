@@ -542,7 +542,7 @@ async fn modules_come_from_storage() {
     let modules = load_modules(&sandbox, &storage, &Namespace::default(), [digest])
         .await
         .unwrap();
-    assert_eq!(modules[&digest].digest(), digest);
+    assert_eq!(modules.modules[&digest].digest(), digest);
     let bad = Digest::of(b"no component");
     storage
         .put(&layout::module_key(&Namespace::default(), &bad), "no component".into())

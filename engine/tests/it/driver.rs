@@ -117,7 +117,8 @@ impl Driver {
     /// Runs a job and gives its rows.
     pub(crate) async fn rows(&self, submission: &Submission) -> Result<Vec<RecordBatch>, Failed> {
         let run = self.run(submission).await?;
-        let last = run.outputs.last().unwrap().clone();
+        let last = run.outputs.last().unwrap().iter();
+        let last = last.filter_map(|output| output.shuffle.clone()).collect();
         let rows = self
             .engine
             .read_result(&Default::default(), run.id, &run.graph, last, 0)
@@ -137,7 +138,11 @@ impl Driver {
 
     pub(crate) async fn plan(&self, submission: &Submission) -> Result<Run, Failed> {
         let id = RunId::from_parts(Timestamp(1), u128::from(number()));
-        let graph = self.engine.plan(id, submission).await.map_err(Failed::Plan)?;
+        let graph = self
+            .engine
+            .plan(id, submission, &self.storage)
+            .await
+            .map_err(Failed::Plan)?;
         Ok(Run {
             id,
             graph,

@@ -631,6 +631,38 @@ fn refused_rows(profile: &RunProfile, found: &mut Vec<Finding>) {
 }
 
 fn cold_start(profile: &RunProfile, found: &mut Vec<Finding>) {
+    cold_workers(profile, found);
+    cold_modules(profile, found);
+}
+
+/// Attempts waited for their Wasm modules.
+fn cold_modules(profile: &RunProfile, found: &mut Vec<Finding>) {
+    let (modules, task_us) = (&profile.usage.modules, profile.usage.task_us);
+    let share = modules.load_us as f64 / task_us.max(1) as f64;
+    if modules.cold() == 0 || modules.load_us < COLD_START_MIN_MS * 1_000 || share <= COLD_START_MAX_SHARE {
+        return;
+    }
+    found.push(Finding {
+        code: FindingCode::ColdStart,
+        severity: Severity::Info,
+        title: format!("{} of the tasks' time was waiting for Wasm modules", percent(share)),
+        detail: format!(
+            "Workers compiled {}, read {} compiled before from their caches, and had {} in memory; tasks waited {} for \
+             them.",
+            count(modules.compiled, "module"),
+            modules.cached,
+            modules.warm,
+            micros(modules.load_us),
+        ),
+        evidence: in_run("usage.modules.load_us", share, COLD_START_MAX_SHARE, Unit::Share),
+        fix: "Keep workers longer before they are scaled in, or keep their cache folder on a disk that stays; smaller \
+              modules compile faster."
+            .to_owned(),
+    });
+}
+
+/// The run waited for a worker.
+fn cold_workers(profile: &RunProfile, found: &mut Vec<Finding>) {
     let phases = &profile.phases;
     let (Some(waited), Some(total)) = (phases.cold_start_ms, phases.total_ms) else {
         return;

@@ -47,6 +47,8 @@ pub fn apply(state: &mut RunState, record: &EventRecord) {
         Event::Resumed { .. } => state.resumed(at),
         Event::StopStarted { reason } => state.stopping(Stop::Failed(reason.clone())),
         Event::CommitStarted => state.commit_started(),
+        // For the profile.
+        Event::StorageUsed { .. } => {}
         Event::Committed { outputs } => {
             if state.phase == RunPhase::Committing {
                 state.outputs.clone_from(outputs);

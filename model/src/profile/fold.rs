@@ -174,6 +174,7 @@ impl Profiler {
             }
             Event::Committed { outputs } => self.committed(outputs),
             Event::Finished { .. } => self.finished(at),
+            Event::StorageUsed { requests } => self.usage.control_storage_requests.add(requests),
             Event::Paused { .. } | Event::Resumed { .. } => {}
         }
     }
@@ -311,7 +312,7 @@ impl Profiler {
         self.times.finished = Some(at);
     }
 
-    /// What the attempts used that are over.
+    /// What was used so far: by the attempts that are over, and by the control plane.
     pub fn usage(&self) -> Usage {
         Usage {
             workers: u32::try_from(self.workers.len()).unwrap_or(u32::MAX),

@@ -2,8 +2,8 @@
 
 use weir_model::findings::{Evidence, Finding, FindingCode, Severity, findings};
 use weir_model::{
-    AttemptCounts, Conservation, FunctionProfile, InputProfile, OperatorProfile, PhaseDurations, Quantiles, RunProfile,
-    SinkProfile, SlotUse, StageId, StageProfile, StageQuantiles, Usage, Verdict, WorkerMemory,
+    AttemptCounts, Conservation, FunctionProfile, InputProfile, ModuleLoads, OperatorProfile, PhaseDurations,
+    Quantiles, RunProfile, SinkProfile, SlotUse, StageId, StageProfile, StageQuantiles, Usage, Verdict, WorkerMemory,
 };
 
 const MIB: u64 = 1 << 20;
@@ -339,6 +339,38 @@ fn cold_starts() {
     };
     check(FindingCode::ColdStart, with(20_001, 100_000), with(20_000, 100_000));
     check(FindingCode::ColdStart, with(10_000, 20_000), with(9_999, 20_000));
+
+    let loading = |compiled: u64, load_us: u64, task_us: u64| {
+        move |run: &mut RunProfile| {
+            run.usage.task_us = task_us;
+            run.usage.modules = ModuleLoads {
+                compiled,
+                cached: 2,
+                warm: 7,
+                load_us,
+            };
+        }
+    };
+    let second = 1_000_000;
+    let finding = check(
+        FindingCode::ColdStart,
+        loading(3, 20 * second + 1, 100 * second),
+        loading(3, 20 * second, 100 * second),
+    );
+    assert!(
+        finding.detail.contains("compiled 3 modules, read 2"),
+        "{}",
+        finding.detail
+    );
+    check(
+        FindingCode::ColdStart,
+        loading(3, 10 * second, 20 * second),
+        loading(3, 10 * second - 1, 20 * second),
+    );
+    // Nothing was cold: they waited for each other.
+    check(FindingCode::ColdStart, loading(1, 20 * second, 20 * second), |run| {
+        run.usage.modules.load_us = 20 * second;
+    });
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, MeterProvider as _};
+use weir_model::ModuleLoads;
 
 use super::export;
 
@@ -26,6 +27,7 @@ pub struct Metrics {
     tasks_accepted: Counter<u64>,
     tasks_failed: Counter<u64>,
     task_duration: Histogram<f64>,
+    modules_loaded: Counter<u64>,
     dispatch_latency: Histogram<f64>,
     lease_takeovers: Counter<u64>,
     outbox_lag: Gauge<u64>,
@@ -56,6 +58,10 @@ pub fn metrics() -> &'static Metrics {
             tasks_accepted: counter("weir.tasks.accepted", "Tasks whose output was accepted"),
             tasks_failed: counter("weir.tasks.failed", "Attempts that failed, by whose fault it was"),
             task_duration: seconds("weir.task.duration", "Time that a worker spent on an attempt"),
+            modules_loaded: counter(
+                "weir.modules.loaded",
+                "Wasm modules that attempts asked for, by where they came from",
+            ),
             dispatch_latency: seconds("weir.dispatch.latency", "Time from the dispatch of a task to its start"),
             lease_takeovers: counter("weir.lease.takeovers", "Runs that this control plane took over"),
             outbox_lag: gauge("weir.outbox.lag", "Events of dispatches that are not known to be sent"),
@@ -112,6 +118,18 @@ impl Metrics {
         self.task_duration.record(time.as_secs_f64(), &[]);
     }
 
+    /// An attempt was given its Wasm modules, `origin` being `compiled`, `cached` or `warm`.
+    pub fn modules_loaded(&self, modules: &ModuleLoads) {
+        let origins = [
+            ("compiled", modules.compiled),
+            ("cached", modules.cached),
+            ("warm", modules.warm),
+        ];
+        for (origin, count) in origins.into_iter().filter(|(_, count)| *count > 0) {
+            self.modules_loaded.add(count, &[KeyValue::new("origin", origin)]);
+        }
+    }
+
     /// So long after its dispatch a worker began a task.
     pub fn dispatch_latency(&self, time: Duration) {
         self.dispatch_latency.record(time.as_secs_f64(), &[]);
@@ -164,6 +182,11 @@ mod tests {
         metrics.run_finished("succeeded");
         metrics.run_finished("succeeded");
         metrics.task_duration(Duration::from_millis(30));
+        metrics.modules_loaded(&ModuleLoads {
+            compiled: 2,
+            warm: 5,
+            ..ModuleLoads::default()
+        });
         metrics.http_request("/api/v1/runs", 201, Duration::from_millis(2));
         let text = super::super::prometheus_text();
         let line = |start: &str| {
@@ -180,6 +203,16 @@ mod tests {
             "{finished}"
         );
         assert!(line("weir_task_duration_seconds_sum").ends_with(" 0.03"));
+        let loaded = text
+            .lines()
+            .filter(|line| line.starts_with("weir_modules_loaded_total{"));
+        let loaded: Vec<&str> = loaded.collect();
+        assert_eq!(loaded.len(), 2, "{loaded:?}");
+        assert!(
+            loaded
+                .iter()
+                .any(|line| line.contains("origin=\"compiled\"") && line.ends_with(" 2"))
+        );
         let requests = line("weir_http_requests_total{");
         assert!(
             requests.contains("route=\"/api/v1/runs\"") && requests.contains("status=\"201\""),

@@ -1,6 +1,6 @@
 use std::fs;
 
-use weir_sandbox::{CacheOptions, Sandbox, SandboxOptions};
+use weir_sandbox::{CacheOptions, Origin, Sandbox, SandboxOptions};
 
 use crate::support::{component, module, sandbox};
 
@@ -67,15 +67,21 @@ fn compiled_modules_outlive_the_sandbox() {
         ..SandboxOptions::default()
     };
     let bytes = component("kinds");
-    let load = || Sandbox::new(options.clone()).unwrap().load(&bytes).unwrap();
-    let first = load();
+    let load = |expected: Origin| {
+        let sandbox = Sandbox::new(options.clone()).unwrap();
+        let (module, origin) = sandbox.load_from(&bytes).unwrap();
+        assert_eq!(origin, expected);
+        assert_eq!(sandbox.load_from(&bytes).unwrap().1, Origin::Kept);
+        module
+    };
+    let first = load(Origin::Compiled);
     let files: Vec<_> = fs::read_dir(dir.path().join("cache"))
         .unwrap()
         .map(|file| file.unwrap().path())
         .collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let written = fs::metadata(file).unwrap().modified().unwrap();
-    let second = load();
+    let second = load(Origin::Cached);
     assert_eq!(first.functions(), second.functions());
     assert_eq!(
         fs::metadata(file).unwrap().modified().unwrap(),
@@ -87,7 +93,7 @@ fn compiled_modules_outlive_the_sandbox() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     fs::write(file, &damaged).unwrap();
-    assert_eq!(load().functions(), first.functions());
+    assert_eq!(load(Origin::Compiled).functions(), first.functions());
     assert_ne!(fs::read(file).unwrap(), damaged);
 }
 

@@ -52,6 +52,10 @@ fn pages(fleet: &Fleet, server: MemberId, run: &str, namespace: &str) -> Vec<(St
         "events?limit=1000",
         "events/2",
         "logs?limit=1000",
+        "result",
+        "result?limit=1&cursor=1",
+        "outputs",
+        "outputs/0/rows",
     ] {
         paths.push(format!("/runs/{run}/{page}"));
     }
@@ -64,6 +68,31 @@ fn pages(fleet: &Fleet, server: MemberId, run: &str, namespace: &str) -> Vec<(St
         (format!("{path}: {}", answer.status), body)
     });
     answers.collect()
+}
+
+/// Checks that a run tells what the control plane asked of the storage for it: what its events say, the objects of its
+/// history, and its clean-up.
+fn check_requests(fleet: &Fleet, server: MemberId, run: &str) {
+    let shown = get(fleet, server, &format!("/runs/{run}"), "default").body;
+    let used = &shown["usage"]["control_storage_requests"];
+    let events = fleet.events(server, run);
+    let told = |kind: &str| -> u64 {
+        let told = events.iter().filter(|event| event["type"] == "storage_used");
+        told.filter_map(|event| event["data"]["requests"][kind].as_u64()).sum()
+    };
+    let of = |kind: &str| used[kind].as_u64().expect("a number");
+    let history = fleet.objects(&format!("weir/history/default/runs/{run}")).len() as u64;
+    // Its entry lies apart.
+    assert_eq!(of("put"), told("put") + history + 1, "{used}");
+    // A plan of two stages, a manifest, the end of an upload and the manifest of the output.
+    assert!(told("put") >= 5, "{used}");
+    assert!(of("list") > told("list") && of("delete") > told("delete"), "{used}");
+    assert_eq!(of("get"), told("get"), "{used}");
+    let lines = shown["usage"]["estimated_cost"]["lines"].as_array().expect("lines");
+    let writes = lines.iter().find(|line| line["item"] == "storage_writes");
+    let of_tasks = |kind: &str| shown["usage"]["storage_requests"][kind].as_u64().expect("a number");
+    let expected = of("put") + of("list") + of_tasks("put") + of_tasks("list");
+    assert_eq!(writes.and_then(|line| line["quantity"].as_f64()), Some(expected as f64));
 }
 
 #[test]
@@ -80,8 +109,13 @@ fn every_page_of_finished_runs_is_served_from_storage_alone() {
         "statement": format!("COPY (SELECT n % 7 AS k, sum(n) AS total FROM numbers GROUP BY 1) TO '{target}' STORED AS CSV"),
         "setup": ["CREATE VIEW numbers AS SELECT value AS n FROM generate_series(1, 1000)"],
     }});
+    let rows = json!({ "name": "rows", "sql": {
+        "statement": "SELECT n % 7 AS k, sum(n) AS total FROM numbers GROUP BY 1 ORDER BY 1",
+        "setup": ["CREATE VIEW numbers AS SELECT value AS n FROM generate_series(1, 1000)"],
+    }});
     let runs = [
         ("default", ran(&fleet, server, "default", &sums)),
+        ("default", ran(&fleet, server, "default", &rows)),
         (
             "default",
             ran(
@@ -105,11 +139,20 @@ fn every_page_of_finished_runs_is_served_from_storage_alone() {
         .iter()
         .map(|(namespace, run)| get(&fleet, server, &format!("/runs/{run}"), namespace).body["result"].clone())
         .collect();
-    assert_eq!(outcomes, ["succeeded", "failed", "succeeded"]);
+    assert_eq!(outcomes, ["succeeded", "succeeded", "failed", "succeeded"]);
+    check_requests(&fleet, server, &runs[0].1);
     let shown: Vec<_> = runs
         .iter()
         .map(|(namespace, run)| pages(&fleet, server, run, namespace))
         .collect();
+    let result = |answers: &[(String, Value)]| {
+        let mut found = answers.iter().filter(|(path, _)| path.contains("/result: 200"));
+        found.next().map(|(_, body)| body["rows"].as_array().map(Vec::len))
+    };
+    assert_eq!((result(&shown[0]), result(&shown[1])), (None, Some(Some(7))));
+    let csv = [("accept", "text/csv")];
+    let whole = fleet.text(server, &format!("/api/v1/runs/{}/result", runs[1].1), &csv);
+    assert_eq!(whole.lines().count(), 8, "{whole}");
     for member in [server, worker] {
         fleet.signal(member, "TERM");
         assert!(fleet.wait(member).success());
@@ -136,11 +179,15 @@ fn every_page_of_finished_runs_is_served_from_storage_alone() {
             assert_eq!((foreign.status, &foreign.body["code"]), (404, &json!("run_not_found")));
         }
     }
+    assert_eq!(
+        fleet.text(history, &format!("/api/v1/runs/{}/result", runs[1].1), &csv),
+        whole
+    );
     let refused = fleet.request(history, Method::POST, "/api/v1/runs", &named, sums.to_string());
     assert_eq!((refused.status, &refused.body["code"]), (403, &json!("read_only")));
     let listed = fleet.client_ok(history, ["runs", "list"]);
     assert!(listed.contains("sums") && listed.contains("fails"), "{listed}");
     assert!(!listed.contains("lines"), "{listed}");
-    let logs = get(&fleet, history, &format!("/runs/{}/logs", runs[2].1), "other");
+    let logs = get(&fleet, history, &format!("/runs/{}/logs", runs[3].1), "other");
     assert_eq!(logs.body["items"].as_array().map(Vec::len), Some(3), "{}", logs.body);
 }

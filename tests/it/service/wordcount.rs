@@ -52,6 +52,22 @@ fn a_word_count_over_s3_gives_what_it_gives_here() {
 
     // Both servers tell the same of it, whichever drove it.
     let id = run["id"].as_str().expect("an id");
+    let stored = super::fleet::until("the history of the run", || {
+        let run = fleet.run(servers[0], id);
+        (run["history"] == "stored").then_some(run)
+    });
+    // Each worker has a cache of its own, which was empty.
+    let first = &stored["usage"]["modules"];
+    assert!(first["load_seconds"].as_f64() > Some(0.0), "{first}");
+    let again = fleet.client_ok(servers[0], ["runs", "retry", id, "--wait", "-o", "json"]);
+    let again: Value = serde_json::from_str(&again).expect("a run is JSON");
+    let second = &again["usage"]["modules"];
+    let of = |modules: &Value, origin: &str| modules[origin].as_u64().expect("a number");
+    let compiled = [first, second].map(|modules| of(modules, "compiled"));
+    assert!(compiled[0] > 0 && compiled[0] + compiled[1] <= 2, "{first} {second}");
+    assert_eq!((of(first, "cached"), of(second, "cached")), (0, 0));
+    let all = |modules: &Value| of(modules, "compiled") + of(modules, "warm");
+    assert_eq!(all(first), all(second), "{first} {second}");
     assert_eq!(fleet.run(servers[0], id), fleet.run(servers[1], id));
     assert_eq!(fleet.events(servers[0], id), fleet.events(servers[1], id));
     assert!(fleet.client_ok(servers[1], ["runs", "list"]).contains(id));

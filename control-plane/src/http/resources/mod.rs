@@ -62,7 +62,7 @@ pub use task::{
     TaskOrderKey, TaskPage, TaskRange,
 };
 pub use time::Time;
-pub use usage::{BilledItem, BilledUnit, Cost, CostLine, Resources, StorageRequests, Usage};
+pub use usage::{BilledItem, BilledUnit, Cost, CostLine, ModuleLoads, Resources, StorageRequests, Usage};
 pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState};
 
 /// What readiness found.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weir_model::{Allowance, CostItem, CostUnit, PriceTable};
 
-/// What the attempts of a run used that are over. Those that failed or were given up count as well.
+/// What a run used so far: its attempts that are over, and the control plane. Attempts that failed or were given up count as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Usage {
     /// Seconds that attempts had a slot of a worker.
@@ -31,14 +31,30 @@ pub struct Usage {
     pub spill_bytes: u64,
     /// Requests of attempts to the storage.
     pub storage_requests: StorageRequests,
+    /// Requests of the control plane to the storage on behalf of the run: to plan it, for manifests and the commit, and,
+    /// once its history is stored, for that and its clean-up.
+    pub control_storage_requests: StorageRequests,
     /// Requests to the queues: each message is sent, received and deleted.
     pub queue_requests: u64,
-    /// Wasm modules that workers did not have in memory yet: they were compiled, or read from a cache of compiled ones.
-    pub modules_loaded: u64,
+    /// Where the Wasm modules of attempts came from.
+    pub modules: ModuleLoads,
     /// Workers that ran attempts.
     pub workers: u32,
     /// About what that costs.
     pub estimated_cost: Cost,
+}
+
+/// Where Wasm modules came from: each attempt asks for those that it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ModuleLoads {
+    /// Those that a worker had to compile.
+    pub compiled: u64,
+    /// Those that a worker read from its machine's cache of compiled ones.
+    pub cached: u64,
+    /// Those that a worker had in memory, or was loading for another attempt.
+    pub warm: u64,
+    /// Seconds that attempts waited for their modules.
+    pub load_seconds: f64,
 }
 
 /// Requests to an object storage, by what they are billed as.
@@ -127,7 +143,6 @@ pub struct Resources {
 impl Usage {
     /// What was used, at these prices.
     pub fn new(usage: &weir_model::Usage, prices: &PriceTable) -> Self {
-        let requests = &usage.storage_requests;
         let cost = prices.estimate(usage);
         Self {
             task_seconds: usage.task_seconds(),
@@ -141,15 +156,15 @@ impl Usage {
             bytes_written: usage.bytes_written,
             shuffle_bytes: usage.shuffle_bytes,
             spill_bytes: usage.spill_bytes,
-            storage_requests: StorageRequests {
-                put: requests.put,
-                get: requests.get,
-                head: requests.head,
-                list: requests.list,
-                delete: requests.delete,
-            },
+            storage_requests: usage.storage_requests.into(),
+            control_storage_requests: usage.control_storage_requests.into(),
             queue_requests: usage.queue_requests(),
-            modules_loaded: usage.modules_loaded,
+            modules: ModuleLoads {
+                compiled: usage.modules.compiled,
+                cached: usage.modules.cached,
+                warm: usage.modules.warm,
+                load_seconds: usage.modules.load_us as f64 / 1e6,
+            },
             workers: usage.workers,
             estimated_cost: Cost {
                 amount: cost.amount,
@@ -157,6 +172,18 @@ impl Usage {
                 price_table_version: cost.price_table_version,
                 lines: cost.lines.iter().map(CostLine::from).collect(),
             },
+        }
+    }
+}
+
+impl From<weir_model::StorageRequests> for StorageRequests {
+    fn from(requests: weir_model::StorageRequests) -> Self {
+        Self {
+            put: requests.put,
+            get: requests.get,
+            head: requests.head,
+            list: requests.list,
+            delete: requests.delete,
         }
     }
 }

@@ -9,8 +9,9 @@ use weir_model::RunId;
 use weir_model::machine::RunState;
 
 use super::super::caller::Caller;
-use super::super::extract::{Params, RunPath, limit};
+use super::super::extract::{Params, limit};
 use super::super::resources::RowPage;
+use super::super::source::{RunSource, Source};
 use super::super::{Api, Problem, follow};
 use super::page::{Collected, in_time};
 use super::{RowFormat, room_for_download, room_for_page, send};
@@ -53,12 +54,13 @@ pub(in super::super) struct RowParams {
 pub(in super::super) async fn get(
     State(api): State<Api>,
     caller: Caller,
-    RunPath(run): RunPath,
+    RunSource(source): RunSource,
     Params(params): Params<RowParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let format = accepted(&headers)?;
-    let result = find(&api, run).await?;
+    let run = source.run();
+    let result = find(&api, &source).await?;
     let Some(format) = format else {
         return page(&api, &caller, run, result, &params).await;
     };
@@ -101,9 +103,17 @@ async fn page(
 }
 
 /// The result of a run, or why there is none.
-async fn find(api: &Api, run: RunId) -> Result<RunResult, Problem> {
-    let (finished, result) =
-        follow::look(api, run, |state: &RunState| (state.is_finished(), RunResult::of(state))).await?;
+async fn find(api: &Api, source: &Source) -> Result<RunResult, Problem> {
+    let run = source.run();
+    let (finished, result) = match source {
+        Source::History(summary) if !summary.misses_result() => (true, api.history().result(summary).await?),
+        Source::History(_) if api.options().read_only => {
+            let detail =
+                format!("the history of run {run} does not say where its rows are; a newer server writes that");
+            return Err(Problem::new(StatusCode::GONE, "rows_gone", detail));
+        }
+        _ => follow::look(api, run, |state: &RunState| (state.is_finished(), RunResult::of(state))).await?,
+    };
     match (finished, result) {
         (_, Some(result)) => Ok(result),
         (false, None) => Err(Problem::new(
