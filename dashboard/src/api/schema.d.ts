@@ -1791,6 +1791,29 @@ export interface components {
             /** @description How far results depend on the arguments alone: `immutable`, `stable` or `volatile`. */
             volatility?: string;
         };
+        /** @description Where Wasm modules came from: each attempt asks for those that it needs. */
+        ModuleLoads: {
+            /**
+             * Format: int64
+             * @description Those that a worker read from its machine's cache of compiled ones.
+             */
+            cached: number;
+            /**
+             * Format: int64
+             * @description Those that a worker had to compile.
+             */
+            compiled: number;
+            /**
+             * Format: double
+             * @description Seconds that attempts waited for their modules.
+             */
+            load_seconds: number;
+            /**
+             * Format: int64
+             * @description Those that a worker had in memory, or was loading for another attempt.
+             */
+            warm: number;
+        };
         /** @description Where rows of a function go. */
         ModuleOutput: {
             /** @description Its columns. */
@@ -3271,7 +3294,7 @@ export interface components {
             /** @description Where to. */
             url: string;
         };
-        /** @description What the attempts of a run used that are over. Those that failed or were given up count as well. */
+        /** @description What a run used so far: its attempts that are over, and the control plane. Attempts that failed or were given up count as well. */
         Usage: {
             /**
              * Format: int64
@@ -3283,6 +3306,11 @@ export interface components {
              * @description Bytes written to files.
              */
             bytes_written: number;
+            /**
+             * @description Requests of the control plane to the storage on behalf of the run: to plan it, for manifests and the commit, and,
+             *     once its history is stored, for that and its clean-up.
+             */
+            control_storage_requests: components["schemas"]["StorageRequests"];
             /**
              * Format: double
              * @description Seconds of CPU time of the attempts' own threads, as the operating system counts them: what operators hand to
@@ -3296,11 +3324,8 @@ export interface components {
              * @description Memory that belongs to these slots, over time: a slot has its share of its worker's. GiB times seconds.
              */
             memory_gib_seconds: number;
-            /**
-             * Format: int64
-             * @description Wasm modules that workers did not have in memory yet: they were compiled, or read from a cache of compiled ones.
-             */
-            modules_loaded: number;
+            /** @description Where the Wasm modules of attempts came from. */
+            modules: components["schemas"]["ModuleLoads"];
             /**
              * Format: int64
              * @description Requests to the queues: each message is sent, received and deleted.
