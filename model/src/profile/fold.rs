@@ -16,6 +16,7 @@ use super::{PhaseDurations, RunProfile, SlotUse, WorkerMemory};
 pub struct Profiler {
     last_seq: u64,
     times: Times,
+    pauses: Pauses,
     stages: Vec<StageFold>,
     /// Attempts that have not ended.
     open: HashMap<TaskId, Vec<OpenAttempt>>,
@@ -41,10 +42,31 @@ struct Times {
     finished: Option<Timestamp>,
 }
 
+/// The time in which nothing new of the run was begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Pauses {
+    /// The beginning of the one that is not over.
+    since: Option<Timestamp>,
+    /// Those that are over, in milliseconds.
+    over_ms: u64,
+    /// All of them up to the end of the last attempt, in milliseconds.
+    until_last_end_ms: u64,
+}
+
+impl Pauses {
+    /// How long the run was paused up to now, in milliseconds.
+    fn until(&self, now: Timestamp) -> u64 {
+        let open_ms = self.since.map_or(0, |since| now.ms_since(since));
+        self.over_ms.saturating_add(open_ms)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct OpenAttempt {
     attempt: u32,
     speculative: bool,
+    /// Whether a pause took it back before anybody had begun with it.
+    withdrawn: bool,
     /// When it could be taken.
     ready_at: Timestamp,
     started_at: Option<Timestamp>,
@@ -54,6 +76,8 @@ struct OpenAttempt {
 struct WorkerFold {
     slots: u32,
     first_start: Timestamp,
+    /// How long the run had been paused before, in milliseconds.
+    paused_ms: u64,
 }
 
 /// How an attempt ended.
@@ -109,6 +133,7 @@ impl Profiler {
                 let attempt = OpenAttempt {
                     attempt: *attempt,
                     speculative: *speculative,
+                    withdrawn: false,
                     ready_at: not_before.map_or(at, |time| time.max(at)),
                     started_at: None,
                 };
@@ -175,7 +200,11 @@ impl Profiler {
             Event::Committed { outputs } => self.committed(outputs),
             Event::Finished { .. } => self.finished(at),
             Event::StorageUsed { requests } => self.usage.control_storage_requests.add(requests),
-            Event::Paused { .. } | Event::Resumed { .. } => {}
+            Event::Paused { .. } => self.paused(at),
+            Event::Resumed { .. } => {
+                self.pauses.over_ms = self.pauses.until(at);
+                self.pauses.since = None;
+            }
         }
     }
 
@@ -195,11 +224,14 @@ impl Profiler {
         if self.stage(task.stage).is_none_or(|stage| !stage.is_open(task.index)) {
             return;
         }
+        let before = self.open.get(&task);
+        let was_withdrawn = before.is_some_and(|open| open.iter().all(|open| open.withdrawn));
         if !attempt.speculative {
             self.give_up(task, at);
         }
         if let Some(stage) = self.stage(task.stage) {
-            stage.dispatched(attempt.attempt, attempt.speculative);
+            // What a pause took back is not made again: it had not been made.
+            stage.dispatched(attempt.speculative, attempt.attempt > 0 && !was_withdrawn);
         }
         self.open.entry(task).or_default().push(attempt);
     }
@@ -218,10 +250,19 @@ impl Profiler {
         }
     }
 
+    fn paused(&mut self, at: Timestamp) {
+        self.pauses.since.get_or_insert(at);
+        for open in self.open.values_mut().flatten() {
+            open.withdrawn |= open.started_at.is_none();
+        }
+    }
+
     fn slots_of(&mut self, worker: WorkerId, allowance: Allowance, at: Timestamp) {
+        let paused_ms = self.pauses.until(at);
         let known = self.workers.entry(worker).or_insert(WorkerFold {
             slots: 0,
             first_start: at,
+            paused_ms,
         });
         known.slots = known.slots.max(allowance.worker_slots);
     }
@@ -229,6 +270,7 @@ impl Profiler {
     /// Ends an attempt; gives how long it had waited to be taken, in milliseconds.
     fn end(&mut self, task: TaskId, attempt: u32, end: &End<'_>, at: Timestamp) -> u64 {
         self.times.last_end = Some(at);
+        self.pauses.until_last_end_ms = self.pauses.until(at);
         let open = self.open.get_mut(&task).and_then(|open| {
             let place = open.iter().position(|open| open.attempt == attempt)?;
             Some(open.swap_remove(place))
@@ -420,9 +462,14 @@ impl Profiler {
         };
         for worker in self.workers.values() {
             used.slots = used.slots.saturating_add(worker.slots);
-            let there_us = end.ms_since(worker.first_start).saturating_mul(1_000);
-            let available_us = there_us.saturating_mul(worker.slots.into());
+            let paused_ms = self.pauses.until_last_end_ms.saturating_sub(worker.paused_ms);
+            let there_ms = end.ms_since(worker.first_start).saturating_sub(paused_ms);
+            let available_us = there_ms.saturating_mul(1_000).saturating_mul(worker.slots.into());
             used.available_us = used.available_us.saturating_add(available_us);
+        }
+        if self.pauses.until_last_end_ms > 0 {
+            // What was under way went on while the run was paused.
+            used.available_us = used.available_us.max(used.busy_us);
         }
         used
     }

@@ -87,7 +87,7 @@ pub struct AttemptCounts {
 pub struct SlotUse {
     /// Slots of these workers.
     pub slots: u32,
-    /// Time for which they were there, summed over slots, in microseconds.
+    /// Time for which they were there and the run was not paused, summed over slots, in microseconds.
     pub available_us: u64,
     /// Time for which they had a task of this run, summed over slots, in microseconds.
     pub busy_us: u64,

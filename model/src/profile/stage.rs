@@ -180,13 +180,14 @@ impl StageFold {
         }
     }
 
-    pub(super) fn dispatched(&mut self, attempt: u32, speculative: bool) {
+    /// An attempt was made, as a copy of a slow one or since an earlier one came to nothing.
+    pub(super) fn dispatched(&mut self, speculative: bool, again: bool) {
         let counts = &mut self.attempts;
         counts.dispatched = counts.dispatched.saturating_add(1);
         counts.queued = counts.queued.saturating_add(1);
         if speculative {
             counts.speculative = counts.speculative.saturating_add(1);
-        } else if attempt > 0 {
+        } else if again {
             counts.retries = counts.retries.saturating_add(1);
         }
     }

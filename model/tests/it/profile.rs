@@ -325,6 +325,48 @@ fn what_a_stage_reads_is_what_it_writes_and_drops() {
 }
 
 #[test]
+fn a_pause_makes_no_attempt_again_and_no_slot_idle() {
+    let elapsed = |elapsed_us| TaskMetrics {
+        elapsed_us,
+        allowance: Allowance {
+            worker_slots: 2,
+            ..Allowance::default()
+        },
+        ..rows(0, 4)
+    };
+    let mut log = Log::planned();
+    log.start(0, 3);
+    for index in 0..3 {
+        log.dispatch(task(0, index), 0, false);
+    }
+    // One runs, one has failed and waits for its next attempt, and one waits for its first.
+    log.begin(task(0, 0), 0);
+    log.begin(task(0, 1), 0);
+    log.fail(task(0, 1), 0, elapsed(100_000));
+    log.dispatch(task(0, 1), 1, false);
+    log.push(Event::Paused { by: "ada".to_owned() });
+    log.accept(task(0, 0), 0, elapsed(500_000));
+    // A night.
+    for _ in 0..1_000 {
+        log.push(Event::OwnerChanged { queue_lost: false });
+    }
+    log.push(Event::Resumed { by: "ada".to_owned() });
+    log.dispatch(task(0, 1), 2, false);
+    log.dispatch(task(0, 2), 1, false);
+    for (index, attempt) in [(1, 2), (2, 1)] {
+        log.begin(task(0, index), attempt);
+        log.accept(task(0, index), attempt, elapsed(100_000));
+    }
+    let profile = log.profile();
+    let attempts = &profile.stages[0].attempts;
+    assert_eq!(attempts.retries, 1, "that of the one that failed");
+    assert_eq!((attempts.dispatched, attempts.succeeded, attempts.failed), (6, 3, 1));
+    assert_eq!(profile.slots.busy_us, 800_000);
+    // From the first start to the pause, and from its end to that of the last attempt: ten events.
+    assert_eq!(profile.slots.available_us, 2 * 1_000_000);
+}
+
+#[test]
 fn attempts_are_counted_by_how_they_went() {
     let mut log = Log::planned();
     log.start(0, 2);
