@@ -125,8 +125,7 @@ impl ControlPlane {
     /// are not to be kept; or stands by for the control plane that does. To be called once. `defaults` are what is added
     /// to pipelines that say nothing of it.
     pub fn schedule(&self, defaults: Defaults) {
-        let scheduling = scheduler::run(self.shared.clone(), defaults);
-        self.shared.spawn_closing(scheduling);
+        scheduler::start(&self.shared, defaults);
     }
 
     /// Has as many workers run as there is work for, or stands by for the control plane that does. To be called once.
@@ -192,7 +191,8 @@ impl ControlPlane {
         self.shared.runs().get(&run).map(|driven| driven.snapshot.clone())
     }
 
-    /// Asks for a run to stop; `by` says who asks, for people. A run whose commit has begun goes on.
+    /// Asks for a run to stop, and not to be tried again; `by` says who asks, for people. A run whose commit has begun
+    /// goes on.
     pub async fn cancel(&self, run: RunId, by: &str) -> Result<(), Error> {
         // In the store first: a crash of this process does not forget it, and any owner will hear of it.
         if !self.shared.store.run_request_cancel(run, by).await? {

@@ -3,28 +3,15 @@
 //! An attempt that was overtaken, or whose message came twice, may go on when its run is over already, and write a
 //! shuffle object behind the clean-up. Nothing reaches it, and nobody but the storage knows of it.
 
-use futures::StreamExt as _;
 use weir_model::{Event, RunId, RunOutcome, StageId, StageOutput, Timestamp, layout};
 
-use super::{AT_ONCE, Error, FIRST_EVENTS};
+use super::{Error, FIRST_EVENTS};
 use crate::shared::Shared;
+use crate::store::RunRow;
 
-/// Deletes what is left of runs whose objects are deleted, of those that ended after a time; says of how many runs
-/// there was something.
-pub(super) async fn sweep(shared: &Shared, runs: Vec<RunId>, ended_after: Timestamp) -> Result<u64, Error> {
-    let mut sweeping = futures::stream::iter(runs.into_iter().map(|run| sweep_run(shared, run, ended_after)))
-        .buffer_unordered(AT_ONCE);
-    let mut swept = 0;
-    while let Some(found) = sweeping.next().await {
-        swept += u64::from(found?);
-    }
-    Ok(swept)
-}
-
-async fn sweep_run(shared: &Shared, run: RunId, ended_after: Timestamp) -> Result<bool, Error> {
-    let Some(row) = shared.store.run_get(run).await? else {
-        return Ok(false);
-    };
+/// Deletes what is left of a run whose objects are deleted, if it ended after a time; says whether there was something.
+pub(super) async fn sweep(shared: &Shared, row: &RunRow, ended_after: Timestamp) -> Result<bool, Error> {
+    let run = row.run;
     if !row.cleaned || row.summary.finished_at.is_none_or(|at| at < ended_after) {
         return Ok(false);
     }

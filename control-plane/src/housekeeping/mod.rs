@@ -5,7 +5,7 @@
 mod leftovers;
 mod modules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use weir_platform::{StorageError, clock, output};
 use crate::history;
 use crate::random;
 use crate::shared::Shared;
-use crate::store::{self, RunFilter};
+use crate::store::{self, RunFilter, RunRow};
 
 /// What the leader leads.
 const LEADERSHIP: &str = "housekeeping";
@@ -133,60 +133,114 @@ async fn lead(shared: &Shared) {
     }
 }
 
+/// Does all that there is to do. What fails keeps nothing else from being done; the first failure is given.
 pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Result<(), Error> {
     let before = |ms: u64| Timestamp(clock::now().0.saturating_sub(ms));
-    let workers = shared.store.workers_forget(before(options.workers_ms)).await?;
-    let requests = shared.store.requests_forget(before(options.requests_ms)).await?;
-    let identities = shared.store.identities();
-    let audited = identities.audit_forget(before(options.audit_ms)).await?;
     let idle = Duration::from_millis(options.session_idle_ms);
-    let sessions = identities.sessions_forget(clock::now(), idle).await?;
-    let runs = prune(shared, &options.retention).await?;
-    let orphans = sweep_runs(shared, before(options.unused_ms)).await?;
-    let modules = modules::sweep(shared, before(options.unused_ms)).await?;
-    let uploads = sweep_uploads(shared).await?;
-    let leftovers = sweep_leftovers(shared).await?;
+    let identities = shared.store.identities();
+    let mut done = Done::default();
+    let workers = shared.store.workers_forget(before(options.workers_ms)).await;
+    let workers = done.count("forget workers", workers);
+    let requests = shared.store.requests_forget(before(options.requests_ms)).await;
+    let requests = done.count("forget requests", requests);
+    let audited = identities.audit_forget(before(options.audit_ms)).await;
+    let audited = done.count("shorten the audit log", audited);
+    let sessions = identities.sessions_forget(clock::now(), idle).await;
+    let sessions = done.count("forget sessions", sessions);
+    let runs = done.count("forget runs", prune(shared, &options.retention).await);
+    let objects = sweep_runs(shared, before(options.unused_ms)).await;
+    let objects = done.count("delete objects of runs", objects);
+    let modules = modules::sweep(shared, before(options.unused_ms)).await;
+    let modules = done.count("delete modules", modules);
+    let uploads = done.count("abort uploads", sweep_uploads(shared).await);
     tracing::info!(
         workers,
         requests,
         audited,
         sessions,
         runs,
-        orphans,
-        leftovers,
+        objects,
         modules,
         uploads,
         "kept house"
     );
-    Ok(())
+    done.failed.map_or(Ok(()), Err)
 }
 
-/// Forgets runs that are not to be kept, and deletes their objects first; says how many.
+/// What came of the steps of a sweep.
+#[derive(Default)]
+struct Done {
+    /// The first error.
+    failed: Option<Error>,
+}
+
+impl Done {
+    /// Gives what a step counted, nothing when it failed.
+    fn count<E: Into<Error>>(&mut self, step: &'static str, result: Result<u64, E>) -> u64 {
+        result.unwrap_or_else(|error| {
+            let error = error.into();
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot {step}");
+            self.failed.get_or_insert(error);
+            0
+        })
+    }
+}
+
+/// Forgets runs that are not to be kept, and deletes their objects first; says how many. A run that cannot be forgotten
+/// keeps no other from it; the first failure is given.
 pub(crate) async fn prune(shared: &Shared, retention: &Retention) -> Result<u64, Error> {
     let Some(keep_ms) = retention.keep_ms else { return Ok(0) };
     let ended_before = Timestamp(clock::now().0.saturating_sub(keep_ms));
     let Some(oldest_kept) = oldest_of_last(shared, retention.keep_last).await? else {
         return Ok(0);
     };
-    let mut pruned = 0;
+    let (mut pruned, mut failed) = (0, None);
+    let mut after = None;
     loop {
-        let runs = shared.store.runs_over(ended_before, PAGE).await?;
+        let runs = shared.store.runs_over(ended_before, after, PAGE).await?;
         let of_page = runs.len();
+        after = runs.last().copied();
         let goners: Vec<RunId> = runs.into_iter().filter(|run| *run < oldest_kept).collect();
         let last = of_page < PAGE as usize || goners.len() < of_page;
-        let mut deletions =
-            futures::stream::iter(goners.into_iter().map(|run| forget(shared, run))).buffer_unordered(AT_ONCE);
-        while let Some(deleted) = deletions.next().await {
-            pruned += u64::from(deleted?);
-        }
+        let forgotten = forget_all(shared, goners).await;
+        pruned += forgotten.runs;
+        failed = failed.or(forgotten.failed);
         if last {
-            return Ok(pruned);
+            return failed.map_or(Ok(pruned), Err);
         }
     }
 }
 
+/// What came of forgetting several runs.
+#[derive(Default)]
+pub(crate) struct Forgotten {
+    /// How many there were.
+    pub(crate) runs: u64,
+    /// The first error.
+    pub(crate) failed: Option<Error>,
+}
+
+/// Forgets runs that are over, and deletes their objects first; goes on after one that cannot be forgotten.
+pub(crate) async fn forget_all(shared: &Shared, runs: Vec<RunId>) -> Forgotten {
+    let forgetting = runs
+        .into_iter()
+        .map(|run| async move { (run, forget(shared, run).await) });
+    let mut forgetting = futures::stream::iter(forgetting).buffer_unordered(AT_ONCE);
+    let mut forgotten = Forgotten::default();
+    while let Some((run, result)) = forgetting.next().await {
+        match result {
+            Ok(found) => forgotten.runs += u64::from(found),
+            Err(error) => {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot forget a run");
+                forgotten.failed.get_or_insert(error);
+            }
+        }
+    }
+    forgotten
+}
+
 /// Forgets a run that is over, and deletes its objects first; says whether there was one.
-pub(crate) async fn forget(shared: &Shared, run: RunId) -> Result<bool, Error> {
+async fn forget(shared: &Shared, run: RunId) -> Result<bool, Error> {
     if let Some(row) = shared.store.run_get(run).await? {
         history::delete(&shared.storage, &row.namespace, run).await?;
     }
@@ -213,37 +267,47 @@ async fn oldest_of_last(shared: &Shared, keep: u32) -> Result<Option<RunId>, sto
     Ok(Some(oldest))
 }
 
-/// Deletes objects of runs that the store does not know (any more); says of how many runs.
+/// Deletes objects of runs that the store does not know (any more), and what attempts wrote after their run was over;
+/// says of how many runs.
 async fn sweep_runs(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
-    let old = RunId::from_parts(before, 0);
+    let unknown = RunId::from_parts(before, 0);
+    let late = u64::try_from(LATE.as_millis()).unwrap_or(u64::MAX);
+    let ended_after = Timestamp(clock::now().0.saturating_sub(late));
+    let names = shared.storage.list_folders("runs").await?;
+    // Whatever is not named after a run is none of ours.
+    let found: Vec<RunId> = names.into_iter().filter_map(|name| name.parse().ok()).collect();
     let mut swept = 0;
-    for name in shared.storage.list_folders("runs").await? {
-        // Whatever is not named after a run is none of ours.
-        let Ok(run) = name.parse::<RunId>() else { continue };
-        if run < old && shared.store.run_get(run).await?.is_none() {
-            shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
-            swept += 1;
-            if swept >= MAX_SWEPT as u64 {
-                break;
+    for page in found.chunks(PAGE as usize) {
+        let rows = shared.store.runs_get(page).await?;
+        let rows: HashMap<RunId, RunRow> = rows.into_iter().map(|row| (row.run, row)).collect();
+        let sweeping = page.iter().copied().map(|run| {
+            let row = rows.get(&run);
+            async move {
+                match row {
+                    Some(row) => leftovers::sweep(shared, row, ended_after).await,
+                    None if run < unknown => {
+                        shared.storage.delete_prefix(&layout::run_prefix(run)).await?;
+                        Ok(true)
+                    }
+                    None => Ok::<_, Error>(false),
+                }
             }
+        });
+        let mut sweeping = futures::stream::iter(sweeping).buffer_unordered(AT_ONCE);
+        while let Some(deleted) = sweeping.next().await {
+            swept += u64::from(deleted?);
+        }
+        if swept >= MAX_SWEPT as u64 {
+            break;
         }
     }
     Ok(swept)
 }
 
-/// Deletes what attempts wrote after their run was over; says of how many runs.
-async fn sweep_leftovers(shared: &Shared) -> Result<u64, Error> {
-    let names = shared.storage.list_folders("runs").await?;
-    let runs = names.into_iter().filter_map(|name| name.parse().ok()).collect();
-    let late = u64::try_from(LATE.as_millis()).unwrap_or(u64::MAX);
-    leftovers::sweep(shared, runs, Timestamp(clock::now().0.saturating_sub(late))).await
-}
-
 /// Aborts uploads to the outputs of the latest runs that nobody will complete: those of attempts that nobody heard of
 /// before their run was over. Says how many outputs and uploads there were.
 async fn sweep_uploads(shared: &Shared) -> Result<u64, Error> {
-    let mut runs = runs_since(shared, None, MAX_RUNS_OF_UPLOADS).await?;
-    runs.truncate(MAX_RUNS_OF_UPLOADS);
+    let runs = latest_runs(shared, MAX_RUNS_OF_UPLOADS).await?;
     let mut folders = BTreeSet::new();
     let mut outputs =
         futures::stream::iter(runs.into_iter().map(|run| buckets_of(shared, run))).buffer_unordered(AT_ONCE);
@@ -291,18 +355,19 @@ async fn buckets_of(shared: &Shared, run: RunId) -> Result<Vec<String>, store::E
     Ok(stages.into_iter().filter_map(|stage| folder(stage.output)).collect())
 }
 
-/// Runs that are younger than `after`, the youngest first: all of them, or `enough`.
-async fn runs_since(shared: &Shared, after: Option<RunId>, enough: usize) -> Result<Vec<RunId>, store::Error> {
-    let mut runs = Vec::new();
-    loop {
+/// The youngest runs, at most so many.
+async fn latest_runs(shared: &Shared, most: usize) -> Result<Vec<RunId>, store::Error> {
+    let mut runs: Vec<RunId> = Vec::new();
+    while runs.len() < most {
         let page = shared
             .store
             .run_list(&RunFilter::default(), runs.last().copied(), PAGE)
             .await?;
-        let of_page = page.len();
-        runs.extend(page.iter().map(|row| row.run).take_while(|run| Some(*run) > after));
-        if of_page < PAGE as usize || runs.len() % PAGE as usize != 0 || runs.len() >= enough {
-            return Ok(runs);
+        runs.extend(page.iter().map(|row| row.run));
+        if page.len() < PAGE as usize {
+            break;
         }
     }
+    runs.truncate(most);
+    Ok(runs)
 }

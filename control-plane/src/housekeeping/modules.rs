@@ -1,44 +1,42 @@
 //! Deleting modules that nothing uses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use weir_model::{Digest, Event, Namespace, RunId, Timestamp, layout};
+use weir_platform::clock;
 
-use super::{AT_ONCE, Error, MAX_SWEPT, PAGE, runs_since};
+use super::{AT_ONCE, Error, MAX_SWEPT, PAGE};
 use crate::pipelines::Template;
 use crate::shared::Shared;
-use crate::store::{self, PipelineVersionRow};
+use crate::store::{self, PipelineVersionRow, RunFilter};
 
 /// A module of a namespace.
 type Module = (Namespace, Digest);
 
+/// How far apart the clocks of those that make runs may be.
+const SKEW: Duration = Duration::from_secs(300);
+
 /// Deletes modules that neither a run nor a version of a pipeline uses; says how many.
 ///
-/// A submission that uses an old module again, and comes between the look at the runs and the deletion, finds it gone
-/// and fails when it is planned; so the last thing is to look at the runs that have come meanwhile.
+/// Looking at all runs takes minutes where there are many, in which a run or a version may come that uses an old module
+/// again; so what came meanwhile is looked at once more, directly before the deletion. Whoever uploads a module again
+/// makes it young, and so keeps it.
 pub(super) async fn sweep(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
+    let begun = clock::now();
     let mut unused = old_modules(shared, before).await?;
+    retain_unpiped(shared, &mut unused).await?;
+    retain_unrun(shared, &mut unused, None).await?;
     if unused.is_empty() {
         return Ok(0);
     }
+    let skew = u64::try_from(SKEW.as_millis()).unwrap_or(u64::MAX);
+    let meanwhile = RunId::from_parts(Timestamp(begun.0.saturating_sub(skew)), 0);
+    let still_old = old_modules(shared, before).await?;
+    unused.retain(|module, _| still_old.contains_key(module));
+    retain_unrun(shared, &mut unused, Some(meanwhile)).await?;
     retain_unpiped(shared, &mut unused).await?;
-    let mut seen = HashSet::new();
-    let mut newest = None;
-    loop {
-        // The second time around there are only the runs that came during the first.
-        let runs = runs_since(shared, newest, usize::MAX).await?;
-        let fresh: Vec<RunId> = runs.into_iter().filter(|run| seen.insert(*run)).collect();
-        let Some(latest) = fresh.iter().max() else { break };
-        newest = newest.max(Some(*latest));
-        let mut used =
-            futures::stream::iter(fresh.into_iter().map(|run| modules_of(shared, run))).buffer_unordered(AT_ONCE);
-        while let Some(modules) = used.next().await {
-            for module in modules? {
-                unused.remove(&module);
-            }
-        }
-    }
     let deleted = unused.len() as u64;
     let keys = unused.into_iter().flat_map(|((namespace, digest), key)| {
         let notes = layout::module_notes_key(&namespace, &digest);
@@ -61,7 +59,7 @@ async fn old_modules(shared: &Shared, before: Timestamp) -> Result<HashMap<Modul
 /// Takes away what versions of pipelines use.
 async fn retain_unpiped(shared: &Shared, unused: &mut HashMap<Module, String>) -> Result<(), Error> {
     let mut last: Option<PipelineVersionRow> = None;
-    loop {
+    while !unused.is_empty() {
         let page = shared.store.pipeline_versions_all(last.as_ref(), PAGE).await?;
         for row in &page {
             match serde_json::from_str::<Template>(&row.template) {
@@ -75,10 +73,39 @@ async fn retain_unpiped(shared: &Shared, unused: &mut HashMap<Module, String>) -
             }
         }
         if page.len() < PAGE as usize {
-            return Ok(());
+            break;
         }
         last = page.into_iter().next_back();
     }
+    Ok(())
+}
+
+/// Takes away what runs use that are younger than `after`: of all runs without it. The youngest come first: they are
+/// the likeliest to use what there is, and when nothing unused is left the others need no look.
+async fn retain_unrun(
+    shared: &Shared,
+    unused: &mut HashMap<Module, String>,
+    after: Option<RunId>,
+) -> Result<(), Error> {
+    let mut before = None;
+    while !unused.is_empty() {
+        let page = shared.store.run_list(&RunFilter::default(), before, PAGE).await?;
+        let runs: Vec<RunId> = page.iter().map(|row| row.run).collect();
+        let wanted: Vec<RunId> = runs.iter().copied().filter(|run| Some(*run) > after).collect();
+        let last = wanted.len() < PAGE as usize;
+        let used = wanted.into_iter().map(|run| modules_of(shared, run));
+        let mut used = futures::stream::iter(used).buffer_unordered(AT_ONCE);
+        while let Some(modules) = used.next().await {
+            for module in modules? {
+                unused.remove(&module);
+            }
+        }
+        if last {
+            break;
+        }
+        before = runs.last().copied();
+    }
+    Ok(())
 }
 
 async fn modules_of(shared: &Shared, run: RunId) -> Result<Vec<Module>, store::Error> {

@@ -375,7 +375,11 @@ async fn keep(api: &Api, caller: &Caller, digest: Digest, bytes: Bytes) -> Resul
     };
     let namespace = caller.namespace();
     let key = layout::module_key(namespace, &digest);
-    let created = api.storage().put_if_absent(&key, bytes).await?;
+    let created = api.storage().put_if_absent(&key, bytes.clone()).await?;
+    if !created {
+        // It is as young as its latest upload, so that it is not deleted as unused before whatever is to use it comes.
+        api.storage().put(&key, bytes).await?;
+    }
     // Those of the first upload stay; nobody misses them if this fails.
     let text = serde_json::to_vec(&notes).map_err(|_| Problem::internal())?;
     let key = layout::module_notes_key(namespace, &digest);

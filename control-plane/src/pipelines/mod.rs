@@ -2,8 +2,10 @@
 
 mod cron;
 mod due;
+mod leadership;
 pub(crate) mod scheduler;
 mod template;
+mod tidy;
 
 pub use cron::{Cron, InvalidCron};
 pub use template::{Defaults, Overrides, Template};

@@ -8,24 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use tokio::time::Instant;
-use weir_model::{Digest, Metadata, PipelineRef, Reason, RunId, RunOutcome, RunPhase, ScheduleRef, Timestamp};
+use weir_model::{Digest, Metadata, PipelineRef, Reason, RunId, ScheduleRef, Timestamp};
 use weir_platform::clock;
 
 use super::due::{Due, due};
-use super::{Cron, Defaults, Overrides, Template};
+use super::leadership::Leadership;
+use super::{Cron, Defaults, Overrides, Template, tidy};
 use crate::shared::Shared;
 use crate::store::{
-    self, ConcurrencyPolicy, Idempotency, PipelineWrite, RunFilter, ScheduleProgress, ScheduleRow, ScheduleStatus,
+    self, ConcurrencyPolicy, Idempotency, PipelineWrite, RunRow, ScheduleProgress, ScheduleRow, ScheduleStatus,
 };
-use crate::{Error, admission, housekeeping};
+use crate::{Error, admission};
 
-/// What the leader leads.
-const LEADERSHIP: &str = "schedules";
 /// How often the leader looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often old runs are looked for.
-const TIDY: Duration = Duration::from_secs(30);
 /// Times that a schedule catches up with before anything else is looked at.
 const ROUNDS: usize = 20;
 /// Rows in one page of a list.
@@ -38,77 +34,45 @@ const MAX_OPEN: u32 = 1_000;
 const BACKOFF_MS: u64 = 5_000;
 const MAX_BACKOFF_MS: u64 = 300_000;
 
-/// Makes runs for as long as the control plane lives and leads.
-pub(crate) async fn run(shared: Arc<Shared>, defaults: Defaults) {
-    let mut scheduler = Scheduler {
+/// Makes runs, and forgets those that are not to be kept, for as long as the control plane lives and leads.
+pub(crate) fn start(shared: &Arc<Shared>, defaults: Defaults) {
+    let leadership = Arc::new(Leadership::new(shared.clone()));
+    let scheduler = Scheduler {
         shared: shared.clone(),
+        leadership: leadership.clone(),
         defaults,
-        led_until: None,
-        tidied_at: None,
     };
-    loop {
-        tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => break,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        if let Some(Err(error)) = shared.stop.run_until_cancelled(scheduler.look()).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot make the runs of schedules"
-            );
-            // It may be another's by now.
-            scheduler.led_until = None;
-        }
-    }
-    if scheduler.led_until.is_some()
-        && let Err(error) = shared.store.leader_release(LEADERSHIP, &shared.owner).await
-    {
-        tracing::debug!(error = &error as &dyn std::error::Error, "cannot end the leadership");
-    }
+    shared.spawn_closing(async move { scheduler.run().await });
+    shared.spawn_closing(tidy::run(shared.clone(), leadership.clone()));
+    shared.spawn_closing(async move { leadership.keep().await });
 }
 
 struct Scheduler {
     shared: Arc<Shared>,
+    leadership: Arc<Leadership>,
     defaults: Defaults,
-    /// When the leadership is to be renewed, while it is ours.
-    led_until: Option<Instant>,
-    tidied_at: Option<Instant>,
 }
 
 impl Scheduler {
-    async fn look(&mut self) -> Result<(), store::Error> {
-        if !self.lead().await? {
-            return Ok(());
+    async fn run(&self) {
+        let stop = &self.shared.stop;
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot make the runs of schedules"
+                );
+            }
         }
+    }
+
+    async fn look(&self) -> Result<(), store::Error> {
         for _ in 0..ROUNDS {
             if !self.fire_due().await? {
                 break;
             }
         }
-        self.restart_due().await?;
-        if self.tidied_at.is_none_or(|at| at.elapsed() >= TIDY) {
-            self.forget_expired().await?;
-            self.trim_histories().await?;
-            self.tidied_at = Some(Instant::now());
-        }
-        Ok(())
-    }
-
-    /// Becomes or stays the leader, if nobody else is.
-    async fn lead(&mut self) -> Result<bool, store::Error> {
-        if self.led_until.is_some_and(|until| Instant::now() < until) {
-            return Ok(true);
-        }
-        let ttl = self.shared.options.lease().max(3 * LOOK);
-        let asked = Instant::now();
-        let leads = self
-            .shared
-            .store
-            .leader_acquire(LEADERSHIP, &self.shared.owner, ttl)
-            .await?;
-        self.led_until = leads.then(|| asked + ttl / 3);
-        Ok(leads)
+        self.restart_due().await
     }
 
     /// Deals with one time of every schedule whose time has come; says whether any of them has gone on to its next.
@@ -116,7 +80,7 @@ impl Scheduler {
         let now = clock::now();
         let mut any = false;
         let mut after: Option<ScheduleRow> = None;
-        loop {
+        while self.leadership.holds() {
             let page = self.shared.store.schedules_due(now, after.as_ref(), PAGE).await?;
             let last = page.len() < PAGE as usize;
             after = page.last().cloned();
@@ -126,15 +90,17 @@ impl Scheduler {
                 any |= fired?;
             }
             if last {
-                return Ok(any);
+                break;
             }
         }
+        Ok(any)
     }
 
     async fn fire(&self, row: &ScheduleRow) -> Result<bool, store::Error> {
         let Some(at) = row.next_at else { return Ok(false) };
         let now = clock::now();
-        if waits(&row.status, now) {
+        // It may be another's by now.
+        if !self.leadership.holds() || waits(&row.status, now) {
             return Ok(false);
         }
         let cron = match Cron::parse(&row.definition.cron, &row.definition.time_zone) {
@@ -154,11 +120,14 @@ impl Scheduler {
         let next = cron.after(at);
         if row.definition.concurrency_policy != ConcurrencyPolicy::Allow {
             let open = self.open_runs(row, at).await?;
-            match row.definition.concurrency_policy {
-                _ if open.is_empty() => {}
-                ConcurrencyPolicy::Replace => return self.replace(row, at, &open).await,
-                _ => {
-                    let message = format!("run {} was still under way", open[0]);
+            match (row.definition.concurrency_policy, open.first()) {
+                (_, None) => {}
+                (ConcurrencyPolicy::Replace, Some(first)) => return self.replace(row, at, &open, first).await,
+                (_, Some(first)) => {
+                    let message = match first.summary.outcome {
+                        None => format!("run {} was still under way", first.run),
+                        Some(_) => format!("run {} was to be tried again first", first.run),
+                    };
                     let status = skipped(&row.status, 1, at, reason("still_running", message));
                     return self.note(row, at, next, status).await;
                 }
@@ -184,33 +153,32 @@ impl Scheduler {
         }
     }
 
-    /// Runs of a schedule that are not over, but those for a time: they are what is to be made.
-    async fn open_runs(&self, row: &ScheduleRow, at: Timestamp) -> Result<Vec<RunId>, store::Error> {
-        let filter = RunFilter {
-            namespace: Some(row.namespace.clone()),
-            schedule: Some(row.name.clone()),
-            open: true,
-            ..RunFilter::default()
-        };
-        let runs = self.shared.store.run_list(&filter, None, MAX_OPEN).await?;
-        let others = runs
-            .into_iter()
-            .filter(|run| run.schedule.as_ref().is_none_or(|schedule| schedule.at != Some(at)));
-        Ok(others.map(|run| run.run).collect())
+    /// Runs of a schedule that are not over, or are to be tried again, but those for a time: they are what is to be made.
+    async fn open_runs(&self, row: &ScheduleRow, at: Timestamp) -> Result<Vec<RunRow>, store::Error> {
+        let store = &self.shared.store;
+        let mut runs = store.schedule_runs_open(&row.namespace, &row.name, MAX_OPEN).await?;
+        runs.retain(|run| run.schedule.as_ref().is_none_or(|schedule| schedule.at != Some(at)));
+        Ok(runs)
     }
 
-    /// Cancels what is under way; the run is made when that is over.
-    async fn replace(&self, row: &ScheduleRow, at: Timestamp, open: &[RunId]) -> Result<bool, store::Error> {
+    /// Cancels what is under way, or is to be tried again; the run is made when that is over.
+    async fn replace(
+        &self,
+        row: &ScheduleRow,
+        at: Timestamp,
+        open: &[RunRow],
+        first: &RunRow,
+    ) -> Result<bool, store::Error> {
         let by = format!("schedule {}", row.name);
         for run in open {
-            self.shared.store.run_request_cancel(*run, &by).await?;
+            self.shared.store.run_request_cancel(run.run, &by).await?;
         }
         if row.status.replacing_at == Some(at) {
             return Ok(false);
         }
         let status = ScheduleStatus {
             replacing_at: Some(at),
-            reason: Some(reason("replacing", format!("run {} is being cancelled", open[0]))),
+            reason: Some(reason("replacing", format!("run {} is being cancelled", first.run))),
             ..row.status.clone()
         };
         self.note(row, at, Some(at), status).await
@@ -285,6 +253,9 @@ impl Scheduler {
 
     /// Tries runs again that are over and whose policy says so.
     async fn restart_due(&self) -> Result<(), store::Error> {
+        if !self.leadership.holds() {
+            return Ok(());
+        }
         let runs = self.shared.store.runs_to_restart(clock::now(), PAGE).await?;
         let restarting = runs.into_iter().map(|row| async move { self.restart(&row).await });
         let mut restarting = futures::stream::iter(restarting).buffer_unordered(AT_ONCE);
@@ -294,12 +265,12 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn restart(&self, row: &store::RunRow) -> Result<(), store::Error> {
+    async fn restart(&self, row: &RunRow) -> Result<(), store::Error> {
         let request = request(&["restart", &row.run.to_string()]);
         let again = match admission::restart(&self.shared, row, &request).await {
             Ok(submitted) => {
                 tracing::info!(run = %row.run, again = %submitted.run, "tried a run again");
-                None
+                return self.restarted(row.run, submitted.run).await;
             }
             Err(Error::Store(error)) => return Err(error),
             Err(error @ (Error::Invalid { .. } | Error::NotFound { .. } | Error::IdempotencyKeyReused { .. })) => {
@@ -312,87 +283,19 @@ impl Scheduler {
                 Some(clock::now().plus_ms(BACKOFF_MS))
             }
         };
-        self.shared.store.run_set_restart(row.run, again).await
+        self.shared.store.run_set_restart(row.run, again).await.map(drop)
     }
 
-    /// Forgets runs that were to be kept for a time.
-    async fn forget_expired(&self) -> Result<(), store::Error> {
-        loop {
-            let runs = self.shared.store.runs_to_forget(clock::now(), PAGE).await?;
-            let last = runs.len() < PAGE as usize;
-            if !self.forget(runs).await || last {
-                return Ok(());
-            }
+    /// Notes that a run was tried again, unless it was cancelled meanwhile: that is meant for the new run as well.
+    async fn restarted(&self, run: RunId, again: RunId) -> Result<(), store::Error> {
+        let store = &self.shared.store;
+        if store.run_set_restart(run, None).await? {
+            return Ok(());
         }
-    }
-
-    /// Forgets runs with their objects; says whether all of them are gone.
-    async fn forget(&self, runs: Vec<RunId>) -> bool {
-        let forgetting = runs
-            .into_iter()
-            .map(|run| async move { housekeeping::forget(&self.shared, run).await });
-        let mut forgetting = futures::stream::iter(forgetting).buffer_unordered(AT_ONCE);
-        let mut all = true;
-        while let Some(forgotten) = forgetting.next().await {
-            if let Err(error) = forgotten {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot forget a run");
-                all = false;
-            }
+        let row = store.run_get(run).await?;
+        if let Some(by) = row.and_then(|row| row.cancel_requested_by) {
+            store.run_request_cancel(again, &by).await?;
         }
-        all
-    }
-
-    /// Forgets old runs of schedules that keep so many.
-    async fn trim_histories(&self) -> Result<(), store::Error> {
-        let mut after: Option<ScheduleRow> = None;
-        loop {
-            let ever = Timestamp(i64::MAX as u64);
-            let page = self.shared.store.schedules_due(ever, after.as_ref(), PAGE).await?;
-            for row in &page {
-                let (succeeded, failed) = (
-                    row.definition.successful_run_history_limit,
-                    row.definition.failed_run_history_limit,
-                );
-                let limits = [
-                    (RunOutcome::Succeeded, succeeded),
-                    (RunOutcome::Failed, failed),
-                    (RunOutcome::Cancelled, failed),
-                ];
-                for (outcome, limit) in limits {
-                    if let Some(limit) = limit {
-                        self.trim(row, outcome, limit).await?;
-                    }
-                }
-            }
-            after = page.last().cloned();
-            if page.len() < PAGE as usize {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Forgets the runs of a schedule that ended so, apart from the youngest ones.
-    async fn trim(&self, row: &ScheduleRow, outcome: RunOutcome, keep: u32) -> Result<(), store::Error> {
-        let filter = RunFilter {
-            namespace: Some(row.namespace.clone()),
-            schedule: Some(row.name.clone()),
-            phase: Some(RunPhase::Finished),
-            outcome: Some(outcome),
-            ..RunFilter::default()
-        };
-        let mut before = None;
-        if keep > 0 {
-            let kept = self.shared.store.run_list(&filter, None, keep).await?;
-            if kept.len() < keep as usize {
-                return Ok(());
-            }
-            before = kept.last().map(|run| run.run);
-        }
-        let old = self.shared.store.run_list(&filter, before, PAGE).await?;
-        let old = old
-            .into_iter()
-            .filter(|run| run.cleaned && run.summary.restart_at.is_none());
-        self.forget(old.map(|run| run.run).collect()).await;
         Ok(())
     }
 }

@@ -33,6 +33,16 @@ pub(super) fn decode_event(run: RunId, seq: i64, at: i64, payload: &str) -> Resu
     })
 }
 
+/// Events that are deleted by one statement: of tasks in a wide shuffle, each takes a megabyte.
+const DELETED_AT_ONCE: u64 = 500;
+
+/// The pieces that a long log is deleted in, but for the first one, which goes with its run: the places that each of
+/// them begins after, the last piece first.
+pub(super) fn delete_pieces(length: u64) -> impl Iterator<Item = u64> {
+    let pieces = length.saturating_sub(1) / DELETED_AT_ONCE;
+    (1..=pieces).rev().map(|piece| piece * DELETED_AT_ONCE)
+}
+
 /// An enumeration as it is written: by serde's name of it.
 pub(super) fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
@@ -63,5 +73,19 @@ pub(super) fn unreadable(run: impl ToString, source: impl Into<Box<dyn std::erro
     Error::Unreadable {
         run: run.to_string(),
         source: source.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_deleted_from_its_end_and_its_beginning_is_left() {
+        let pieces = |length| delete_pieces(length).collect::<Vec<_>>();
+        assert_eq!(pieces(0), [0; 0]);
+        assert_eq!(pieces(DELETED_AT_ONCE), [0; 0]);
+        assert_eq!(pieces(DELETED_AT_ONCE + 1), [DELETED_AT_ONCE]);
+        assert_eq!(pieces(2 * DELETED_AT_ONCE + 1), [2 * DELETED_AT_ONCE, DELETED_AT_ONCE]);
     }
 }

@@ -17,6 +17,8 @@ type Read<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const SESSIONS: i64 = 100;
 /// Audit entries in one statement.
 const AUDIT_CHUNK: usize = 100;
+/// Entries of the audit log that one statement forgets.
+const AUDIT_FORGOTTEN: i64 = 1_000;
 
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -412,8 +414,20 @@ impl<D: Relational> IdentityStore for D {
     async fn audit_forget(&self, before: Timestamp) -> Result<u64> {
         // Ids begin with the time.
         let first = AuditId::from_parts(before, 0).to_string();
-        let forgetting = Statement::new("DELETE FROM audit_log WHERE id < ").bind(first);
-        self.write("shorten the audit log", forgetting).await
+        let oldest = Statement::new("DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE id < ");
+        let forgetting = oldest
+            .bind(first)
+            .then(" ORDER BY id LIMIT ")
+            .bind(AUDIT_FORGOTTEN)
+            .then(")");
+        let mut forgotten = 0;
+        loop {
+            let piece = self.write("shorten the audit log", forgetting.clone()).await?;
+            forgotten += piece;
+            if piece < AUDIT_FORGOTTEN.unsigned_abs() {
+                return Ok(forgotten);
+            }
+        }
     }
 }
 

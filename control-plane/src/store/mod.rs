@@ -118,6 +118,9 @@ pub trait Store: PipelineStore {
     /// The row of a run.
     async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error>;
 
+    /// The rows of those runs that there are, in no order.
+    async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error>;
+
     /// Rows of runs, the youngest first: at most `limit` that are older than `before`.
     async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
 
@@ -137,7 +140,8 @@ pub trait Store: PipelineStore {
         dispatched_seq: Option<u64>,
     ) -> Result<(), Error>;
 
-    /// Asks the owner of a run, present or next, to stop it. Says whether there is such a run and it is not over.
+    /// Asks the owner of a run, present or next, to stop it, and not to try it again. Says whether there is such a run
+    /// and it is not over, or is to be tried again.
     async fn run_request_cancel(&self, run: RunId, by: &str) -> Result<bool, Error>;
 
     /// Asks the owner of a run, present or next, to hold it up or, without `by`, to let it go on. Says whether there is
@@ -147,12 +151,17 @@ pub trait Store: PipelineStore {
     /// Runs that are over and are to be tried again by `now`, the longest due first: at most `limit`.
     async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error>;
 
-    /// Notes when a run that is over is to be tried again; nothing when it was.
-    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error>;
+    /// Notes when a run that is over is to be tried again; nothing when it was. Says whether it still was to be: it was
+    /// not tried again before, nor cancelled.
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error>;
 
-    /// Runs that are over, whose objects are deleted, and that are to be forgotten by `now`, the longest due first: at
-    /// most `limit`. Those that are to be tried again are not among them.
-    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error>;
+    /// Runs that a schedule made that are not over, or are to be tried again, the youngest first: at most `limit`.
+    async fn schedule_runs_open(&self, namespace: &Namespace, schedule: &str, limit: u32)
+    -> Result<Vec<RunRow>, Error>;
+
+    /// Runs that are over, whose objects are deleted, and that are to be forgotten by `now`, the oldest first: at most
+    /// `limit` that are younger than `after`. Those that are to be tried again are not among them.
+    async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error>;
 
     /// Notes that the objects of a finished run are deleted but for `kept_bytes` of results, releases its lease and drops
     /// what was left for its owner.
@@ -166,10 +175,12 @@ pub trait Store: PipelineStore {
     /// the second of each, and so on. Of the namespaces in `full` only those that somebody has begun with.
     async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error>;
 
-    /// Runs that are over, whose objects are deleted, and that ended before a time, the oldest first: at most `limit`.
-    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error>;
+    /// Runs that are over, whose objects are deleted, and that ended before a time, the oldest first: at most `limit`
+    /// that are younger than `after`.
+    async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error>;
 
-    /// Forgets a run that is over and whose objects are deleted, with its log; says whether there was one.
+    /// Forgets a run that is over and whose objects are deleted, with its log; says whether there was one. A long log goes
+    /// in pieces, its end first: what an error leaves is a shorter log, for the next call.
     async fn run_delete(&self, run: RunId) -> Result<bool, Error>;
 
     /// The tasks of all runs that are not over, as their owners last said.

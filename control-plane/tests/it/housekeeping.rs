@@ -5,13 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
-use weir_control_plane::store::{Idempotency, WorkerRow};
-use weir_model::{Digest, Namespace, RunId, StageId, TaskId, Timestamp, layout};
+use weir_control_plane::pipelines::Template;
+use weir_control_plane::store::{Idempotency, NewVersion, PipelineChange, PipelineWrite, WorkerRow, Written};
+use weir_model::{Digest, Event, EventRecord, Namespace, RunId, StageId, TaskId, Timestamp, layout};
 use weir_platform::output::UploadWriter;
 use weir_platform::{Storage, StorageOptions, clock};
 use weir_testkit::Aws;
 
-use crate::kit::{Kit, Process, eventually};
+use crate::kit::{Kit, PATIENCE, Process, eventually};
+use crate::mortal::{Death, Mortal};
 use crate::script::{Act, Plan, To, platform, submission};
 
 async fn kit() -> Kit {
@@ -58,6 +60,138 @@ async fn runs_are_forgotten_when_they_are_old_and_not_of_the_last() {
     assert_eq!(kit.events(runs[0]).await.len(), 0);
     assert_eq!(prune(Some(0), 0).await, 3);
     assert_eq!(known(&kit).await, Vec::<RunId>::new());
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_forgotten_keeps_nothing_else_from_being_done() {
+    let kit = kit().await;
+    let store = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    let process = kit.process_over(store.clone());
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(finished(&kit, &process, &[]).await);
+    }
+    let unused = layout::module_key(&Namespace::default(), &Digest::of(b"unused"));
+    kit.storage.put(&unused, Bytes::from_static(b"x")).await.unwrap();
+    store.undeletable.send_replace(Some(runs[0]));
+    let options = HousekeepingOptions {
+        retention: Retention {
+            keep_ms: Some(0),
+            keep_last: 0,
+        },
+        unused_ms: 0,
+        ..Default::default()
+    };
+    eventually("the module, which comes after the runs, is deleted", async || {
+        let error = process.control_plane.keep_house_now(&options).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot delete a run");
+        (!kit.storage.exists(&unused).await.unwrap()).then_some(())
+    })
+    .await;
+    assert_eq!(known(&kit).await, [runs[0]], "the others are forgotten");
+    store.undeletable.send_replace(None);
+    process.control_plane.keep_house_now(&options).await.unwrap();
+    assert_eq!(known(&kit).await, [] as [RunId; 0]);
+}
+
+#[tokio::test]
+async fn housekeeping_ends_however_many_runs_there_are() {
+    let kit = kit().await;
+    let process = kit.process();
+    let submission = submission();
+    // One more than a page of a list.
+    for _ in 0..501 {
+        let run = clock::new_run_id();
+        let event = Event::Submitted {
+            submission: Box::new(submission.clone()),
+        };
+        let submitted = [EventRecord {
+            run,
+            seq: 1,
+            at: clock::now(),
+            event,
+        }];
+        let hour = Duration::from_secs(3_600);
+        let creating = kit
+            .store
+            .run_create(run, &submission, &submitted, "another", hour, None);
+        creating.await.unwrap();
+    }
+    let unused = layout::module_key(&Namespace::default(), &Digest::of(b"unused"));
+    kit.storage.put(&unused, Bytes::from_static(b"x")).await.unwrap();
+    let options = HousekeepingOptions {
+        unused_ms: 0,
+        ..Default::default()
+    };
+    eventually("the module is deleted", async || {
+        process.control_plane.keep_house_now(&options).await.unwrap();
+        (!kit.storage.exists(&unused).await.unwrap()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_module_is_kept_that_something_uses_again_while_it_is_looked_for_its_users() {
+    let kit = kit().await;
+    let store = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    let process = kit.process_over(store.clone());
+    let key = |bytes: &[u8]| layout::module_key(&Namespace::default(), &Digest::of(bytes));
+    let put = async |key: &str| kit.storage.put(key, Bytes::from_static(b"x")).await.unwrap();
+    for bytes in [&b"named"[..], b"uploaded", b"run", b"unused"] {
+        put(&key(bytes)).await;
+    }
+    // By the clock of the file system, they are old.
+    eventually("a tick", async || {
+        let keys = kit.storage.list_older(layout::MODULES, clock::now(), 10).await.unwrap();
+        (keys.len() == 4).then_some(())
+    })
+    .await;
+    let options = HousekeepingOptions {
+        // So much as the test takes does not make what is written meanwhile old.
+        unused_ms: 0,
+        ..Default::default()
+    };
+    store.lists.set_open(false);
+    let keeping = async {
+        let kept = process.control_plane.keep_house_now(&options);
+        tokio::time::timeout(PATIENCE, kept).await.expect("it ends").unwrap();
+    };
+    let meanwhile = async {
+        store.lists.knocked().await;
+        let template = Template {
+            job: submission().job,
+            modules: [("f".to_owned(), Digest::of(b"named"))].into(),
+            base: None,
+            settings: serde_json::Map::new(),
+            labels: Default::default(),
+        };
+        let (template, digest) = template.encode();
+        let create = PipelineWrite::PipelineCreate(PipelineChange {
+            namespace: Namespace::default(),
+            name: "sums".to_owned(),
+            description: None,
+            labels: Default::default(),
+            version: Some(NewVersion {
+                template,
+                digest,
+                note: None,
+            }),
+            at: clock::now(),
+            by: "ada".to_owned(),
+        });
+        assert_eq!(kit.store.pipelines_write(create).await.unwrap(), Written::Done);
+        put(&key(b"uploaded")).await;
+        let mut submission = submission();
+        submission.modules = [("f".to_owned(), Digest::of(b"run"))].into();
+        process.control_plane.submit(submission).await.unwrap();
+        store.lists.set_open(true);
+    };
+    tokio::join!(keeping, meanwhile);
+    let there = async |bytes: &[u8]| kit.storage.exists(&key(bytes)).await.unwrap();
+    assert!(there(b"named").await, "a version of a pipeline uses it");
+    assert!(there(b"uploaded").await, "it is as young as its last upload");
+    assert!(there(b"run").await, "a run uses it");
+    assert!(!there(b"unused").await);
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ use weir_control_plane::store::{
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
+use crate::kit::PATIENCE;
+
 /// When a [`Mortal`] store dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Death {
@@ -41,6 +43,43 @@ pub(crate) struct Mortal {
     pub(crate) dead: watch::Sender<bool>,
     /// How the store takes renewals.
     pub(crate) renewals: watch::Sender<Renewals>,
+    /// How it takes lists of runs.
+    pub(crate) lists: Door,
+    /// How it takes deletions of runs.
+    pub(crate) deletions: Door,
+    /// A run that it cannot delete.
+    pub(crate) undeletable: watch::Sender<Option<RunId>>,
+}
+
+/// Calls that wait until they are let through.
+pub(crate) struct Door {
+    open: watch::Sender<bool>,
+    knocks: watch::Sender<u64>,
+}
+
+impl Door {
+    fn open() -> Self {
+        Self {
+            open: watch::Sender::new(true),
+            knocks: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    /// Waits until there was a call, whether it was let through or not.
+    pub(crate) async fn knocked(&self) {
+        let mut knocks = self.knocks.subscribe();
+        let knocked = knocks.wait_for(|knocks| *knocks > 0);
+        tokio::time::timeout(PATIENCE, knocked).await.expect("a call").unwrap();
+    }
+
+    async fn pass(&self) {
+        self.knocks.send_modify(|knocks| *knocks += 1);
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+    }
 }
 
 impl Mortal {
@@ -51,6 +90,9 @@ impl Mortal {
             left: AtomicI64::new(appends),
             dead: watch::Sender::new(false),
             renewals: watch::Sender::new(Renewals::Work),
+            lists: Door::open(),
+            deletions: Door::open(),
+            undeletable: watch::Sender::new(None),
         })
     }
 
@@ -130,6 +172,10 @@ impl PipelineStore for Mortal {
         self.inner.schedule_list(namespace, pipeline, after, limit).await
     }
 
+    async fn schedules_all(&self, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>, Error> {
+        self.inner.schedules_all(after, limit).await
+    }
+
     async fn schedules_due(
         &self,
         now: Timestamp,
@@ -160,7 +206,12 @@ impl Store for Mortal {
         self.inner.run_get(run).await
     }
 
+    async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error> {
+        self.inner.runs_get(runs).await
+    }
+
     async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        self.lists.pass().await;
         self.inner.run_list(filter, before, limit).await
     }
 
@@ -191,12 +242,21 @@ impl Store for Mortal {
         self.inner.runs_to_restart(now, limit).await
     }
 
-    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error> {
         self.inner.run_set_restart(run, at).await
     }
 
-    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        self.inner.runs_to_forget(now, limit).await
+    async fn schedule_runs_open(
+        &self,
+        namespace: &Namespace,
+        schedule: &str,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        self.inner.schedule_runs_open(namespace, schedule, limit).await
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        self.inner.runs_to_forget(now, after, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
@@ -235,11 +295,18 @@ impl Store for Mortal {
         self.inner.backlog().await
     }
 
-    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        self.inner.runs_over(ended_before, limit).await
+    async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        self.inner.runs_over(ended_before, after, limit).await
     }
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
+        self.deletions.pass().await;
+        if *self.undeletable.borrow() == Some(run) {
+            return Err(Error::Database {
+                action: "delete a run",
+                source: "it is in the way".into(),
+            });
+        }
         self.inner.run_delete(run).await
     }
 

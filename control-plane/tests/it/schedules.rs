@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_control_plane::Error;
 use weir_control_plane::pipelines::{Defaults, Template};
 use weir_control_plane::store::{
     CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineWrite, RunFilter, RunRow, ScheduleChange,
     ScheduleDefinition, Written,
 };
-use weir_model::{Namespace, RunOutcome, RunSettings, Timestamp};
+use weir_model::{
+    Namespace, RestartType, RunId, RunOutcome, RunPhase, RunSettings, ScheduleRef, Submission, Timestamp,
+};
 use weir_platform::clock;
 
-use crate::kit::{Kit, PATIENCE};
-use crate::script::submission;
+use crate::kit::{Kit, PATIENCE, Process, eventually};
+use crate::mortal::{Death, Mortal};
+use crate::script::{Act, platform, submission};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -187,6 +191,38 @@ async fn histories_keep_what_they_are_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_is_suspended_keeps_what_it_is_told_to() {
+    let kit = kit().await;
+    let definition = ScheduleDefinition {
+        successful_run_history_limit: Some(1),
+        suspend: true,
+        ..ScheduleDefinition::default()
+    };
+    let (mut change, at) = minutely(0, definition);
+    change.next_at = None;
+    let create = PipelineWrite::ScheduleCreate(change);
+    kit.store.pipelines_write(create).await.unwrap();
+    let process = kit.process();
+    let mut made = Vec::new();
+    for minute in 0..3 {
+        let mut earlier = submission();
+        earlier.metadata.schedule = Some(ScheduleRef {
+            name: "minutely".to_owned(),
+            at: Some(Timestamp(at.0 - minute * MINUTE_MS)),
+        });
+        let run = process.control_plane.submit(earlier).await.unwrap();
+        cleaned(&kit, run).await;
+        made.push(run);
+    }
+    process.control_plane.schedule(defaults());
+    eventually("old runs go", async || {
+        let left: Vec<_> = runs(&kit).await.into_iter().map(|run| run.run).collect();
+        (left == made[2..]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_that_forbids_it_has_one_run_at_a_time() {
     let kit = kit().await;
     let definition = ScheduleDefinition {
@@ -213,4 +249,142 @@ async fn a_schedule_that_forbids_it_has_one_run_at_a_time() {
         .unwrap();
     assert!(row.status.skipped >= 6, "{:?}", row.status);
     assert_eq!(row.status.reason.expect("a reason").code, "still_running");
+}
+
+/// A submission that fails at once and is to be tried again in an hour.
+fn hopeless() -> Submission {
+    let mut submission = submission();
+    submission.settings.retry.max_attempts = 1;
+    let policy = &mut submission.settings.restart_policy;
+    policy.kind = RestartType::OnFailure;
+    policy.on_failure_retries = 10;
+    policy.on_failure_retry_interval_s = 3_600;
+    submission
+}
+
+async fn row(kit: &Kit, run: RunId) -> RunRow {
+    kit.store.run_get(run).await.unwrap().unwrap()
+}
+
+/// Waits until a run is over and its objects are deleted.
+async fn cleaned(kit: &Kit, run: RunId) -> RunRow {
+    eventually("the run is cleaned up", async || {
+        let row = row(kit, run).await;
+        row.cleaned.then_some(row)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tidying_up_keeps_no_schedule_waiting_and_no_leadership_from_being_renewed() {
+    let kit = kit().await;
+    let store = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    let process = kit.process_over(store.clone());
+    let mut short_lived = submission();
+    short_lived.settings.restart_policy.time_to_live_s = Some(0);
+    let expired = process.control_plane.submit(short_lived).await.unwrap();
+    cleaned(&kit, expired).await;
+
+    // As with a storage that does not answer.
+    store.deletions.set_open(false);
+    process.control_plane.schedule(defaults());
+    store.deletions.knocked().await;
+    let (change, _) = minutely(0, ScheduleDefinition::default());
+    let create = PipelineWrite::ScheduleCreate(change);
+    kit.store.pipelines_write(create).await.unwrap();
+    caught_up(&kit).await;
+    assert!(!runs(&kit).await.is_empty());
+    let lease = Duration::from_secs(3);
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < lease + Duration::from_secs(1) {
+        let usurped = kit.store.leader_acquire("schedules", "a rival", lease).await;
+        assert!(!usurped.unwrap(), "the leadership has run out");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    store.deletions.set_open(true);
+    eventually("the run is forgotten", async || {
+        kit.store.run_get(expired).await.unwrap().is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_to_be_tried_again_can_be_cancelled() {
+    let kit = kit().await;
+    kit.runner.script(|_, _| Act::Fail(platform("scripted")));
+    let process = kit.process();
+    let run = process.control_plane.submit(hopeless()).await.unwrap();
+    assert!(cleaned(&kit, run).await.summary.restart_at.is_some());
+    process.control_plane.cancel(run, "ada").await.unwrap();
+    assert_eq!(row(&kit, run).await.summary.restart_at, None);
+    let again = process.control_plane.cancel(run, "ada").await;
+    assert!(matches!(again, Err(Error::Finished { .. })), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_cancelled_while_it_fails_is_not_tried_again() {
+    let kit = kit().await;
+    // One task fails; the others go on until they are told to stop, and then for a while.
+    kit.runner.script(|task, _| match task.index {
+        0 => Act::Fail(platform("scripted")),
+        _ => Act::WorkAfter(Duration::from_millis(300)),
+    });
+    let process = kit.process();
+    let run = process.control_plane.submit(hopeless()).await.unwrap();
+    process
+        .until(run, |snapshot| snapshot.phase == RunPhase::Stopping)
+        .await;
+    process.control_plane.cancel(run, "ada").await.unwrap();
+    let row = cleaned(&kit, run).await;
+    assert_eq!(
+        (row.summary.outcome, row.summary.restart_at),
+        (Some(RunOutcome::Failed), None)
+    );
+}
+
+/// A schedule of this policy, one run of which has failed and is to be tried again in an hour; and that run.
+async fn waiting_to_be_tried_again(kit: &Kit, process: &Process, policy: ConcurrencyPolicy) -> RunId {
+    let definition = ScheduleDefinition {
+        concurrency_policy: policy,
+        ..ScheduleDefinition::default()
+    };
+    let (change, at) = minutely(0, definition);
+    let mut failing = hopeless();
+    failing.metadata.schedule = Some(ScheduleRef {
+        name: "minutely".to_owned(),
+        at: Some(Timestamp(at.0 - MINUTE_MS)),
+    });
+    kit.runner.script(|_, _| Act::Fail(platform("scripted")));
+    let run = process.control_plane.submit(failing).await.unwrap();
+    assert!(cleaned(kit, run).await.summary.restart_at.is_some());
+    kit.runner.script(|_, _| Act::Work);
+    let create = PipelineWrite::ScheduleCreate(change);
+    kit.store.pipelines_write(create).await.unwrap();
+    process.control_plane.schedule(defaults());
+    run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_to_be_tried_again_is_under_way_for_a_schedule_that_forbids_another() {
+    let kit = kit().await;
+    let process = kit.process();
+    let waiting = waiting_to_be_tried_again(&kit, &process, ConcurrencyPolicy::Forbid).await;
+    caught_up(&kit).await;
+    assert_eq!(runs(&kit).await.len(), 1);
+    let schedule = kit.store.schedule_get(&Namespace::default(), "minutely").await;
+    let reason = schedule.unwrap().unwrap().status.reason.expect("a reason");
+    assert_eq!(reason.code, "still_running");
+    assert!(reason.message.contains(&waiting.to_string()), "{}", reason.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_to_be_tried_again_is_replaced() {
+    let kit = kit().await;
+    let process = kit.process();
+    let waiting = waiting_to_be_tried_again(&kit, &process, ConcurrencyPolicy::Replace).await;
+    caught_up(&kit).await;
+    assert!(runs(&kit).await.len() >= 2, "another is made");
+    let row = row(&kit, waiting).await;
+    assert_eq!(row.summary.restart_at, None, "it is not tried again beside that");
+    assert_eq!(row.cancel_requested_by.as_deref(), Some("schedule minutely"));
 }

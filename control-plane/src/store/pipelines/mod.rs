@@ -382,6 +382,10 @@ pub trait PipelineStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, Error>;
 
+    /// Schedules of all tenants, those that are suspended included, in the order of their tenants and names: at most
+    /// `limit` that come after `after`.
+    async fn schedules_all(&self, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>, Error>;
+
     /// Schedules of all tenants whose next time has come by `now`, the longest due first: at most `limit` that come after
     /// `after`.
     async fn schedules_due(

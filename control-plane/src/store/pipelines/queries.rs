@@ -473,6 +473,23 @@ pub(super) async fn schedules_due(
     schedules(connection, query).await
 }
 
+pub(super) async fn schedules_all(
+    connection: &mut Connection,
+    after: Option<&ScheduleRow>,
+    limit: u32,
+) -> Result<Vec<ScheduleRow>> {
+    let mut query = QueryBuilder::<Db>::new(SCHEDULE);
+    if let Some(after) = after {
+        query.push(" WHERE (namespace, name) > (");
+        query.push_bind(after.namespace.to_string());
+        query.push(", ").push_bind(after.name.clone()).push(")");
+    }
+    query
+        .push(" ORDER BY namespace, name LIMIT ")
+        .push_bind(i64::from(limit));
+    schedules(connection, query).await
+}
+
 async fn schedules(connection: &mut Connection, mut query: QueryBuilder<Db>) -> Result<Vec<ScheduleRow>> {
     let rows = query
         .build()

@@ -149,6 +149,13 @@ impl Store for PostgresStore {
         Ok(self.rows("read a run", query).await?.pop())
     }
 
+    async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error> {
+        let runs: Vec<String> = runs.iter().map(RunId::to_string).collect();
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE r.id = ANY(").push_bind(runs).push(")");
+        self.rows("read runs", query).await
+    }
+
     async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
         let mut query = QueryBuilder::new(RUN_COLUMNS);
         query.push(" WHERE true");
@@ -237,12 +244,27 @@ impl Store for PostgresStore {
         self.rows("list runs to try again", query).await
     }
 
-    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error> {
         shared::set_restart(self.shared.readers.pool().await?, run, at).await
     }
 
-    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_to_forget(self.shared.readers.pool().await?, now, limit).await
+    async fn schedule_runs_open(
+        &self,
+        namespace: &Namespace,
+        schedule: &str,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE r.namespace = ").push_bind(namespace.to_string());
+        query.push(" AND r.schedule = ").push_bind(schedule.to_owned());
+        // Each side has an index of the few that it is true for.
+        query.push(" AND ((r.outcome IS NULL AND NOT r.cleaned) OR r.restart_at IS NOT NULL)");
+        query.push(" ORDER BY r.id DESC LIMIT ").push_bind(i64::from(limit));
+        self.rows("list the open runs of a schedule", query).await
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_to_forget(self.shared.readers.pool().await?, now, after, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
@@ -280,8 +302,8 @@ impl Store for PostgresStore {
         self.rows("list runs without an owner", query).await
     }
 
-    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_over(self.shared.readers.pool().await?, ended_before, limit).await
+    async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_over(self.shared.readers.pool().await?, ended_before, after, limit).await
     }
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {

@@ -114,6 +114,13 @@ impl PipelineStore for PostgresStore {
         .await
     }
 
+    async fn schedules_all(&self, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
+        self.with_connection("list all schedules", async |connection| {
+            queries::schedules_all(connection, after, limit).await
+        })
+        .await
+    }
+
     async fn schedules_due(&self, now: Timestamp, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
         self.with_connection("list schedules that are due", async |connection| {
             queries::schedules_due(connection, now, after, limit).await

@@ -11,7 +11,7 @@ use super::connect::{failed, within};
 use super::now_ms;
 use super::writing::millis;
 use crate::store::Error;
-use crate::store::encoding::{to_i64, to_u64, unreadable};
+use crate::store::encoding::{delete_pieces, to_i64, to_u64, unreadable};
 use crate::store::rows::worker_row;
 use crate::store::types::{Acquired, Backlog, ForwardedReport, InboxReport, Lease, WorkerRow};
 
@@ -53,7 +53,8 @@ pub(super) async fn acquire(pool: &PgPool, run: RunId, owner: &str, ttl: Duratio
 pub(super) async fn request_cancel(pool: &PgPool, run: RunId, by: &str) -> Result<bool> {
     let asking = sqlx::query(
         "WITH asked AS (
-            UPDATE runs SET cancel_requested_by = coalesce(cancel_requested_by, $2) WHERE id = $1 AND outcome IS NULL
+            UPDATE runs SET cancel_requested_by = coalesce(cancel_requested_by, $2), restart_at = NULL
+            WHERE id = $1 AND (outcome IS NULL OR restart_at IS NOT NULL)
             RETURNING id
         )
         SELECT pg_notify('weir', 'cancel ' || id) FROM asked",
@@ -77,34 +78,46 @@ pub(super) async fn request_pause(pool: &PgPool, run: RunId, by: Option<&str>) -
     Ok(asked.is_some())
 }
 
-pub(super) async fn set_restart(pool: &PgPool, run: RunId, at: Option<Timestamp>) -> Result<()> {
+pub(super) async fn set_restart(pool: &PgPool, run: RunId, at: Option<Timestamp>) -> Result<bool> {
     let noting = sqlx::query("UPDATE runs SET restart_at = $2 WHERE id = $1 AND restart_at IS NOT NULL")
         .bind(run.to_string())
         .bind(at.map(|at| to_i64(at.0)));
-    within("note when a run is tried again", noting.execute(pool))
-        .await
-        .map(drop)
+    let noted = within("note when a run is tried again", noting.execute(pool)).await?;
+    Ok(noted.rows_affected() > 0)
 }
 
-pub(super) async fn runs_to_forget(pool: &PgPool, now: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+pub(super) async fn runs_to_forget(
+    pool: &PgPool,
+    now: Timestamp,
+    after: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<RunId>> {
     let listing = sqlx::query_scalar::<_, String>(
-        "SELECT id FROM runs WHERE expires_at <= $1 AND cleaned AND restart_at IS NULL
-        ORDER BY expires_at, id LIMIT $2",
+        "SELECT id FROM runs WHERE expires_at <= $1 AND cleaned AND restart_at IS NULL AND id > $2
+        ORDER BY id LIMIT $3",
     )
     .bind(to_i64(now.0))
+    .bind(after.map_or_else(String::new, |run| run.to_string()))
     .bind(i64::from(limit))
     .fetch_all(pool);
     let ids = within("list runs to forget", listing).await?;
     ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
 }
 
-pub(super) async fn runs_over(pool: &PgPool, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+pub(super) async fn runs_over(
+    pool: &PgPool,
+    ended_before: Timestamp,
+    after: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<RunId>> {
     // Ids begin with the time of submission, which comes before the end.
     let listing = sqlx::query_scalar::<_, String>(
-        "SELECT id FROM runs WHERE id < $1 AND cleaned AND restart_at IS NULL AND finished_at < $2 ORDER BY id LIMIT $3",
+        "SELECT id FROM runs WHERE id < $1 AND cleaned AND restart_at IS NULL AND finished_at < $2 AND id > $3
+        ORDER BY id LIMIT $4",
     )
     .bind(RunId::from_parts(ended_before, 0).to_string())
     .bind(to_i64(ended_before.0))
+    .bind(after.map_or_else(String::new, |run| run.to_string()))
     .bind(i64::from(limit))
     .fetch_all(pool);
     let ids = within("list runs that are over", listing).await?;
@@ -112,6 +125,16 @@ pub(super) async fn runs_over(pool: &PgPool, ended_before: Timestamp, limit: u32
 }
 
 pub(super) async fn delete_run(pool: &PgPool, run: RunId) -> Result<bool> {
+    // Each piece by itself stays far below the time that a statement may take.
+    let length = sqlx::query_scalar::<_, i64>("SELECT last_seq FROM runs WHERE id = $1 AND cleaned");
+    let length = within("delete a run", length.bind(run.to_string()).fetch_optional(pool)).await?;
+    let Some(length) = length else { return Ok(false) };
+    for after_seq in delete_pieces(to_u64(length)) {
+        let deleting = sqlx::query("DELETE FROM run_events WHERE run_id = $1 AND seq > $2")
+            .bind(run.to_string())
+            .bind(to_i64(after_seq));
+        within("delete the events of a run", deleting.execute(pool)).await?;
+    }
     let deleting = sqlx::query(
         "WITH gone AS (DELETE FROM runs WHERE id = $1 AND cleaned RETURNING id),
         events AS (DELETE FROM run_events USING gone WHERE run_id = gone.id),

@@ -24,7 +24,7 @@ use weir_platform::clock;
 use self::presence::Presence;
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
-use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
+use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable, word};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
@@ -180,6 +180,17 @@ impl Store for SqliteStore {
         row.map_err(database("read a run"))?.as_ref().map(run_row).transpose()
     }
 
+    async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error> {
+        let action = "read runs";
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        // As JSON: the number of parameters of a statement is bounded.
+        let runs = serde_json::to_string(runs).map_err(database(action))?;
+        query.push(" WHERE id IN (SELECT value FROM json_each(");
+        query.push_bind(runs).push("))");
+        let rows = query.build().fetch_all(&self.readers).await;
+        rows.map_err(database(action))?.iter().map(run_row).collect()
+    }
+
     async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
         let mut query = QueryBuilder::new(RUN_COLUMNS);
         query.push(" WHERE 1 = 1");
@@ -279,12 +290,32 @@ impl Store for SqliteStore {
             .collect()
     }
 
-    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<(), Error> {
-        self.writer.submit(Op::SetRestart { run, at }).await.map(drop)
+    async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error> {
+        match self.writer.submit(Op::SetRestart { run, at }).await? {
+            Reply::Found(found) => Ok(found),
+            _ => unreachable!("it is answered by whether the run was to be tried again"),
+        }
     }
 
-    async fn runs_to_forget(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_to_forget(&self.readers, now, limit).await
+    async fn schedule_runs_open(
+        &self,
+        namespace: &Namespace,
+        schedule: &str,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        query.push(" WHERE namespace = ").push_bind(namespace.to_string());
+        query.push(" AND schedule = ").push_bind(schedule.to_owned());
+        // Each side has an index of the few that it is true for.
+        query.push(" AND ((outcome IS NULL AND cleaned = 0) OR restart_at IS NOT NULL)");
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await;
+        let rows = rows.map_err(database("list the open runs of a schedule"))?;
+        rows.iter().map(run_row).collect()
+    }
+
+    async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_to_forget(&self.readers, now, after, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
@@ -355,11 +386,18 @@ impl Store for SqliteStore {
         rows.map_err(database(action))?.iter().map(run_row).collect()
     }
 
-    async fn runs_over(&self, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_over(&self.readers, ended_before, limit).await
+    async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
+        shared::runs_over(&self.readers, ended_before, after, limit).await
     }
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
+        let Some(length) = shared::length_of_deletable(&self.readers, run).await? else {
+            return Ok(false);
+        };
+        // In transactions of their own, so that no other write waits for long.
+        for after_seq in delete_pieces(length) {
+            self.writer.submit(Op::DeleteEvents { run, after_seq }).await?;
+        }
         match self.writer.submit(Op::Delete { run }).await? {
             Reply::Found(found) => Ok(found),
             _ => unreachable!("a deletion is answered by whether there was such a run"),

@@ -78,6 +78,10 @@ impl PipelineStore for SqliteStore {
         queries::schedule_list(&mut *self.reader().await?, namespace, pipeline, after, limit).await
     }
 
+    async fn schedules_all(&self, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
+        queries::schedules_all(&mut *self.reader().await?, after, limit).await
+    }
+
     async fn schedules_due(&self, now: Timestamp, after: Option<&ScheduleRow>, limit: u32) -> Result<Vec<ScheduleRow>> {
         queries::schedules_due(&mut *self.reader().await?, now, after, limit).await
     }

@@ -30,14 +30,21 @@ pub(super) async fn backlog(readers: &SqlitePool) -> Result<Backlog> {
     })
 }
 
-pub(super) async fn runs_over(readers: &SqlitePool, ended_before: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+pub(super) async fn runs_over(
+    readers: &SqlitePool,
+    ended_before: Timestamp,
+    after: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<RunId>> {
     let action = "list runs that are over";
     // Ids begin with the time of submission, which comes before the end.
     let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND restart_at IS NULL AND finished_at < ?2 ORDER BY id LIMIT ?3",
+        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND restart_at IS NULL AND finished_at < ?2 AND id > ?3 \
+         ORDER BY id LIMIT ?4",
     )
     .bind(RunId::from_parts(ended_before, 0).to_string())
     .bind(to_i64(ended_before.0))
+    .bind(after.map_or_else(String::new, |run| run.to_string()))
     .bind(i64::from(limit))
     .fetch_all(readers)
     .await
@@ -45,17 +52,47 @@ pub(super) async fn runs_over(readers: &SqlitePool, ended_before: Timestamp, lim
     ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
 }
 
-pub(super) async fn runs_to_forget(readers: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<RunId>> {
+pub(super) async fn runs_to_forget(
+    readers: &SqlitePool,
+    now: Timestamp,
+    after: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<RunId>> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE expires_at <= ?1 AND cleaned = 1 AND restart_at IS NULL \
-         ORDER BY expires_at, id LIMIT ?2",
+        "SELECT id FROM runs WHERE expires_at <= ?1 AND cleaned = 1 AND restart_at IS NULL AND id > ?2 \
+         ORDER BY id LIMIT ?3",
     )
     .bind(to_i64(now.0))
+    .bind(after.map_or_else(String::new, |run| run.to_string()))
     .bind(i64::from(limit))
     .fetch_all(readers)
     .await
     .map_err(database("list runs to forget"))?;
     ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
+}
+
+/// The length of the log of a run that may be deleted.
+pub(super) async fn length_of_deletable(readers: &SqlitePool, run: RunId) -> Result<Option<u64>> {
+    let length: Option<i64> = sqlx::query_scalar("SELECT last_seq FROM runs WHERE id = ?1 AND cleaned = 1")
+        .bind(run.to_string())
+        .fetch_optional(readers)
+        .await
+        .map_err(database("delete a run"))?;
+    Ok(length.map(to_u64))
+}
+
+/// Deletes the end of the log of a run that may be deleted.
+pub(super) async fn delete_events(connection: &mut SqliteConnection, run: RunId, after_seq: u64) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM run_events WHERE run_id = ?1 AND seq > ?2 \
+         AND EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND cleaned = 1)",
+    )
+    .bind(run.to_string())
+    .bind(to_i64(after_seq))
+    .execute(connection)
+    .await
+    .map_err(database("delete the events of a run"))?;
+    Ok(())
 }
 
 pub(super) async fn delete_run(connection: &mut SqliteConnection, run: RunId) -> Result<bool> {

@@ -62,6 +62,10 @@ pub(super) enum Op {
     Release {
         lease: Lease,
     },
+    DeleteEvents {
+        run: RunId,
+        after_seq: u64,
+    },
     Delete {
         run: RunId,
     },
@@ -211,6 +215,9 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
         Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
         Op::Release { lease } => release(connection, lease).await,
+        Op::DeleteEvents { run, after_seq } => shared::delete_events(connection, *run, *after_seq)
+            .await
+            .map(|()| Reply::Done),
         Op::Delete { run } => shared::delete_run(connection, *run).await.map(Reply::Found),
         Op::ForgetRequests { before } => shared::forget_requests(connection, *before).await.map(Reply::Count),
         Op::Forward { reports } => shared::forward(connection, reports).await.map(Reply::Forwarded),
@@ -399,7 +406,8 @@ async fn update_summary(connection: &mut SqliteConnection, run: RunId, summary: 
 
 async fn request_cancel(connection: &mut SqliteConnection, run: RunId, by: &str) -> Result<Reply> {
     let updated = sqlx::query(
-        "UPDATE runs SET cancel_requested_by = coalesce(cancel_requested_by, ?2) WHERE id = ?1 AND outcome IS NULL",
+        "UPDATE runs SET cancel_requested_by = coalesce(cancel_requested_by, ?2), restart_at = NULL \
+         WHERE id = ?1 AND (outcome IS NULL OR restart_at IS NOT NULL)",
     )
     .bind(run.to_string())
     .bind(by)
@@ -420,13 +428,13 @@ async fn request_pause(connection: &mut SqliteConnection, run: RunId, by: Option
 }
 
 async fn set_restart(connection: &mut SqliteConnection, run: RunId, at: Option<Timestamp>) -> Result<Reply> {
-    sqlx::query("UPDATE runs SET restart_at = ?2 WHERE id = ?1 AND restart_at IS NOT NULL")
+    let noted = sqlx::query("UPDATE runs SET restart_at = ?2 WHERE id = ?1 AND restart_at IS NOT NULL")
         .bind(run.to_string())
         .bind(at.map(|at| to_i64(at.0)))
         .execute(connection)
         .await
         .map_err(database("note when a run is tried again"))?;
-    Ok(Reply::Done)
+    Ok(Reply::Found(noted.rows_affected() > 0))
 }
 
 async fn cleaned(connection: &mut SqliteConnection, lease: &Lease, kept_bytes: u64) -> Result<Reply> {

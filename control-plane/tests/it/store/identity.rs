@@ -281,4 +281,12 @@ async fn audit(identities: &dyn IdentityStore) {
     assert_eq!(identities.audit_forget(oldest).await.unwrap(), 0);
     assert_eq!(identities.audit_forget(clock::now().plus_ms(1)).await.unwrap(), 251);
     assert_eq!(list(&all, None, 1).await, []);
+
+    // More than are forgotten at once.
+    let many: Vec<_> = (0..2_100)
+        .map(|_| entry("ann", Some("a"), AuditOutcome::Allowed))
+        .collect();
+    identities.audit_append(&many).await.unwrap();
+    assert_eq!(identities.audit_forget(clock::now().plus_ms(1)).await.unwrap(), 2_100);
+    assert_eq!(list(&all, None, 1).await, []);
 }

@@ -86,6 +86,7 @@ pub(crate) async fn suite(store: impl Store) {
     requests(&store).await;
     endings(&store).await;
     identity::suite(&store).await;
+    cancellations(&store).await;
     pipelines::suite(&store).await;
 }
 
@@ -327,19 +328,19 @@ async fn endings(store: &impl Store) {
         rows.into_iter().map(|row| row.run).filter(|due| *due == run).collect()
     };
     let expired = async |now| -> Vec<RunId> {
-        let runs = store.runs_to_forget(Timestamp(now), 100).await.unwrap();
+        let runs = store.runs_to_forget(Timestamp(now), None, 100).await.unwrap();
         runs.into_iter().filter(|expired| *expired == run).collect()
     };
     assert!(!store.run_request_pause(run, Some("ada")).await.unwrap(), "it is over");
     assert_eq!(due(4_999).await, []);
     assert_eq!(due(5_000).await, [run]);
-    store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap();
+    assert!(store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap());
     assert_eq!(due(6_999).await, []);
     assert_eq!(expired(9_000).await, [], "its objects are not deleted");
     store.run_cleaned(&lease, 0).await.unwrap();
     assert_eq!(expired(9_000).await, [], "it is to be tried again first");
-    store.run_set_restart(run, None).await.unwrap();
-    store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap();
+    assert!(store.run_set_restart(run, None).await.unwrap());
+    assert!(!store.run_set_restart(run, Some(Timestamp(7_000))).await.unwrap());
     assert_eq!(
         due(9_000).await,
         [],
@@ -349,3 +350,39 @@ async fn endings(store: &impl Store) {
     assert_eq!(expired(5_999).await, []);
     assert_eq!(expired(6_000).await, [run]);
 }
+    let later = store.runs_to_forget(Timestamp(6_000), Some(run), 100).await.unwrap();
+    assert!(!later.contains(&run), "those after it");
+}
+
+/// Who cancels a run does not want it to be tried again.
+async fn cancellations(store: &impl Store) {
+    let over = RunSummary {
+        phase: RunPhase::Finished,
+        outcome: Some(RunOutcome::Failed),
+        finished_at: Some(Timestamp(4_000)),
+        restart_at: Some(Timestamp(5_000)),
+        ..running()
+    };
+    let restart_at = async |run| store.run_get(run).await.unwrap().unwrap().summary.restart_at;
+    let (before, after) = (create(store, "a", LONG).await, create(store, "a", LONG).await);
+
+    // Cancelled when it was about to end for another reason.
+    assert!(store.run_request_cancel(before.run, "ada").await.unwrap());
+    store.run_append(&before, &[], Some(&over), None).await.unwrap();
+    assert_eq!(restart_at(before.run).await, None);
+    assert!(
+        !store.run_request_cancel(before.run, "ada").await.unwrap(),
+        "it is over"
+    );
+
+    // Cancelled while it waits to be tried again.
+    store.run_append(&after, &[], Some(&over), None).await.unwrap();
+    assert_eq!(restart_at(after.run).await, Some(Timestamp(5_000)));
+    assert!(store.run_request_cancel(after.run, "ada").await.unwrap());
+    assert_eq!(restart_at(after.run).await, None);
+    assert!(!store.run_set_restart(after.run, Some(Timestamp(7_000))).await.unwrap());
+    assert!(!store.run_request_cancel(after.run, "ada").await.unwrap(), "it is over");
+    let row = store.run_get(after.run).await.unwrap().unwrap();
+    assert_eq!(row.cancel_requested_by.as_deref(), Some("ada"));
+    let due = store.runs_to_restart(Timestamp(9_000), 100).await.unwrap();
+    assert!(due.iter().all(|row| row.run != before.run && row.run != after.run));

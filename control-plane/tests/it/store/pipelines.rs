@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use weir_control_plane::store::{
-    NewVersion, PipelineChange, PipelineWrite, RunFilter, ScheduleChange, ScheduleDefinition, ScheduleProgress,
-    ScheduleStatus, Store, Subject, Written,
+    Created, NewVersion, PipelineChange, PipelineWrite, RunFilter, RunSummary, ScheduleChange, ScheduleDefinition,
+    ScheduleProgress, ScheduleStatus, Store, Subject, Written,
 };
-use weir_model::{Digest, Namespace, PipelineRef, ScheduleRef, Submission, Timestamp};
+use weir_model::{Digest, Namespace, PipelineRef, RunOutcome, RunPhase, ScheduleRef, Submission, Timestamp};
 use weir_platform::clock;
 
-use super::{LONG, record};
+use super::{LONG, record, running};
 use crate::script::submission;
 
 pub(super) async fn suite(store: &impl Store) {
@@ -194,6 +194,13 @@ async fn schedules(store: &impl Store) {
     assert_eq!(write(update(1)).await, Written::Changed);
     let row = store.schedule_get(&ours, "daily").await.unwrap().unwrap();
     assert_eq!((row.generation, row.next_at, row.definition.suspend), (2, None, true));
+    let all = store.schedules_all(None, 100).await.unwrap();
+    assert!(all.contains(&row), "one that is suspended");
+    assert!(all.is_sorted_by_key(|row| (row.namespace.to_string(), row.name.clone())));
+    let rest = store.schedules_all(Some(&row), 100).await.unwrap();
+    let place = all.iter().position(|other| *other == row).unwrap();
+    assert_eq!(rest, all[place + 1..]);
+    assert_eq!(store.schedules_all(None, 1).await.unwrap(), all[..1]);
 
     make(store, &ours, "averages").await;
     assert_eq!(
@@ -267,7 +274,7 @@ async fn progress(store: &impl Store) {
 /// Runs say what they were made of, and are found by it.
 async fn runs(store: &impl Store) {
     let ours = namespace("runs-of-pipelines");
-    let mut made = Vec::new();
+    let (mut made, mut leases) = (Vec::new(), Vec::new());
     for (name, schedule) in [("sums", None), ("sums", Some(Timestamp(10_000))), ("averages", None)] {
         let run = clock::new_run_id();
         let mut submission = Submission {
@@ -289,10 +296,10 @@ async fn runs(store: &impl Store) {
                 submission: Box::new(submission.clone()),
             },
         )];
-        store
-            .run_create(run, &submission, &events, "a", LONG, None)
-            .await
-            .unwrap();
+        let created = store.run_create(run, &submission, &events, "a", LONG, None).await;
+        if let Created::Lease(lease) = created.unwrap() {
+            leases.push(lease);
+        }
         made.push((run, submission.metadata));
     }
     let (daily, mut sums) = (made[1].0, [made[0].0, made[1].0]);
@@ -311,6 +318,24 @@ async fn runs(store: &impl Store) {
     assert_eq!(found(Some("sums"), None).await, sums);
     assert_eq!(found(None, Some("daily")).await, [daily]);
     assert_eq!(found(Some("averages"), Some("daily")).await, []);
+    let open = async || -> Vec<_> {
+        let rows = store.schedule_runs_open(&ours, "daily", 10).await.unwrap();
+        rows.into_iter().map(|row| row.run).collect()
+    };
+    assert_eq!(open().await, [daily]);
+    let over = RunSummary {
+        phase: RunPhase::Finished,
+        outcome: Some(RunOutcome::Failed),
+        finished_at: Some(Timestamp(4_000)),
+        restart_at: Some(Timestamp(5_000)),
+        ..running()
+    };
+    let of_daily = leases.iter().find(|lease| lease.run == daily).unwrap();
+    store.run_append(of_daily, &[], Some(&over), None).await.unwrap();
+    store.run_cleaned(of_daily, 0).await.unwrap();
+    assert_eq!(open().await, [daily], "it is to be tried again");
+    assert!(store.run_set_restart(daily, None).await.unwrap());
+    assert_eq!(open().await, []);
     for (run, metadata) in made {
         let row = store.run_get(run).await.unwrap().unwrap();
         assert_eq!((row.pipeline, row.schedule), (metadata.pipeline, metadata.schedule));

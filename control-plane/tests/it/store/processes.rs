@@ -8,7 +8,7 @@ use weir_control_plane::store::{
 use weir_model::{Digest, RunId, RunOutcome, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
 
-use super::{LONG, create, running, submitted};
+use super::{LONG, create, note, running, submitted};
 use crate::kit::PATIENCE;
 use crate::script::submission;
 
@@ -16,6 +16,7 @@ pub(super) async fn suite(store: &impl Store) {
     store.check().await.unwrap();
     requests(store).await;
     retention(store).await;
+    several_at_once(store).await;
     backlog(store).await;
     expiry(store).await;
     inbox(store).await;
@@ -37,7 +38,7 @@ async fn retention(store: &impl Store) {
     };
     let finish = async |lease| store.run_append(lease, &[], Some(&summary), None).await.unwrap();
     let over_before = async |at| {
-        let runs = store.runs_over(at, 100).await.unwrap();
+        let runs = store.runs_over(at, None, 100).await.unwrap();
         let of_these = runs.into_iter().filter(|run| [over.run, open.run].contains(run));
         of_these.collect::<Vec<_>>()
     };
@@ -47,14 +48,36 @@ async fn retention(store: &impl Store) {
     store.run_cleaned(&over, 0).await.unwrap();
     assert_eq!(over_before(ended).await, []);
     assert_eq!(over_before(ended.plus_ms(1)).await, [over.run]);
+    let later = store.runs_over(ended.plus_ms(1), Some(over.run), 100).await.unwrap();
+    assert!(!later.contains(&over.run), "those after it");
     assert!(!store.run_delete(open.run).await.unwrap(), "it is not over");
     assert!(store.run_delete(over.run).await.unwrap());
     assert!(!store.run_delete(over.run).await.unwrap(), "it is gone");
     assert_eq!(store.run_get(over.run).await.unwrap(), None);
     assert_eq!(store.run_events(over.run, 0, 10).await.unwrap(), []);
+    // One with a log that goes in several pieces.
+    for seqs in [2..1_000, 1_000..2_002] {
+        let events: Vec<_> = seqs.map(|seq| note(open.run, seq)).collect();
+        store.run_append(&open, &events, None, None).await.unwrap();
+    }
     finish(&open).await;
     store.run_cleaned(&open, 0).await.unwrap();
+    assert_eq!(store.run_events(open.run, 2_000, 10).await.unwrap().len(), 1);
     assert!(store.run_delete(open.run).await.unwrap());
+    assert_eq!(store.run_get(open.run).await.unwrap(), None);
+    assert_eq!(store.run_events(open.run, 0, 10_000).await.unwrap(), []);
+}
+
+async fn several_at_once(store: &impl Store) {
+    let runs = [create(store, "a", LONG).await.run, create(store, "a", LONG).await.run];
+    let unknown = clock::new_run_id();
+    let mut found = store.runs_get(&[runs[0], unknown, runs[1]]).await.unwrap();
+    found.sort_by_key(|row| row.run != runs[0]);
+    for (row, run) in found.iter().zip(runs) {
+        assert_eq!(Some(row), store.run_get(run).await.unwrap().as_ref());
+    }
+    assert_eq!(found.len(), 2);
+    assert_eq!(store.runs_get(&[]).await.unwrap(), []);
 }
 
 async fn requests(store: &impl Store) {
