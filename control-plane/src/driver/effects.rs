@@ -111,6 +111,7 @@ impl Driver {
                 break;
             }
         }
+        self.sent = self.state.tasks_under_way().saturating_sub(self.kept.tasks());
         if sending.is_empty() {
             return;
         }

@@ -118,6 +118,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
         handled: Vec::new(),
         outbox: Outbox::new(start.sent_through),
         kept: KeptBack::default(),
+        sent: 0,
         place: Place::new(shared.clone(), run, namespace.clone()),
         counts: Counts::default(),
         effects: JoinSet::new(),
@@ -184,6 +185,8 @@ struct Driver {
     outbox: Outbox,
     /// Task messages that are not sent yet.
     kept: KeptBack,
+    /// Tasks whose messages were sent and that were not over when that was last looked at.
+    sent: usize,
     /// Among those who share the workers.
     place: Place,
     counts: Counts,
@@ -337,7 +340,10 @@ impl Driver {
         let phase_changed = self.view.phase != self.state.phase();
         let snapshot = (phase_changed || self.view.is_due(&self.shared)).then(|| Arc::new(self.state.snapshot()));
         let summary = snapshot.as_ref().filter(|_| phase_changed || self.view.row_is_due());
-        let summary = summary.map(|snapshot| RunSummary::of(snapshot));
+        let summary = summary.map(|snapshot| RunSummary {
+            tasks_sent: self.tasks_sent(),
+            ..RunSummary::of(snapshot)
+        });
         if !records.is_empty() || summary.is_some() {
             self.append(&records, summary.as_ref()).await?;
             self.counts.add(&records);
@@ -392,6 +398,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Tasks whose messages were sent and that are not over: those that were dispatched just now are not among them.
+    fn tasks_sent(&self) -> u32 {
+        u32::try_from(self.sent.min(self.state.tasks_under_way())).unwrap_or(u32::MAX)
     }
 
     fn take_outcome(&mut self, outcome: Outcome, inputs: &mut Vec<Input>) {

@@ -125,7 +125,7 @@ impl Gate {
         let of_others = |load: &&NamespaceLoad| load.working > 0 && load.owner.as_deref() != Some(&*shared.owner);
         for load in loads.iter().filter(of_others) {
             let sum = elsewhere.entry(load.namespace.clone()).or_default();
-            sum.in_flight = sum.in_flight.saturating_add(load.running);
+            sum.in_flight = sum.in_flight.saturating_add(load.sent);
             sum.runs = sum.runs.saturating_add(load.working);
         }
         state.shares.set_elsewhere(elsewhere);
@@ -145,7 +145,7 @@ impl State {
             .iter()
             .map(|(namespace, quota)| (namespace.clone(), limits(quota, slot_memory)));
         self.shares
-            .set_limits(limits(&quotas.default(), slot_memory), &own_limits.collect());
+            .set_limits(limits(&quotas.default(), slot_memory), own_limits.collect());
         self.quotas = own;
     }
 
@@ -213,11 +213,9 @@ impl Place {
         if let Some((known, _)) = state.runs.get_mut(&self.run) {
             *known = granted;
         }
-        let slot_memory = state.slot_memory;
-        let quota = || limits(&self.shared.quotas.known_of(&self.namespace), slot_memory);
         let ended = state
             .shares
-            .set_run(self.run, &self.namespace, quota, waiting - granted, in_flight + granted);
+            .set_run(self.run, &self.namespace, waiting - granted, in_flight + granted);
         state.rate.add(ended);
         gate.let_through(state, Some(self.run));
         let granted = state

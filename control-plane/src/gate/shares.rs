@@ -59,6 +59,8 @@ pub(super) struct Shares {
     runs: HashMap<RunId, Run>,
     capacity: Capacity,
     default: Limits,
+    /// Of namespaces that do not just have the default.
+    own: HashMap<Namespace, Limits>,
     /// The virtual start of the task that was let through last.
     clock: u64,
 }
@@ -113,15 +115,24 @@ impl Shares {
     }
 
     /// Changes what namespaces may have: those in `own`, and all others.
-    pub(super) fn set_limits(&mut self, default: Limits, own: &HashMap<Namespace, Limits>) {
-        self.default = default;
+    pub(super) fn set_limits(&mut self, default: Limits, own: HashMap<Namespace, Limits>) {
+        (self.default, self.own) = (default, own);
         for (namespace, tenant) in &mut self.tenants {
-            tenant.limits = own.get(namespace).copied().unwrap_or(default);
+            tenant.limits = self.own.get(namespace).copied().unwrap_or(default);
         }
-        for (namespace, limits) in own.iter().filter(|(_, limits)| limits.min_share > 0) {
+        for (namespace, limits) in self.own.iter().filter(|(_, limits)| limits.min_share > 0) {
             self.tenants.entry(namespace.clone()).or_default().limits = *limits;
         }
         self.forget();
+    }
+
+    /// What is known of a namespace, from now on if it is not known yet.
+    fn tenant(&mut self, namespace: Namespace) -> &mut Tenant {
+        let limits = self.own.get(&namespace).copied().unwrap_or(self.default);
+        self.tenants.entry(namespace).or_insert_with(|| Tenant {
+            limits,
+            ..Tenant::default()
+        })
     }
 
     /// Changes what other control planes have.
@@ -130,12 +141,7 @@ impl Shares {
             tenant.elsewhere = elsewhere.remove(namespace).unwrap_or_default();
         }
         for (namespace, elsewhere) in elsewhere {
-            let limits = self.default;
-            let tenant = self.tenants.entry(namespace).or_insert_with(|| Tenant {
-                limits,
-                ..Tenant::default()
-            });
-            tenant.elsewhere = elsewhere;
+            self.tenant(namespace).elsewhere = elsewhere;
         }
         self.forget();
     }
@@ -147,27 +153,18 @@ impl Shares {
     }
 
     /// Says what a run has: messages that wait, and tasks under way. Gives how many of them ended since it last said.
-    pub(super) fn set_run(
-        &mut self,
-        run: RunId,
-        namespace: &Namespace,
-        limits: impl FnOnce() -> Limits,
-        waiting: u64,
-        in_flight: u64,
-    ) -> u64 {
-        let tenant = self.tenants.entry(namespace.clone()).or_insert_with(|| Tenant {
-            limits: limits(),
-            ..Tenant::default()
+    pub(super) fn set_run(&mut self, run: RunId, namespace: &Namespace, waiting: u64, in_flight: u64) -> u64 {
+        if !self.runs.contains_key(&run) {
+            self.tenant(namespace.clone()).runs += 1;
+        }
+        let known = self.runs.entry(run).or_insert_with(|| Run {
+            namespace: namespace.clone(),
+            waiting: 0,
+            in_flight: 0,
+            has_turn: false,
         });
-        let known = self.runs.entry(run).or_insert_with(|| {
-            tenant.runs += 1;
-            Run {
-                namespace: namespace.clone(),
-                waiting: 0,
-                in_flight: 0,
-                has_turn: false,
-            }
-        });
+        // It is there for as long as a run of it is.
+        let tenant = self.tenants.entry(namespace.clone()).or_default();
         let ended = known.in_flight.saturating_sub(in_flight);
         if waiting > 0 && tenant.waiting == 0 {
             // Whoever waits for nothing saves up no time.

@@ -59,6 +59,7 @@ where
             tasks_done: count("tasks_done")?,
             tasks_waiting: count("tasks_waiting")?,
             tasks_running: count("tasks_running")?,
+            tasks_sent: count("tasks_sent")?,
         },
         last_seq: number("last_seq")?,
         dispatched_seq: number("dispatched_seq")?,
@@ -115,6 +116,7 @@ where
             working: number("working")?,
             waiting: number("waiting")?,
             running: number("running")?,
+            sent: number("sent")?,
         })
     };
     read().map_err(|source| Error::Database {

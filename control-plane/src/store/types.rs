@@ -90,10 +90,14 @@ pub struct RunSummary {
     pub tasks_waiting: u32,
     /// Tasks with an attempt under way, and once more for each that has a speculative copy under way: both take a slot.
     pub tasks_running: u32,
+    /// Tasks whose messages were sent and that are not over, whether a worker has begun with them or not; what only the
+    /// owner of the run knows.
+    #[serde(default)]
+    pub tasks_sent: u32,
 }
 
 impl RunSummary {
-    /// What a snapshot says.
+    /// What a snapshot says, as if no message was sent.
     pub fn of(snapshot: &RunSnapshot) -> Self {
         let stages = &snapshot.stages;
         let sum = |count: fn(&StageSnapshot) -> u32| stages.iter().map(count).fold(0, u32::saturating_add);
@@ -116,6 +120,7 @@ impl RunSummary {
                 0
             },
             tasks_running: sum(|stage| stage.running.saturating_add(stage.speculative_running)),
+            tasks_sent: 0,
         }
     }
 }
@@ -225,6 +230,8 @@ pub struct NamespaceLoad {
     pub waiting: u64,
     /// Tasks with an attempt under way.
     pub running: u64,
+    /// Tasks with an attempt under way, or whose messages were sent so that there will be one.
+    pub sent: u64,
 }
 
 /// A report that came to a control plane that does not own the run.

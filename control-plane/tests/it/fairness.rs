@@ -337,6 +337,45 @@ async fn a_namespace_has_no_more_tasks_at_once_than_it_may_and_what_waits_is_not
 }
 
 #[tokio::test]
+async fn what_one_server_has_sent_counts_for_another_before_a_worker_begins_with_it() {
+    let service = Service::new().await;
+    let (limited, busy) = (namespace("limited"), namespace("busy"));
+    let quota = Quota {
+        max_tasks: Some(2),
+        ..Quota::default()
+    };
+    let (first, second) = (service.server(options()), service.server(options()));
+    first.set_quota(&limited, Some(&quota)).await.unwrap();
+    service.takes(&busy, None);
+    service.takes(&limited, Some(Duration::from_millis(300)));
+    let blocking = second.submit(job(&busy, SLOTS)).await.unwrap();
+    eventually("no slot is free", async || {
+        (service.begun(&busy) == SLOTS as usize).then_some(())
+    })
+    .await;
+    let sent = first.submit(job(&limited, 2)).await.unwrap();
+    eventually("the store knows what was sent", async || {
+        let row = service.kit.store.run_get(sent).await.unwrap().unwrap();
+        assert_eq!(row.summary.tasks_running, 0);
+        (row.summary.tasks_sent == 2).then_some(())
+    })
+    .await;
+    // Servers know of each other's tasks as they were a moment ago.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let waiting = second.submit(job(&limited, 2)).await.unwrap();
+    eventually("its tasks wait", async || {
+        let row = service.kit.store.run_get(waiting).await.unwrap().unwrap();
+        (row.summary.tasks_waiting == 2).then_some(())
+    })
+    .await;
+    second.cancel(blocking, "ada").await.unwrap();
+    for run in [sent, waiting] {
+        assert_eq!(service.outcome(run).await, RunOutcome::Succeeded);
+    }
+    assert_eq!(service.most(&limited), 2);
+}
+
+#[tokio::test]
 async fn what_waits_when_its_server_dies_is_sent_by_the_next_one() {
     let service = Service::new().await;
     let limited = namespace("limited");

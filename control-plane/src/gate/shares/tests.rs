@@ -39,7 +39,7 @@ impl Fleet {
             .enumerate()
             .map(|(n, limits)| (name(n), *limits))
             .collect();
-        shares.set_limits(Limits::default(), &own);
+        shares.set_limits(Limits::default(), own);
         Self {
             shares,
             limits: limits.to_vec(),
@@ -49,9 +49,8 @@ impl Fleet {
     }
 
     fn say(&mut self, n: usize) -> u64 {
-        let limits = self.limits[n];
         self.shares
-            .set_run(run(n), &name(n), || limits, self.waiting[n], self.in_flight[n])
+            .set_run(run(n), &name(n), self.waiting[n], self.in_flight[n])
     }
 
     fn submit(&mut self, n: usize, tasks: u64) {
@@ -171,14 +170,14 @@ fn runs_of_a_namespace_take_turns() {
         ..Capacity::default()
     });
     for n in 0..3 {
-        shares.set_run(run(n), &name(0), Limits::default, 2, 0);
+        shares.set_run(run(n), &name(0), 2, 0);
     }
     let order: Vec<_> = std::iter::from_fn(|| shares.next()).collect();
     assert_eq!(order, [0, 1, 2, 0, 1, 2].map(run));
-    shares.set_run(run(0), &name(0), Limits::default, 5, 2);
-    shares.set_run(run(0), &name(0), Limits::default, 0, 2);
-    shares.set_run(run(1), &name(0), Limits::default, 1, 2);
-    shares.set_run(run(0), &name(0), Limits::default, 1, 2);
+    shares.set_run(run(0), &name(0), 5, 2);
+    shares.set_run(run(0), &name(0), 0, 2);
+    shares.set_run(run(1), &name(0), 1, 2);
+    shares.set_run(run(0), &name(0), 1, 2);
     let order: Vec<_> = std::iter::from_fn(|| shares.next()).collect();
     assert_eq!(order, [0, 1].map(run), "one turn for each");
     for n in 0..3 {
@@ -208,6 +207,20 @@ fn what_others_have_counts() {
     fleet.shares.set_elsewhere(HashMap::from([(name(1), elsewhere(5, 1))]));
     fleet.end(0, 6);
     assert_eq!(fleet.let_through(), [0]);
+}
+
+#[test]
+fn who_is_first_seen_elsewhere_has_its_own_limits_here_too() {
+    let narrow = Limits {
+        max_tasks: 3,
+        ..Limits::default()
+    };
+    let mut fleet = Fleet::new(10, &[narrow, weight(1)]);
+    let elsewhere = Elsewhere { in_flight: 1, runs: 1 };
+    fleet.shares.set_elsewhere(HashMap::from([(name(0), elsewhere)]));
+    fleet.submit(0, 10);
+    fleet.let_through();
+    assert_eq!(fleet.in_flight, [2, 0], "beside the one that the other has");
 }
 
 #[derive(Clone, Debug)]

@@ -49,11 +49,13 @@ WITH wanted AS (
     UPDATE runs AS r
     SET phase = s.phase, outcome = s.outcome, reason = s.reason, finished_at = s.finished_at, stages = s.stages,
         stages_done = s.stages_done, tasks = s.tasks, tasks_done = s.tasks_done, tasks_waiting = s.tasks_waiting,
-        tasks_running = s.tasks_running, restart_at = s.restart_at, expires_at = s.expires_at
+        tasks_running = s.tasks_running, tasks_sent = s.tasks_sent, expires_at = s.expires_at,
+        -- Whoever cancels a run that goes to its end for another reason does not want it to be tried again either.
+        restart_at = CASE WHEN r.cancel_requested_by IS NULL THEN s.restart_at END
     FROM unnest($10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
-            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[])
+            $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[])
         AS s (op, run_id, phase, outcome, reason, finished_at, stages, stages_done, tasks, tasks_done, tasks_waiting,
-            tasks_running, restart_at, expires_at)
+            tasks_running, tasks_sent, restart_at, expires_at)
     JOIN done ON done.op = s.op
     JOIN runs AS old ON old.id = s.run_id
     WHERE r.id = s.run_id
@@ -183,8 +185,8 @@ struct Summaries<'a> {
     outcomes: Vec<Option<String>>,
     reasons: Vec<Option<&'a str>>,
     finished_at: Vec<Option<i64>>,
-    /// Stages, stages done, tasks, tasks done, waiting and running.
-    counts: [Vec<i64>; 6],
+    /// Stages, stages done, tasks, tasks done, waiting, running and sent.
+    counts: [Vec<i64>; 7],
     restart_at: Vec<Option<i64>>,
     expires_at: Vec<Option<i64>>,
 }
@@ -206,6 +208,7 @@ impl<'a> Summaries<'a> {
             summary.tasks_done,
             summary.tasks_waiting,
             summary.tasks_running,
+            summary.tasks_sent,
         ];
         for (column, count) in self.counts.iter_mut().zip(counts) {
             column.push(i64::from(count));

@@ -51,7 +51,7 @@ use now_ms;
 
 const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
     r.schedule, r.scheduled_at, r.phase, r.outcome, r.reason, r.created_at, \
-    r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, \
+    r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, r.tasks_sent, \
     coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
     r.cancel_requested_by, r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
     FROM runs AS r LEFT JOIN run_leases AS l ON l.run_id = r.id";

@@ -27,7 +27,7 @@ macro_rules! now_us {
 pub(super) async fn loads(pool: &PgPool, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>> {
     let summing = sqlx::query(concat!(
         "WITH open AS (
-            SELECT r.namespace, l.owner, r.tasks_waiting, r.tasks_running,
+            SELECT r.namespace, l.owner, r.tasks_waiting, r.tasks_running, r.tasks_sent,
                 l.last_seq <= 1 AND (l.owner IS NULL OR l.until <= ",
         now_ms!(),
         ") AS queued
@@ -36,7 +36,8 @@ pub(super) async fn loads(pool: &PgPool, namespace: Option<&Namespace>) -> Resul
         )
         SELECT namespace, owner, count(*) FILTER (WHERE queued) AS queued, count(*) FILTER (WHERE NOT queued) AS active,
             count(*) FILTER (WHERE tasks_waiting + tasks_running > 0) AS working,
-            coalesce(sum(tasks_waiting), 0)::bigint AS waiting, coalesce(sum(tasks_running), 0)::bigint AS running
+            coalesce(sum(tasks_waiting), 0)::bigint AS waiting, coalesce(sum(tasks_running), 0)::bigint AS running,
+            coalesce(sum(greatest(tasks_sent, tasks_running)), 0)::bigint AS sent
         FROM open GROUP BY namespace, owner"
     ))
     .bind(namespace.map(Namespace::as_str));

@@ -42,7 +42,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, phase, \
     outcome, reason, created_at, finished_at, restart_at, expires_at, stages, stages_done, tasks, tasks_done, \
-    tasks_waiting, tasks_running, last_seq, dispatched_seq, cancel_requested_by, pause_requested_by, \
+    tasks_waiting, tasks_running, tasks_sent, last_seq, dispatched_seq, cancel_requested_by, pause_requested_by, \
     cleaned, lease_owner, lease_until FROM runs";
 
 /// What an answered write survives.

@@ -16,13 +16,14 @@ use crate::store::types::NamespaceLoad;
 
 pub(super) async fn loads(readers: &SqlitePool, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>> {
     let rows = sqlx::query(
-        "WITH open AS (SELECT namespace, lease_owner AS owner, tasks_waiting, tasks_running, \
+        "WITH open AS (SELECT namespace, lease_owner AS owner, tasks_waiting, tasks_running, tasks_sent, \
          last_seq <= 1 AND (lease_owner IS NULL OR lease_until <= ?1) AS queued FROM runs \
          WHERE cleaned = 0 AND outcome IS NULL AND (?2 IS NULL OR namespace = ?2)) \
          SELECT namespace, owner, count(*) FILTER (WHERE queued) AS queued, \
          count(*) FILTER (WHERE NOT queued) AS active, \
          count(*) FILTER (WHERE tasks_waiting + tasks_running > 0) AS working, \
-         coalesce(sum(tasks_waiting), 0) AS waiting, coalesce(sum(tasks_running), 0) AS running \
+         coalesce(sum(tasks_waiting), 0) AS waiting, coalesce(sum(tasks_running), 0) AS running, \
+         coalesce(sum(max(tasks_sent, tasks_running)), 0) AS sent \
          FROM open GROUP BY namespace, owner",
     )
     .bind(to_i64(clock::now().0))

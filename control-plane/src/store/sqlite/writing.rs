@@ -382,8 +382,8 @@ async fn update_summary(connection: &mut SqliteConnection, run: RunId, summary: 
     let reason = reason.map_err(database("write the reason of a run"))?;
     sqlx::query(
         "UPDATE runs SET phase = ?2, outcome = ?3, reason = ?4, finished_at = ?5, stages = ?6, stages_done = ?7, \
-         tasks = ?8, tasks_done = ?9, tasks_waiting = ?10, tasks_running = ?11, restart_at = ?12, \
-         expires_at = ?13 WHERE id = ?1",
+         tasks = ?8, tasks_done = ?9, tasks_waiting = ?10, tasks_running = ?11, \
+         restart_at = iif(cancel_requested_by IS NULL, ?12, NULL), expires_at = ?13, tasks_sent = ?14 WHERE id = ?1",
     )
     .bind(run.to_string())
     .bind(word(&summary.phase))
@@ -398,6 +398,7 @@ async fn update_summary(connection: &mut SqliteConnection, run: RunId, summary: 
     .bind(i64::from(summary.tasks_running))
     .bind(summary.restart_at.map(|at| to_i64(at.0)))
     .bind(summary.expires_at.map(|at| to_i64(at.0)))
+    .bind(i64::from(summary.tasks_sent))
     .execute(connection)
     .await
     .map_err(database("update a run"))?;

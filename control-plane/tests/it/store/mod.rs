@@ -67,6 +67,7 @@ fn running() -> RunSummary {
         tasks_done: 0,
         tasks_waiting: 0,
         tasks_running: 0,
+        tasks_sent: 0,
     }
 }
 
@@ -85,8 +86,8 @@ pub(crate) async fn suite(store: impl Store) {
     quotas::suite(&store).await;
     requests(&store).await;
     endings(&store).await;
-    identity::suite(&store).await;
     cancellations(&store).await;
+    identity::suite(&store).await;
     pipelines::suite(&store).await;
 }
 
@@ -158,6 +159,7 @@ async fn rows(store: &impl Store) {
         tasks_done: 2,
         tasks_waiting: 1,
         tasks_running: 6,
+        tasks_sent: 9,
     };
     assert!(store.run_request_cancel(lease.run, "ann").await.unwrap());
     store.run_append(&lease, &[], Some(&summary), None).await.unwrap();
@@ -349,7 +351,6 @@ async fn endings(store: &impl Store) {
     assert_eq!(store.run_get(run).await.unwrap().unwrap().summary.restart_at, None);
     assert_eq!(expired(5_999).await, []);
     assert_eq!(expired(6_000).await, [run]);
-}
     let later = store.runs_to_forget(Timestamp(6_000), Some(run), 100).await.unwrap();
     assert!(!later.contains(&run), "those after it");
 }
@@ -386,3 +387,4 @@ async fn cancellations(store: &impl Store) {
     assert_eq!(row.cancel_requested_by.as_deref(), Some("ada"));
     let due = store.runs_to_restart(Timestamp(9_000), 100).await.unwrap();
     assert!(due.iter().all(|row| row.run != before.run && row.run != after.run));
+}

@@ -116,6 +116,7 @@ async fn loads(store: &impl Store) {
     let mut summary = RunSummary {
         tasks_waiting: 100,
         tasks_running: 4,
+        tasks_sent: 9,
         ..running()
     };
     store.run_append(&driven, &[], Some(&summary), None).await.unwrap();
@@ -128,6 +129,7 @@ async fn loads(store: &impl Store) {
             working: 0,
             waiting: 0,
             running: 0,
+            sent: 0,
         };
         for load in store.namespace_loads(Some(&one)).await.unwrap() {
             sum.queued += load.queued;
@@ -135,6 +137,7 @@ async fn loads(store: &impl Store) {
             sum.working += load.working;
             sum.waiting += load.waiting;
             sum.running += load.running;
+            sum.sent += load.sent;
         }
         sum
     };
@@ -144,6 +147,7 @@ async fn loads(store: &impl Store) {
         working: 1,
         waiting: 100,
         running: 4,
+        sent: 9,
         ..sum().await
     };
     assert_eq!(sum().await, expected);
@@ -162,7 +166,7 @@ async fn loads(store: &impl Store) {
 
     assert_eq!(store.kept_bytes(&one).await.unwrap(), 0);
     (summary.phase, summary.outcome) = (RunPhase::Finished, Some(RunOutcome::Succeeded));
-    summary.finished_at = Some(clock::now());
+    (summary.finished_at, summary.tasks_sent) = (Some(clock::now()), 0);
     store.run_append(&driven, &[], Some(&summary), None).await.unwrap();
     store.run_cleaned(&driven, 123).await.unwrap();
     expected = NamespaceLoad {
@@ -170,6 +174,7 @@ async fn loads(store: &impl Store) {
         working: 0,
         waiting: 0,
         running: 0,
+        sent: 0,
         ..expected
     };
     assert_eq!(sum().await, expected);
