@@ -20,7 +20,8 @@ use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
 use crate::store::{
-    Backlog, Changes, Idempotency, IdentityStore, NamespaceLoad, PipelineStore, RunFilter, RunRow, Store, WorkerRow,
+    Backlog, Changes, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow, Store,
+    WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -305,8 +306,9 @@ impl ControlPlane {
         Ok(self.shared.store.run_get(run).await?)
     }
 
-    /// Rows of runs, the youngest first: at most `limit` that are older than `before`.
-    pub async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+    /// Rows of runs, the youngest first: at most `limit` that are older than `before`. A search looks at a bounded number
+    /// of runs, to be gone on with.
+    pub async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
         Ok(self.shared.store.run_list(filter, before, limit).await?)
     }
 

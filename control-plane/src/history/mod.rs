@@ -32,7 +32,7 @@ use weir_platform::{Storage, StorageError};
 
 use crate::store::{self, RunRow};
 
-pub use read::{History, Listed};
+pub use read::History;
 pub(crate) use write::lines;
 pub use write::{Ended, write};
 

@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::codec::{decode, decompress};
 use super::{Entry, Error, LinePageIndex, PlacedLine, Summary};
 use crate::RunResult;
-use crate::store::{RunFilter, RunRow};
+use crate::store::{Listed, RunFilter, RunRow};
 
 /// Bytes of compressed summaries that are kept; in memory they take some times as much.
 const SUMMARY_BYTES: usize = 8 << 20;
@@ -63,14 +63,6 @@ impl Kind {
             Self::Logs => &summary.logs,
         }
     }
-}
-
-/// Runs of a list.
-pub struct Listed {
-    /// The runs, the youngest first.
-    pub rows: Vec<RunRow>,
-    /// The last run that was looked at, if there may be more.
-    pub next: Option<RunId>,
 }
 
 impl History {
@@ -142,11 +134,15 @@ impl History {
         let prefix = layout::history_index_prefix(namespace);
         let mut listed = Listed {
             rows: Vec::new(),
-            next: before,
+            next: filter.end(before),
         };
+        let reach = filter
+            .search
+            .as_ref()
+            .map_or(SCANNED, |search| search.reach().min(SCANNED as u32) as usize);
         let mut scanned = 0;
-        while listed.rows.len() < limit && scanned < SCANNED {
-            let asked = limit.max(AT_ONCE).min(SCANNED - scanned);
+        while listed.rows.len() < limit && scanned < reach {
+            let asked = limit.max(AT_ONCE).min(reach - scanned);
             let after = listed.next.map(RunId::to_descending);
             let names = self.0.storage.list_names(&prefix, after.as_deref(), asked).await?;
             let found = names.len();
@@ -159,6 +155,10 @@ impl History {
                 scanned += 1;
                 // Forgotten between the list and the look.
                 let Some(row) = row else { continue };
+                if filter.oldest().is_some_and(|oldest| row.run < oldest) {
+                    listed.next = None;
+                    return Ok(listed);
+                }
                 listed.next = Some(row.run);
                 if filter.matches(&row) {
                     listed.rows.push(RunRow::clone(&row));

@@ -259,7 +259,7 @@ async fn oldest_of_last(shared: &Shared, keep: u32) -> Result<Option<RunId>, sto
     let mut left = keep;
     while left > 0 {
         let before = (left < keep).then_some(oldest);
-        let page = shared.store.run_list(&over, before, left.min(PAGE)).await?;
+        let page = shared.store.run_list(&over, before, left.min(PAGE)).await?.rows;
         let Some(last) = page.last() else { return Ok(None) };
         oldest = last.run;
         left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
@@ -362,7 +362,8 @@ async fn latest_runs(shared: &Shared, most: usize) -> Result<Vec<RunId>, store::
         let page = shared
             .store
             .run_list(&RunFilter::default(), runs.last().copied(), PAGE)
-            .await?;
+            .await?
+            .rows;
         runs.extend(page.iter().map(|row| row.run));
         if page.len() < PAGE as usize {
             break;

@@ -89,7 +89,7 @@ async fn retain_unrun(
 ) -> Result<(), Error> {
     let mut before = None;
     while !unused.is_empty() {
-        let page = shared.store.run_list(&RunFilter::default(), before, PAGE).await?;
+        let page = shared.store.run_list(&RunFilter::default(), before, PAGE).await?.rows;
         let runs: Vec<RunId> = page.iter().map(|row| row.run).collect();
         let wanted: Vec<RunId> = runs.iter().copied().filter(|run| Some(*run) > after).collect();
         let last = wanted.len() < PAGE as usize;

@@ -14,14 +14,17 @@ use super::caller::Caller;
 use super::extract::{JsonBody, Params, RunPath, limit};
 use super::follow::Follower;
 use super::pipelines::check_query;
-use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState};
+use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState, Time};
 use super::{Api, Problem, submit};
 use crate::Submitted;
 use crate::identity::Role;
-use crate::store::RunFilter;
+use crate::store::{RunFilter, Search};
 
 /// The longest that an answer is held back, in seconds.
 const MAX_WAIT_S: u64 = 60;
+
+/// Labels that a list is of at most.
+const MAX_LABELS: usize = 8;
 
 /// Which runs to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -38,6 +41,21 @@ pub(super) struct ListParams {
     state: Option<RunState>,
     /// Only those that ended so.
     result: Option<super::resources::RunResult>,
+    /// Only those with this label, `key=value`. Of several with commas between them, a run has all; a comma or backslash
+    /// of a label has a backslash before it.
+    label: Option<String>,
+    /// Only those that were submitted then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Time>,
+    /// Only those that were submitted before then.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Time>,
+    /// Only those that are found by all of these words, up to 8 with spaces between them, in upper or lower case: each is
+    /// somewhere in the run's name, in who submitted it, in a label as `key=value`, or in the name of its pipeline or
+    /// schedule; or its id begins so. An answer looks at a bounded number of runs: a page may have none although more
+    /// follow.
+    #[param(max_length = 200)]
+    search: Option<String>,
     /// At most this many, from 1 to 1000; 50 when it is left out. A page may have fewer although more follow.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -69,27 +87,58 @@ pub(super) async fn list(
         phase: params.state.map(RunPhase::from),
         outcome: params.result.map(RunOutcome::from),
         open: false,
+        since: params.since.map(|since| since.0),
+        until: params.until.map(|until| until.0),
+        labels: params.label.as_deref().map_or(Ok(Vec::new()), labels)?,
+        search: params.search.as_deref().map_or(Ok(None), search)?,
     };
-    let (rows, next) = match api.options().read_only {
+    let listed = match api.options().read_only {
         true => {
             let history = api.history();
-            let listed = history
+            history
                 .list(caller.namespace(), &filter, before, limit as usize)
-                .await?;
-            (listed.rows, listed.next)
+                .await?
         }
-        false => {
-            let rows = api.control_plane().run_list(&filter, before, limit).await?;
-            let last = rows.last().map(|row| row.run);
-            let more = rows.len() >= limit as usize;
-            (rows, last.filter(|_| more))
-        }
+        false => api.control_plane().run_list(&filter, before, limit).await?,
     };
-    let next_cursor = next.map(|run| run.to_string());
+    let next_cursor = listed.next.map(|run| run.to_string());
     // Queued runs are those in planning that nobody plans: the store does not tell them apart.
-    let mut items: Vec<ListedRun> = rows.iter().map(ListedRun::from).collect();
+    let mut items: Vec<ListedRun> = listed.rows.iter().map(ListedRun::from).collect();
     items.retain(|run| params.state.is_none_or(|state| run.state == state));
     Ok(Json(RunPage { items, next_cursor }))
+}
+
+fn search(text: &str) -> Result<Option<Search>, Problem> {
+    Search::parse(text).map_err(|error| Problem::invalid_query(format!("`search`: {error}")))
+}
+
+/// Reads `key=value,key=value`.
+fn labels(text: &str) -> Result<Vec<(String, String)>, Problem> {
+    let invalid = || {
+        Problem::invalid_query(format!(
+            "`label` is `key=value`, or up to {MAX_LABELS} of them with commas between them"
+        ))
+    };
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let part = parts.last_mut().ok_or_else(invalid)?;
+        match character {
+            ',' => parts.push(String::new()),
+            '\\' => part.push(characters.next().ok_or_else(invalid)?),
+            // No label has one, and databases do not take it.
+            '\0' => return Err(invalid()),
+            other => part.push(other),
+        }
+    }
+    if parts.len() > MAX_LABELS {
+        return Err(invalid());
+    }
+    let pair = |part: &String| match part.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(invalid()),
+    };
+    parts.iter().map(pair).collect()
 }
 
 /// Submits a run.
@@ -313,6 +362,18 @@ mod tests {
         assert_eq!(wait("0").unwrap(), Duration::ZERO);
         for text in ["", "s", "61", "-1", "1m", "1.5"] {
             assert!(wait(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_are_pairs() {
+        let of = |text: &str| labels(text).map_err(|problem| problem.detail.clone()).unwrap();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(of("team=core"), [pair("team", "core")]);
+        assert_eq!(of(r"a=1\,2,b=x=\\"), [pair("a", "1,2"), pair("b", r"x=\")]);
+        assert_eq!(of("team="), [pair("team", "")]);
+        for text in ["", "team", "=core", "a=1,", "a=\\", "a=\0", &"a=1,".repeat(9)] {
+            assert!(labels(text).is_err(), "{text:?}");
         }
     }
 

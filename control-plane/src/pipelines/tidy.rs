@@ -133,13 +133,13 @@ impl Tidying {
         };
         let mut before = None;
         if keep > 0 {
-            let kept = self.shared.store.run_list(&filter, None, keep).await?;
+            let kept = self.shared.store.run_list(&filter, None, keep).await?.rows;
             if kept.len() < keep as usize {
                 return Ok(Vec::new());
             }
             before = kept.last().map(|run| run.run);
         }
-        let old = self.shared.store.run_list(&filter, before, most).await?;
+        let old = self.shared.store.run_list(&filter, before, most).await?.rows;
         let old = old
             .into_iter()
             .filter(|run| run.cleaned && run.summary.restart_at.is_none());

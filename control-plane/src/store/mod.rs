@@ -9,6 +9,7 @@ mod pipelines;
 mod postgres;
 mod relational;
 mod rows;
+mod search;
 mod sqlite;
 mod types;
 mod writer;
@@ -29,6 +30,7 @@ pub use pipelines::{
     PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Subject, Written,
 };
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
+pub use search::{InvalidSearch, Listed, Search};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
     Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal, RunFilter,
@@ -121,8 +123,9 @@ pub trait Store: PipelineStore {
     /// The rows of those runs that there are, in no order.
     async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error>;
 
-    /// Rows of runs, the youngest first: at most `limit` that are older than `before`.
-    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
+    /// Rows of runs, the youngest first: at most `limit` that are older than `before`. A [search](Search) looks at a
+    /// bounded number of runs, to be gone on with.
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error>;
 
     /// Events of a run in order: at most `limit` that come after `after_seq`.
     async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error>;

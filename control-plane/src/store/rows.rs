@@ -45,6 +45,8 @@ where
         name: row.try_get("name")?,
         pipeline: pipeline.map(|(name, version)| PipelineRef { name, version }),
         schedule: schedule.map(|(name, at)| ScheduleRef { name, at }),
+        submitted_by: text("submitted_by")?,
+        labels: serde_json::from_str(&row.try_get::<String, _>("labels")?)?,
         created_at: Timestamp(number("created_at")?),
         summary: RunSummary {
             phase: from_word(text("phase")?)?.unwrap_or(RunPhase::Planning),

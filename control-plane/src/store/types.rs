@@ -1,10 +1,14 @@
 //! What goes into stores and comes out of them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use weir_model::{
     Digest, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, ScheduleRef, StagePhase,
     StageSnapshot, Timestamp, WorkerId,
 };
+
+use super::search::Search;
 
 /// A request that may be sent again without being done again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +143,12 @@ pub struct RunRow {
     pub pipeline: Option<PipelineRef>,
     /// The schedule that made it.
     pub schedule: Option<ScheduleRef>,
+    /// Who submitted it.
+    #[serde(default)]
+    pub submitted_by: Option<String>,
+    /// The submitter's own words for it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// Where it is; the counts may be some hundred milliseconds old.
@@ -160,7 +170,7 @@ pub struct RunRow {
 }
 
 /// Which runs to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
     /// Only those of this tenant.
     pub namespace: Option<Namespace>,
@@ -176,6 +186,14 @@ pub struct RunFilter {
     pub outcome: Option<RunOutcome>,
     /// Only those that are not over.
     pub open: bool,
+    /// Only those that were submitted then or later, by the time in their ids.
+    pub since: Option<Timestamp>,
+    /// Only those that were submitted before then, by the time in their ids.
+    pub until: Option<Timestamp>,
+    /// Only those with all of these labels.
+    pub labels: Vec<(String, String)>,
+    /// Only those that are found so.
+    pub search: Option<Search>,
 }
 
 impl RunFilter {
@@ -189,6 +207,10 @@ impl RunFilter {
             phase,
             outcome,
             open,
+            since: _,
+            until: _,
+            labels,
+            search,
         } = self;
         let pipeline_of = row.pipeline.as_ref().map(|pipeline| &pipeline.name);
         let schedule_of = row.schedule.as_ref().map(|schedule| &schedule.name);
@@ -199,7 +221,28 @@ impl RunFilter {
             && phase.is_none_or(|wanted| wanted == row.summary.phase)
             && outcome.is_none_or(|wanted| Some(wanted) == row.summary.outcome)
             && !(*open && row.summary.outcome.is_some())
+            && self.oldest().is_none_or(|oldest| row.run >= oldest)
+            && self.end(None).is_none_or(|end| row.run < end)
+            && labels.iter().all(|(key, value)| row.labels.get(key) == Some(value))
+            && search.as_ref().is_none_or(|search| search.finds(row))
     }
+
+    /// What no run is older than.
+    pub(crate) fn oldest(&self) -> Option<RunId> {
+        self.since.map(first_of)
+    }
+
+    /// What all runs are older than that come after `before` in a list.
+    pub(crate) fn end(&self, before: Option<RunId>) -> Option<RunId> {
+        let until = self.until.map(first_of);
+        before.into_iter().chain(until).min()
+    }
+}
+
+/// The first id of a moment, or of the last one that ids have.
+fn first_of(at: Timestamp) -> RunId {
+    const LAST: u64 = (1 << 48) - 1;
+    RunId::from_parts(Timestamp(at.0.min(LAST)), 0)
 }
 
 /// The tasks of all runs that are not over.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use weir_model::{EventRecord, PipelineRef, RunId, ScheduleRef, Submission, Timestamp};
 
-use super::encoding::{EncodedEvent, encode_events, to_i64};
+use super::encoding::{EncodedEvent, encode_events, to_i64, unreadable};
+use super::search::{Lines, label, stored};
 use super::{Error, Idempotency};
 
 /// Writes that wait at most; more callers wait for room.
@@ -23,6 +24,13 @@ pub(super) struct NewRun {
     pub(super) name: String,
     pub(super) pipeline: Option<PipelineRef>,
     pub(super) schedule: Option<ScheduleRef>,
+    pub(super) submitted_by: Option<String>,
+    /// As JSON.
+    pub(super) labels: String,
+    /// Each label by which the run is found.
+    pub(super) found_by: Vec<String>,
+    /// What a search looks into.
+    pub(super) words: String,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<EncodedEvent>,
     pub(super) owner: String,
@@ -39,12 +47,25 @@ impl NewRun {
         ttl: Duration,
         idempotency: Option<&Idempotency>,
     ) -> Result<Self> {
+        let metadata = &submission.metadata;
+        let lines = Lines {
+            name: &submission.name,
+            pipeline: metadata.pipeline.as_ref().map(|pipeline| &*pipeline.name),
+            schedule: metadata.schedule.as_ref().map(|schedule| &*schedule.name),
+            submitted_by: metadata.submitted_by.as_deref(),
+            labels: &metadata.labels,
+        };
+        let labels = metadata.labels.iter();
         Ok(Self {
             run,
             namespace: submission.namespace.to_string(),
             name: submission.name.clone(),
-            pipeline: submission.metadata.pipeline.clone(),
-            schedule: submission.metadata.schedule.clone(),
+            pipeline: metadata.pipeline.clone(),
+            schedule: metadata.schedule.clone(),
+            submitted_by: metadata.submitted_by.clone().map(stored),
+            labels: serde_json::to_string(&metadata.labels).map_err(|e| unreadable(run, e))?,
+            found_by: labels.map(|(key, value)| label(key, value)).collect(),
+            words: lines.searched(),
             created_at: events.first().map_or(Timestamp(0), |event| event.at),
             events: encode_events(events)?,
             owner: owner.to_owned(),

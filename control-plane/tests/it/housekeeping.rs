@@ -34,7 +34,7 @@ async fn finished(kit: &Kit, process: &Process, modules: &[Digest]) -> RunId {
 }
 
 async fn known(kit: &Kit) -> Vec<RunId> {
-    let rows = kit.store.run_list(&Default::default(), None, 100).await.unwrap();
+    let rows = kit.store.run_list(&Default::default(), None, 100).await.unwrap().rows;
     rows.iter().rev().map(|row| row.run).collect()
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
-    NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
+    Listed, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
     RunSummary, ScheduleRow, Store, Subject, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
@@ -210,7 +210,7 @@ impl Store for Mortal {
         self.inner.runs_get(runs).await
     }
 
-    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
         self.lists.pass().await;
         self.inner.run_list(filter, before, limit).await
     }

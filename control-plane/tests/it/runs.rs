@@ -115,7 +115,12 @@ async fn lists_are_filtered_and_paged() {
             outcome: Some(RunOutcome::Succeeded),
             ..RunFilter::default()
         };
-        let rows = process.control_plane.run_list(&filter, before, limit).await.unwrap();
+        let rows = process
+            .control_plane
+            .run_list(&filter, before, limit)
+            .await
+            .unwrap()
+            .rows;
         rows.into_iter().map(|row| row.run).collect::<Vec<_>>()
     };
     runs.sort();

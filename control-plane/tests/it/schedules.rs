@@ -81,7 +81,7 @@ async fn runs(kit: &Kit) -> Vec<RunRow> {
         schedule: Some("minutely".to_owned()),
         ..RunFilter::default()
     };
-    kit.store.run_list(&filter, None, 1_000).await.unwrap()
+    kit.store.run_list(&filter, None, 1_000).await.unwrap().rows
 }
 
 /// Waits until the schedule has dealt with all times up to now.

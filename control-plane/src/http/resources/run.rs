@@ -366,6 +366,10 @@ pub struct ListedRun {
     pub pipeline: Option<RunPipeline>,
     /// The schedule that made it.
     pub schedule: Option<RunSchedule>,
+    /// Who submitted it.
+    pub submitted_by: Option<String>,
+    /// The submitter's own words for it.
+    pub labels: BTreeMap<String, String>,
     /// Where it is.
     pub state: RunState,
     /// Where somebody asked it to go, while it is not there.
@@ -546,6 +550,8 @@ impl From<&RunRow> for ListedRun {
             name: row.name.clone(),
             pipeline: row.pipeline.as_ref().map(RunPipeline::from),
             schedule: row.schedule.as_ref().map(RunSchedule::from),
+            submitted_by: row.submitted_by.clone(),
+            labels: row.labels.clone(),
             state: state(summary.phase, queued(row)),
             requested_state: requested(row, summary.phase),
             result: summary.outcome.map(RunResult::from),

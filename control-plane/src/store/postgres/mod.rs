@@ -7,6 +7,7 @@
 mod append;
 mod connect;
 mod listen;
+mod lists;
 mod options;
 mod pipelines;
 mod quotas;
@@ -23,18 +24,18 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{QueryBuilder, Row as _};
 use tokio_util::task::AbortOnDropHandle;
-use weir_model::{Digest, EventRecord, Namespace, RunId, RunPhase, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
 use self::append::Append;
 use self::connect::{Connector, Readers, within};
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
-use super::encoding::{decode_event, encode_events, to_i64, unreadable, word};
+use super::encoding::{decode_event, encode_events, to_i64, unreadable};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, NamespaceLoad,
-    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
+    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -50,7 +51,7 @@ macro_rules! now_ms {
 use now_ms;
 
 const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
-    r.schedule, r.scheduled_at, r.phase, r.outcome, r.reason, r.created_at, \
+    r.schedule, r.scheduled_at, r.submitted_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, \
     r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, r.tasks_sent, \
     coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
     r.cancel_requested_by, r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
@@ -156,39 +157,8 @@ impl Store for PostgresStore {
         self.rows("read runs", query).await
     }
 
-    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE true");
-        if let Some(namespace) = &filter.namespace {
-            query.push(" AND r.namespace = ").push_bind(namespace.to_string());
-        }
-        if let Some(name) = &filter.name {
-            query.push(" AND r.name = ").push_bind(name.clone());
-        }
-        if let Some(pipeline) = &filter.pipeline {
-            query.push(" AND r.pipeline = ").push_bind(pipeline.clone());
-        }
-        if let Some(schedule) = &filter.schedule {
-            query.push(" AND r.schedule = ").push_bind(schedule.clone());
-        }
-        if let Some(phase) = &filter.phase {
-            query.push(" AND r.phase = ").push_bind(word(phase));
-            if *phase != RunPhase::Finished {
-                // Implied, and what the index of the few that are open is for.
-                query.push(" AND NOT r.cleaned");
-            }
-        }
-        if let Some(outcome) = &filter.outcome {
-            query.push(" AND r.outcome = ").push_bind(word(outcome));
-        }
-        if filter.open {
-            query.push(" AND r.outcome IS NULL AND NOT r.cleaned");
-        }
-        if let Some(before) = before {
-            query.push(" AND r.id < ").push_bind(before.to_string());
-        }
-        query.push(" ORDER BY r.id DESC LIMIT ").push_bind(i64::from(limit));
-        self.rows("list runs", query).await
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
+        self.list(filter, before, limit).await
     }
 
     async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {

@@ -139,7 +139,8 @@ pub(super) async fn delete_run(pool: &PgPool, run: RunId) -> Result<bool> {
         "WITH gone AS (DELETE FROM runs WHERE id = $1 AND cleaned RETURNING id),
         events AS (DELETE FROM run_events USING gone WHERE run_id = gone.id),
         reports AS (DELETE FROM reports USING gone WHERE run_id = gone.id),
-        requests AS (DELETE FROM requests USING gone WHERE run_id = gone.id)
+        requests AS (DELETE FROM requests USING gone WHERE run_id = gone.id),
+        labels AS (DELETE FROM run_labels USING gone WHERE run_id = gone.id)
         SELECT id FROM gone",
     )
     .bind(run.to_string())

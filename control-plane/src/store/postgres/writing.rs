@@ -183,8 +183,9 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
     }
     let inserted = sqlx::query(concat!(
         "WITH new AS (
-            INSERT INTO runs (id, namespace, name, phase, created_at, pipeline, pipeline_version, schedule, scheduled_at)
-            VALUES ($1, $2, $3, 'planning', $4, $11, $12, $13, $14)
+            INSERT INTO runs (id, namespace, name, phase, created_at, pipeline, pipeline_version, schedule,
+                scheduled_at, submitted_by, labels, words)
+            VALUES ($1, $2, $3, 'planning', $4, $11, $12, $13, $14, $15, $16, $17)
             ON CONFLICT DO NOTHING RETURNING id
         ), lease AS (
             INSERT INTO run_leases (run_id, epoch, owner, until, last_seq, dispatched_seq)
@@ -194,6 +195,9 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
         ), events AS (
             INSERT INTO run_events (run_id, seq, at, payload)
             SELECT id, e.* FROM new, unnest($8::bigint[], $9::bigint[], $10::text[]) AS e
+        ), labels AS (
+            INSERT INTO run_labels (namespace, label, run_id)
+            SELECT DISTINCT $2, label, id FROM new, unnest($18::text[]) AS label
         )
         SELECT 1 FROM new"
     ))
@@ -216,6 +220,10 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
     .bind(new.pipeline_version())
     .bind(new.schedule_name())
     .bind(new.scheduled_at())
+    .bind(&new.submitted_by)
+    .bind(&new.labels)
+    .bind(&new.words)
+    .bind(&new.found_by)
     .fetch_optional(&mut *connection)
     .await
     .map_err(failed("create a run"))?;

@@ -1,5 +1,6 @@
 //! Runs in an SQLite file.
 
+mod lists;
 mod pipelines;
 mod presence;
 mod quotas;
@@ -18,18 +19,18 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _};
-use weir_model::{Digest, EventRecord, Namespace, RunId, RunPhase, Submission, Timestamp};
+use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 use weir_platform::clock;
 
 use self::presence::Presence;
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
-use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable, word};
+use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable};
 use super::rows::run_row;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, NamespaceLoad,
-    Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
+    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -40,7 +41,7 @@ const READERS: u32 = 2;
 /// The wait between two tries of what SQLite refuses at once while another process is at it.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, phase, \
+const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, submitted_by, labels, phase, \
     outcome, reason, created_at, finished_at, restart_at, expires_at, stages, stages_done, tasks, tasks_done, \
     tasks_waiting, tasks_running, tasks_sent, last_seq, dispatched_seq, cancel_requested_by, pause_requested_by, \
     cleaned, lease_owner, lease_until FROM runs";
@@ -191,40 +192,8 @@ impl Store for SqliteStore {
         rows.map_err(database(action))?.iter().map(run_row).collect()
     }
 
-    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE 1 = 1");
-        if let Some(namespace) = &filter.namespace {
-            query.push(" AND namespace = ").push_bind(namespace.to_string());
-        }
-        if let Some(name) = &filter.name {
-            query.push(" AND name = ").push_bind(name.clone());
-        }
-        if let Some(pipeline) = &filter.pipeline {
-            query.push(" AND pipeline = ").push_bind(pipeline.clone());
-        }
-        if let Some(schedule) = &filter.schedule {
-            query.push(" AND schedule = ").push_bind(schedule.clone());
-        }
-        if let Some(phase) = &filter.phase {
-            query.push(" AND phase = ").push_bind(word(phase));
-            if *phase != RunPhase::Finished {
-                // Implied, and what the index of the few that are open is for.
-                query.push(" AND cleaned = 0");
-            }
-        }
-        if let Some(outcome) = &filter.outcome {
-            query.push(" AND outcome = ").push_bind(word(outcome));
-        }
-        if filter.open {
-            query.push(" AND outcome IS NULL AND cleaned = 0");
-        }
-        if let Some(before) = before {
-            query.push(" AND id < ").push_bind(before.to_string());
-        }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.readers).await;
-        rows.map_err(database("list runs"))?.iter().map(run_row).collect()
+    async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
+        self.list(filter, before, limit).await
     }
 
     async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {

@@ -264,8 +264,9 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     }
     let inserted = sqlx::query(
         "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, lease_epoch, lease_owner, lease_until, \
-         lease_token, pipeline, pipeline_version, schedule, scheduled_at) \
-         VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+         lease_token, pipeline, pipeline_version, schedule, scheduled_at, submitted_by, labels, words) \
+         VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+         ON CONFLICT DO NOTHING",
     )
     .bind(new.run.to_string())
     .bind(namespace)
@@ -279,6 +280,9 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     .bind(new.pipeline_version())
     .bind(new.schedule_name())
     .bind(new.scheduled_at())
+    .bind(&new.submitted_by)
+    .bind(&new.labels)
+    .bind(&new.words)
     .execute(&mut *connection)
     .await
     .map_err(database(action))?;
@@ -296,6 +300,15 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
         };
     }
     insert_events(connection, new.run, &new.events).await?;
+    for label in &new.found_by {
+        sqlx::query("INSERT OR IGNORE INTO run_labels (namespace, label, run_id) VALUES (?1, ?2, ?3)")
+            .bind(namespace)
+            .bind(label)
+            .bind(new.run.to_string())
+            .execute(&mut *connection)
+            .await
+            .map_err(database(action))?;
+    }
     if let Some(request) = &new.idempotency {
         sqlx::query("INSERT INTO requests (namespace, key, digest, run_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")
             .bind(namespace)

@@ -6,6 +6,7 @@ mod pipelines;
 mod postgres;
 mod processes;
 mod quotas;
+mod searches;
 mod sqlite;
 
 use std::time::Duration;
@@ -82,6 +83,7 @@ pub(crate) async fn suite(store: impl Store) {
     leases(&store).await;
     fences(&store).await;
     lists(&store).await;
+    searches::suite(&store).await;
     processes::suite(&store).await;
     quotas::suite(&store).await;
     requests(&store).await;
@@ -276,7 +278,7 @@ async fn lists(store: &impl Store) {
     let after = store.runs_unfinished(Some(runs[0].run), 1).await.unwrap();
     assert!(after.len() == 1 && after[0].run > runs[0].run);
 
-    let all = store.run_list(&RunFilter::default(), None, 1_000).await.unwrap();
+    let all = store.run_list(&RunFilter::default(), None, 1_000).await.unwrap().rows;
     assert!(all.is_sorted_by_key(|row| std::cmp::Reverse(row.run)));
     let failed = RunFilter {
         outcome: Some(RunOutcome::Failed),
@@ -284,12 +286,12 @@ async fn lists(store: &impl Store) {
         namespace: Some(Default::default()),
         ..RunFilter::default()
     };
-    assert_eq!(store.run_list(&failed, None, 1_000).await.unwrap().len(), 1);
+    assert_eq!(store.run_list(&failed, None, 1_000).await.unwrap().rows.len(), 1);
     let elsewhere = RunFilter {
         namespace: Some("elsewhere".parse().unwrap()),
         ..RunFilter::default()
     };
-    assert_eq!(store.run_list(&elsewhere, None, 1_000).await.unwrap(), []);
+    assert_eq!(store.run_list(&elsewhere, None, 1_000).await.unwrap().rows, []);
 }
 
 async fn requests(store: &impl Store) {

@@ -312,7 +312,7 @@ async fn runs(store: &impl Store) {
             schedule: schedule.map(str::to_owned),
             ..RunFilter::default()
         };
-        let rows = store.run_list(&filter, None, 10).await.unwrap();
+        let rows = store.run_list(&filter, None, 10).await.unwrap().rows;
         rows.into_iter().map(|row| row.run).collect()
     };
     assert_eq!(found(Some("sums"), None).await, sums);
