@@ -188,7 +188,7 @@ impl Client {
     }
 
     /// The youngest runs.
-    pub(crate) async fn runs(&self, filter: &[(&str, &str)], limit: u32) -> Result<Vec<ListedRun>, Error> {
+    pub(crate) async fn runs(&self, filter: &[(&str, String)], limit: u32) -> Result<Vec<ListedRun>, Error> {
         let mut runs = Vec::new();
         let mut cursor: Option<String> = None;
         loop {

@@ -1,4 +1,7 @@
-//! Numbers as people write and read them.
+//! Numbers and times as people write and read them.
+
+use weir_model::Timestamp;
+use weir_platform::clock;
 
 /// Reads `512`, `64KiB`, `1.5 GiB`, `2GB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -28,6 +31,35 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     } else {
         Err(format!("`{text}` is out of range"))
     }
+}
+
+/// Reads `2026-01-02T03:04:05Z`, `2026-01-02`, or how long ago: `90m`, `12h`, `7d`.
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    parse_time_at(text, clock::now())
+}
+
+fn parse_time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let wrong = || format!("`{text}` is no time such as `2026-01-02T03:04:05Z`, `2026-01-02` or `12h` (ago)");
+    let text = text.trim();
+    let unit = match text.chars().last() {
+        Some('s') => Some(1_000),
+        Some('m') => Some(60_000),
+        Some('h') => Some(3_600_000),
+        Some('d') => Some(86_400_000),
+        _ => None,
+    };
+    if let Some(unit) = unit {
+        let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+        return Ok(Timestamp(now.0.saturating_sub(number.saturating_mul(unit))));
+    }
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(chrono::NaiveTime::MIN));
+    let time = match day {
+        Ok(midnight) => midnight.and_utc(),
+        Err(_) => chrono::DateTime::parse_from_rfc3339(text)
+            .map_err(|_| wrong())?
+            .to_utc(),
+    };
+    Ok(Timestamp(u64::try_from(time.timestamp_millis()).unwrap_or(0)))
 }
 
 /// `1.4 MiB`.
@@ -83,7 +115,24 @@ pub(crate) fn time(at: weir_model::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_model::Timestamp;
+
+    #[test]
+    fn times_are_moments_or_so_long_ago() {
+        let at = |text: &str| parse_time_at(text, Timestamp(1_767_323_045_000)).map(time);
+        for (text, expected) in [
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+            ("2026-01-02T04:04:05+01:00", "2026-01-02T03:04:05Z"),
+            ("2026-01-02", "2026-01-02T00:00:00Z"),
+            ("30m", "2026-01-02T02:34:05Z"),
+            ("1d", "2026-01-01T03:04:05Z"),
+            ("99999999999d", "1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(at(text), parse_time_at(expected, Timestamp(0)).map(time), "{text}");
+        }
+        for text in ["", "d", "-1d", "yesterday", "2026-13-01", "12", "é"] {
+            assert!(at(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_read_and_print() {

@@ -74,9 +74,17 @@ impl Here {
 
     /// Runs, the youngest first.
     pub(crate) async fn list(&self, filter: &RunFilter, limit: u32) -> Result<Vec<ListedRun>, Error> {
-        let rows = self.store.run_list(filter, None, limit).await;
-        let rows = rows.map_err(Error::platform("list the runs"))?;
-        Ok(rows.iter().map(ListedRun::from).collect())
+        let (mut runs, mut before) = (Vec::new(), None);
+        loop {
+            let left = limit.saturating_sub(runs.len() as u32);
+            let listed = self.store.run_list(filter, before, left).await;
+            let listed = listed.map_err(Error::platform("list the runs"))?;
+            runs.extend(listed.rows.iter().map(ListedRun::from));
+            before = listed.next;
+            if before.is_none() || runs.len() as u32 >= limit {
+                return Ok(runs);
+            }
+        }
     }
 
     /// What is noted of a run.

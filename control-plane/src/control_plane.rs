@@ -20,8 +20,8 @@ use crate::receipts::Receipts;
 use crate::replay::replay;
 use crate::shared::{Mail, Shared};
 use crate::store::{
-    Backlog, Changes, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow, Store,
-    WorkerRow,
+    Backlog, Changes, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow, ScalingRow,
+    Store, WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -285,6 +285,12 @@ impl ControlPlane {
     /// The workers that were seen last, at most `limit`.
     pub async fn workers(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
         Ok(self.shared.store.worker_list(limit).await?)
+    }
+
+    /// How many workers there are to be, as whoever decides on it said within the last minute.
+    pub async fn scaling_said(&self) -> Result<Option<ScalingRow>, Error> {
+        let said = self.shared.store.scaling_get().await?;
+        Ok(said.filter(|said| said.said_at >= vitals::alive_since()))
     }
 
     /// The result of a run, if it has one and has succeeded: from its history, or from its log as long as that is not

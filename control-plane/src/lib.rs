@@ -24,6 +24,7 @@
 //! - `vitals` and `traces` show all of it to whoever watches.
 
 mod admission;
+mod cache;
 mod control_plane;
 mod dead_letters;
 mod driver;

@@ -138,6 +138,7 @@ fn worker(heartbeat: WorkerHeartbeat) -> WorkerRow {
         draining: heartbeat.draining || heartbeat.ended,
         version: heartbeat.version,
         host: heartbeat.host,
+        tasks: heartbeat.tasks,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Event, EventRecord, StageId, TaskId, TaskMetrics, Timestamp, WorkerId};
 
 /// How an attempt goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     /// Its message was decided; no worker is known to have taken it.

@@ -37,7 +37,7 @@ pub use failure::{Failure, FailureKind, LostShuffle, Reason};
 pub use graph::{CsvDialect, Exchange, PlanRef, SinkInfo, Stage, StageGraph, StageInput, StageOutput};
 pub use ids::{AuditId, ExecutionId, InvalidId, KeyId, Namespace, RunId, StageId, TaskId, Timestamp, WorkerId};
 pub use manifest::{InvalidManifest, Segment, StageManifest};
-pub use message::{InputRef, ReportBody, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};
+pub use message::{InputRef, ReportBody, RunningTask, TaskMessage, TaskReport, WorkerHeartbeat, WorkerMessage};
 pub use metrics::{
     Allowance, FunctionMetrics, LogLevel, LogLine, MetricValue, ModuleLoads, OperatorMetrics, RowEffect,
     StorageRequests, TaskMetrics,

@@ -94,6 +94,24 @@ pub struct WorkerHeartbeat {
     pub version: String,
     /// Where it runs, for people: a host, or the ARN of an ECS task.
     pub host: String,
+    /// What it runs now, the longest first: of very many, a part.
+    #[serde(default)]
+    pub tasks: Vec<RunningTask>,
+}
+
+/// An attempt that a worker runs now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// The attempt of the task.
+    pub attempt: u32,
+    /// When the worker took it, by its clock.
+    pub since: Timestamp,
 }
 
 /// Worker to control plane: how an attempt goes.
@@ -184,6 +202,13 @@ mod tests {
             ended: false,
             version: "1.2.3".into(),
             host: "somewhere".into(),
+            tasks: vec![RunningTask {
+                namespace: Namespace::default(),
+                run: report.run,
+                task: report.task,
+                attempt: 3,
+                since: Timestamp(6),
+            }],
         };
         let read = |body: String| WorkerMessage::from_json(&body).unwrap();
         let body = serde_json::to_string(&report).unwrap();

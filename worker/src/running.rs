@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_engine::TaskContext;
-use weir_model::{ExecutionId, RunId, TaskMessage};
-use weir_platform::Receipt;
+use weir_model::{ExecutionId, RunId, RunningTask, TaskMessage, Timestamp};
+use weir_platform::{Receipt, clock};
 
 /// Why an attempt was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) struct Attempt {
     pub(crate) message: TaskMessage,
     pub(crate) receipt: Receipt,
     pub(crate) context: TaskContext,
+    /// When it was taken.
+    since: Timestamp,
     /// When its message was last hidden.
     pub(crate) hidden_at: Mutex<Instant>,
     stop: Mutex<Option<Stop>>,
@@ -44,6 +46,7 @@ impl Attempt {
                 cancel: CancellationToken::new(),
                 progress: Arc::default(),
             },
+            since: clock::now(),
             hidden_at: Mutex::new(received_at),
             stop: Mutex::new(None),
             reports: AtomicU64::new(0),
@@ -57,6 +60,17 @@ impl Attempt {
 
     pub(crate) fn run(&self) -> RunId {
         self.message.run
+    }
+
+    /// What is said of it.
+    pub(crate) fn said(&self) -> RunningTask {
+        RunningTask {
+            namespace: self.message.namespace.clone(),
+            run: self.message.run,
+            task: self.message.task,
+            attempt: self.message.attempt,
+            since: self.since,
+        }
     }
 
     /// Tells the attempt to stop; the first reason counts.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use weir_model::{Timestamp, WorkerHeartbeat, WorkerId};
+use weir_model::{RunningTask, Timestamp, WorkerHeartbeat, WorkerId};
 use weir_platform::{Queue, Storage, clock};
 
 use crate::WorkerOptions;
@@ -13,6 +13,9 @@ use crate::running::Running;
 
 /// How long one part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Tasks that are told of in a sign of life, so that it fits into a message.
+const MAX_TASKS: usize = 500;
 
 /// How a worker is. Cheap to clone; outlives the worker.
 #[derive(Clone)]
@@ -88,7 +91,17 @@ impl WorkerStatus {
             ended: inner.ended.load(Ordering::Relaxed),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: inner.host.clone(),
+            tasks: self.tasks(),
         }
+    }
+
+    /// What it runs, the longest first.
+    fn tasks(&self) -> Vec<RunningTask> {
+        let running = self.0.running.all();
+        let mut tasks: Vec<RunningTask> = running.iter().map(|attempt| attempt.said()).collect();
+        tasks.sort_by_key(|task| (task.since, task.run, task.task));
+        tasks.truncate(MAX_TASKS);
+        tasks
     }
 
     /// Whether it takes no more tasks.

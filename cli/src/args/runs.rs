@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
-use weir_model::Digest;
+use weir_control_plane::store;
+use weir_model::{Digest, Namespace, Timestamp};
 
-use weir_model::Namespace;
+use crate::format;
 
 use super::{DataArgs, EmbeddedArgs, OutputFormat, ParamArgs, PriceArgs, RunRef, key_value};
 
@@ -98,6 +99,42 @@ pub(crate) struct LookArgs {
     pub(crate) output: OutputFormat,
 }
 
+/// What runs are found by.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SearchArgs {
+    /// Only those with all of these words, in upper or lower case: in their names, in who submitted them, in their labels,
+    /// in the names of their pipelines and schedules, or at the beginning of their ids
+    #[arg(long, value_name = "WORDS", value_parser = search)]
+    pub(crate) search: Option<Search>,
+
+    /// Only those with this label; may be given several times
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) labels: Vec<(String, String)>,
+
+    /// Only those that were submitted then or later: a time such as `2026-01-02T03:04:05Z` or `2026-01-02` (UTC), or so
+    /// long ago, such as `90m`, `12h` or `7d`
+    #[arg(long, value_name = "TIME", value_parser = format::parse_time)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// Only those that were submitted before then; as for --since
+    #[arg(long, value_name = "TIME", value_parser = format::parse_time)]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Words to search for, as they were given and as they are understood.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    pub(crate) text: String,
+    pub(crate) words: Option<store::Search>,
+}
+
+fn search(text: &str) -> Result<Search, store::InvalidSearch> {
+    Ok(Search {
+        words: store::Search::parse(text)?,
+        text: text.to_owned(),
+    })
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModulesCommand {
     /// Components of the namespace, in the order of their digests
@@ -137,7 +174,7 @@ pub(crate) enum ModulesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkersCommand {
-    /// Workers, those that were heard of last first
+    /// Workers, those that were heard of last first, and what they run
     List {
         #[command(flatten)]
         target: TargetArgs,
@@ -173,6 +210,8 @@ pub(crate) enum RunsCommand {
         /// Only those that the schedule of this name made
         #[arg(long)]
         schedule: Option<String>,
+        #[command(flatten)]
+        search: SearchArgs,
     },
     /// One run, with its stages
     Get {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_control_plane as control_plane;
-use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunState};
+use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunState, Time};
 use weir_control_plane::store::RunFilter;
-use weir_model::RunId;
+use weir_model::{RunId, Timestamp};
 
 use crate::args::{DataArgs, EmbeddedArgs, LookArgs, OutputFormat, PriceArgs, RunRef, RunsCommand, TargetArgs};
 use crate::client::Client;
@@ -30,14 +30,19 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
             name,
             pipeline,
             schedule,
+            search,
         } => {
             let filter = RunFilter {
                 name,
                 pipeline,
                 schedule,
+                since: search.since,
+                until: search.until,
+                labels: search.labels,
+                search: search.search.as_ref().and_then(|search| search.words.clone()),
                 ..Default::default()
             };
-            list(&look, limit, filter).await
+            list(&look, limit, filter, search.search.map(|search| search.text)).await
         }
         RunsCommand::Get { run, look } => get(run, &look).await,
         RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
@@ -99,17 +104,26 @@ impl Source {
         }
     }
 
-    async fn list(&self, limit: u32, filter: RunFilter) -> Result<Vec<ListedRun>, Error> {
+    /// The youngest runs; `words` are those of the filter's search.
+    async fn list(&self, limit: u32, filter: RunFilter, words: Option<String>) -> Result<Vec<ListedRun>, Error> {
         match self {
             Self::Server(client) => {
+                let labels = filter
+                    .labels
+                    .iter()
+                    .map(|(key, value)| escaped(&format!("{key}={value}")));
+                let labels: Vec<String> = labels.collect();
+                let time = |at: Option<Timestamp>| at.map(|at| Time(at).to_string());
                 let given = [
-                    ("name", &filter.name),
-                    ("pipeline", &filter.pipeline),
-                    ("schedule", &filter.schedule),
+                    ("name", filter.name),
+                    ("pipeline", filter.pipeline),
+                    ("schedule", filter.schedule),
+                    ("label", Some(labels.join(",")).filter(|labels| !labels.is_empty())),
+                    ("since", time(filter.since)),
+                    ("until", time(filter.until)),
+                    ("search", words),
                 ];
-                let given = given
-                    .into_iter()
-                    .filter_map(|(key, value)| Some((key, value.as_deref()?)));
+                let given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
                 client.runs(&given.collect::<Vec<_>>(), limit).await
             }
             Self::Here(here) => here.list(&filter, limit).await,
@@ -120,7 +134,7 @@ impl Source {
     async fn find(&self, run: RunRef) -> Result<RunId, Error> {
         match (run, self) {
             (RunRef::Latest, _) => {
-                let newest = self.list(1, RunFilter::default()).await?.into_iter().next();
+                let newest = self.list(1, RunFilter::default(), None).await?.into_iter().next();
                 newest
                     .map(|run| run.id)
                     .ok_or_else(|| Error::NotFound("no runs yet; `weir run FILE` makes one".to_owned()))
@@ -196,8 +210,13 @@ struct Cursor {
     here: LineCursor,
 }
 
-async fn list(look: &LookArgs, limit: u32, filter: RunFilter) -> Result<(), Error> {
-    let runs = Source::open(look).await?.list(limit, filter).await?;
+/// A label as one of several.
+fn escaped(label: &str) -> String {
+    label.replace('\\', r"\\").replace(',', r"\,")
+}
+
+async fn list(look: &LookArgs, limit: u32, filter: RunFilter, words: Option<String>) -> Result<(), Error> {
+    let runs = Source::open(look).await?.list(limit, filter, words).await?;
     summary::print_runs(&mut io::stdout().lock(), &runs, look.output).map_err(Error::io("print the runs"))
 }
 

@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::summary::{self, table, trim};
 use crate::{format, target};
 
+/// Tasks of a worker that a table shows.
+const TASKS: usize = 8;
 /// Workers that a server lists at once.
 const PAGE: u32 = 1_000;
 
@@ -56,7 +58,7 @@ fn print_workers(out: &mut dyn Write, workers: &[Worker], output: OutputFormat) 
         OutputFormat::Table => {
             let mut table = table(
                 [
-                    "worker", "state", "running", "slots", "started", "seen", "version", "host",
+                    "worker", "state", "running", "slots", "started", "seen", "version", "host", "tasks",
                 ],
                 &[2, 3],
             );
@@ -75,11 +77,34 @@ fn print_workers(out: &mut dyn Write, workers: &[Worker], output: OutputFormat) 
                     format::time(worker.seen_at.0),
                     worker.version.clone(),
                     worker.host.clone(),
+                    tasks(worker),
                 ]);
             }
             writeln!(out, "{}", trim(&table))
         }
     }
+}
+
+/// What a worker runs: the tasks of the namespace, and how many others.
+fn tasks(worker: &Worker) -> String {
+    let own = worker.tasks.iter().take(TASKS);
+    let mut lines: Vec<String> = own
+        .map(|task| {
+            let since = format::duration(worker.seen_at.0.ms_since(task.started_at.0));
+            format!(
+                "{} {}.{} attempt {} for {since}",
+                task.run, task.stage, task.task, task.attempt
+            )
+        })
+        .collect();
+    match worker.tasks.len().saturating_sub(TASKS) {
+        0 => {}
+        more => lines.push(format!("{more} more")),
+    }
+    if worker.running_elsewhere > 0 {
+        lines.push(format!("{} of other namespaces", worker.running_elsewhere));
+    }
+    lines.join("\n")
 }
 
 fn print_scaling(out: &mut dyn Write, scaling: &Scaling, output: OutputFormat) -> io::Result<()> {
@@ -88,7 +113,7 @@ fn print_scaling(out: &mut dyn Write, scaling: &Scaling, output: OutputFormat) -
     }
     let wanted = match scaling.workers_wanted {
         Some(wanted) => wanted.to_string(),
-        None => "not decided by this server".to_owned(),
+        None => "not decided by a server".to_owned(),
     };
     writeln!(out, "runs     {}", scaling.backlog.runs)?;
     writeln!(

@@ -1,6 +1,6 @@
 -- What runs are found by, and what the leader of scaling last said.
 
-ALTER TABLE runs ADD COLUMN submitted_by TEXT;
+ALTER TABLE runs ADD COLUMN created_by TEXT;
 ALTER TABLE runs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'; -- JSON
 ALTER TABLE runs ADD COLUMN words TEXT NOT NULL DEFAULT '';    -- what a search looks into: lines in lower case
 
@@ -16,7 +16,8 @@ CREATE TABLE run_labels (
 
 CREATE INDEX run_labels_by_run ON run_labels (run_id);
 
-UPDATE runs SET submitted_by = json_extract(payload, '$.submission.metadata.submitted_by'),
+UPDATE runs SET created_by = coalesce(json_extract(payload, '$.submission.metadata.created_by'),
+        json_extract(payload, '$.submission.metadata.submitted_by')),
     labels = coalesce(json_extract(payload, '$.submission.metadata.labels'), '{}')
 FROM run_events WHERE run_events.run_id = runs.id AND seq = 1;
 
@@ -24,7 +25,7 @@ INSERT OR IGNORE INTO run_labels (namespace, label, run_id)
 SELECT runs.namespace, l.key || '=' || l.value, runs.id FROM runs, json_each(runs.labels) AS l;
 
 UPDATE runs SET words = lower(name || coalesce(char(10) || pipeline, '') || coalesce(char(10) || schedule, '')
-    || coalesce(char(10) || submitted_by, '')
+    || coalesce(char(10) || created_by, '')
     || coalesce(char(10) || (SELECT group_concat(label, char(10)) FROM run_labels WHERE run_id = runs.id), ''));
 
 -- What the control plane that decides on the number of workers last said, for all others.

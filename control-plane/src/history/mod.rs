@@ -17,7 +17,6 @@
 //! rest. A run counts as cleaned up only when its history is complete; until then the log tells of it. Forgetting a run
 //! deletes in the opposite order.
 
-mod cache;
 mod codec;
 mod read;
 mod write;

@@ -9,10 +9,10 @@ use weir_model::history::AttemptPage;
 use weir_model::{Event, EventRecord, Namespace, RunId, ShuffleObject, Timestamp, layout};
 use weir_platform::Storage;
 
-use super::cache::Cache;
 use super::codec::{decode, decompress};
 use super::{Entry, Error, LinePageIndex, PlacedLine, Summary};
 use crate::RunResult;
+use crate::cache::Cache;
 use crate::store::{Listed, RunFilter, RunRow};
 
 /// Bytes of compressed summaries that are kept; in memory they take some times as much.

@@ -208,6 +208,7 @@ struct Inner {
     feeds: stream::Feeds,
     streams: stream::Streams,
     log_folds: source::LogFolds,
+    orders: tasks::Orders,
     history: History,
     namespaces: caller::Namespaces,
     authenticator: Authenticator,
@@ -263,6 +264,7 @@ impl Api {
             feeds: Default::default(),
             streams: Default::default(),
             log_folds: Default::default(),
+            orders: Default::default(),
             history: History::new(environment.storage.clone()),
             namespaces: Default::default(),
             closing: CancellationToken::new(),
@@ -326,6 +328,10 @@ impl Api {
 
     fn folds(&self) -> &follow::Folds {
         &self.0.folds
+    }
+
+    fn orders(&self) -> &tasks::Orders {
+        &self.0.orders
     }
 
     fn log_folds(&self) -> &source::LogFolds {

@@ -24,7 +24,8 @@ pub(super) struct ListParams {
     cursor: Option<String>,
 }
 
-/// Workers that were heard of within the last hour, the latest first. For admins of the whole service.
+/// Workers that were heard of within the last hour, the latest first, with what they run of the namespace. For admins of
+/// the whole service.
 #[utoipa::path(
     get, path = "/api/v1/workers", tag = "workers", operation_id = "workers_list",
     params(ListParams),
@@ -51,7 +52,7 @@ pub(super) async fn list(
     let last = rows.last().filter(|_| more);
     Ok(Json(WorkerPage {
         next_cursor: last.map(|row| format!("{}.{}", row.seen_at.0, row.worker)),
-        items: rows.iter().map(Worker::from).collect(),
+        items: rows.iter().map(|row| Worker::new(row, caller.namespace())).collect(),
     }))
 }
 
@@ -69,6 +70,6 @@ pub(super) async fn scaling(State(api): State<Api>, caller: Caller) -> Result<Js
 pub(super) async fn look_at_scaling(api: &Api) -> Result<Scaling, Problem> {
     let backlog = api.control_plane().backlog().await?;
     let workers = api.control_plane().workers(MAX_WORKERS).await?;
-    let status = *api.control_plane().scaling().borrow();
-    Ok(Scaling::new(backlog, &workers, status))
+    let said = api.control_plane().scaling_said().await?;
+    Ok(Scaling::new(backlog, &workers, said))
 }

@@ -15,7 +15,7 @@ use weir_platform::telemetry::metrics::metrics;
 
 use crate::provisioner::{self, Provisioner};
 use crate::shared::Shared;
-use crate::store::{self, Change};
+use crate::store::{self, Change, ScalingRow};
 use crate::vitals;
 use plan::{Scaler, needed};
 
@@ -82,6 +82,7 @@ pub(crate) async fn run(shared: Arc<Shared>, options: ScalingOptions, provisione
         led_until: None,
         scaler: None,
         told: None,
+        said: None,
     };
     let mut changes = shared.store.changes();
     let mut look_at = Instant::now();
@@ -112,6 +113,8 @@ struct Scaling {
     scaler: Option<Scaler>,
     /// What the provisioner was told last, and when.
     told: Option<(u32, Instant)>,
+    /// What all control planes were told last, wanted and provisioned, and when.
+    said: Option<((u32, u32), Instant)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -191,11 +194,30 @@ impl Scaling {
         }
         metrics().workers_wanted(u64::from(wanted));
         let running = self.provisioner.current().await?.running;
+        self.say(wanted, running).await?;
         self.show(ScalingStatus {
             leads: true,
             wanted,
             running,
         });
+        Ok(())
+    }
+
+    /// Tells all control planes, when it differs and now and then.
+    async fn say(&mut self, wanted: u32, provisioned: u32) -> Result<(), store::Error> {
+        let known = self
+            .said
+            .is_some_and(|(said, at)| said == (wanted, provisioned) && at.elapsed() < REMIND);
+        if known {
+            return Ok(());
+        }
+        let scaling = ScalingRow {
+            wanted,
+            provisioned,
+            said_at: clock::now(),
+        };
+        self.shared.store.scaling_set(&scaling).await?;
+        self.said = Some(((wanted, provisioned), Instant::now()));
         Ok(())
     }
 
@@ -218,7 +240,7 @@ impl Scaling {
     /// Somebody else decides.
     async fn stand_by(&mut self) {
         if self.scaler.take().is_some() {
-            self.told = None;
+            (self.told, self.said) = (None, None);
             self.provisioner.release().await;
         }
         self.show(ScalingStatus::default());

@@ -9,6 +9,7 @@ mod pipelines;
 mod postgres;
 mod relational;
 mod rows;
+mod scaling;
 mod search;
 mod sqlite;
 mod types;
@@ -34,7 +35,7 @@ pub use search::{InvalidSearch, Listed, Search};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
     Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal, RunFilter,
-    RunRow, RunSummary, WorkerRow,
+    RunRow, RunSummary, ScalingRow, WorkerRow,
 };
 
 /// A store call failed.
@@ -246,6 +247,12 @@ pub trait Store: PipelineStore {
 
     /// Ends a leadership; nothing happens when it is another's.
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error>;
+
+    /// Notes how many workers there are to be, for all others to read.
+    async fn scaling_set(&self, scaling: &ScalingRow) -> Result<(), Error>;
+
+    /// How many workers there are to be, as was last said, however long ago.
+    async fn scaling_get(&self) -> Result<Option<ScalingRow>, Error>;
 
     /// Who may do what, and what they did.
     fn identities(&self) -> &dyn IdentityStore;

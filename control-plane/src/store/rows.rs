@@ -45,7 +45,7 @@ where
         name: row.try_get("name")?,
         pipeline: pipeline.map(|(name, version)| PipelineRef { name, version }),
         schedule: schedule.map(|(name, at)| ScheduleRef { name, at }),
-        submitted_by: text("submitted_by")?,
+        created_by: text("created_by")?,
         labels: serde_json::from_str(&row.try_get::<String, _>("labels")?)?,
         created_at: Timestamp(number("created_at")?),
         summary: RunSummary {
@@ -92,12 +92,22 @@ where
             draining: row.try_get("draining")?,
             version: row.try_get("version")?,
             host: row.try_get("host")?,
+            // What a newer version says there is not worth losing the rest.
+            tasks: row
+                .try_get::<Option<String>, _>("tasks")?
+                .and_then(|tasks| serde_json::from_str(&tasks).ok())
+                .unwrap_or_default(),
         })
     };
     read().map_err(|source| Error::Database {
         action: "read the row of a worker",
         source,
     })
+}
+
+/// What a worker runs, as it is written.
+pub(super) fn tasks_of(worker: &WorkerRow) -> Option<String> {
+    serde_json::to_string(&worker.tasks).ok()
 }
 
 /// What the runs of a namespace and owner take.

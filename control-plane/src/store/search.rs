@@ -68,7 +68,7 @@ impl Search {
             name: &row.name,
             pipeline: row.pipeline.as_ref().map(|pipeline| &*pipeline.name),
             schedule: row.schedule.as_ref().map(|schedule| &*schedule.name),
-            submitted_by: row.submitted_by.as_deref(),
+            created_by: row.created_by.as_deref(),
             labels: &row.labels,
         };
         let (text, id) = (lines.searched(), row.run.to_string());
@@ -82,14 +82,14 @@ pub(super) struct Lines<'a> {
     pub(super) name: &'a str,
     pub(super) pipeline: Option<&'a str>,
     pub(super) schedule: Option<&'a str>,
-    pub(super) submitted_by: Option<&'a str>,
+    pub(super) created_by: Option<&'a str>,
     pub(super) labels: &'a BTreeMap<String, String>,
 }
 
 impl Lines<'_> {
     /// What a search looks into: lines in lower case. No word goes over the end of a line.
     pub(super) fn searched(&self) -> String {
-        let others = [self.pipeline, self.schedule, self.submitted_by];
+        let others = [self.pipeline, self.schedule, self.created_by];
         let mut text = self.name.to_lowercase();
         for line in others.into_iter().flatten() {
             text.push('\n');

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_model::{
-    Digest, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, ScheduleRef, StagePhase,
-    StageSnapshot, Timestamp, WorkerId,
+    Digest, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, RunningTask, ScheduleRef,
+    StagePhase, StageSnapshot, Timestamp, WorkerId,
 };
 
 use super::search::Search;
@@ -145,7 +145,7 @@ pub struct RunRow {
     pub schedule: Option<ScheduleRef>,
     /// Who submitted it.
     #[serde(default)]
-    pub submitted_by: Option<String>,
+    pub created_by: Option<String>,
     /// The submitter's own words for it.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -316,4 +316,17 @@ pub struct WorkerRow {
     pub version: String,
     /// Where it runs, for people: a host, or the ARN of an ECS task.
     pub host: String,
+    /// What it runs now, the longest first, as far as it says so.
+    pub tasks: Vec<RunningTask>,
+}
+
+/// How many workers there are to be, as whoever decides on it last said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScalingRow {
+    /// Workers that are wanted.
+    pub wanted: u32,
+    /// Workers that whoever starts them says are there.
+    pub provisioned: u32,
+    /// When this was said.
+    pub said_at: Timestamp,
 }

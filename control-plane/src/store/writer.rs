@@ -24,7 +24,7 @@ pub(super) struct NewRun {
     pub(super) name: String,
     pub(super) pipeline: Option<PipelineRef>,
     pub(super) schedule: Option<ScheduleRef>,
-    pub(super) submitted_by: Option<String>,
+    pub(super) created_by: Option<String>,
     /// As JSON.
     pub(super) labels: String,
     /// Each label by which the run is found.
@@ -52,7 +52,7 @@ impl NewRun {
             name: &submission.name,
             pipeline: metadata.pipeline.as_ref().map(|pipeline| &*pipeline.name),
             schedule: metadata.schedule.as_ref().map(|schedule| &*schedule.name),
-            submitted_by: metadata.submitted_by.as_deref(),
+            created_by: metadata.created_by.as_deref(),
             labels: &metadata.labels,
         };
         let labels = metadata.labels.iter();
@@ -62,7 +62,7 @@ impl NewRun {
             name: submission.name.clone(),
             pipeline: metadata.pipeline.clone(),
             schedule: metadata.schedule.clone(),
-            submitted_by: metadata.submitted_by.clone().map(stored),
+            created_by: metadata.created_by.clone().map(stored),
             labels: serde_json::to_string(&metadata.labels).map_err(|e| unreadable(run, e))?,
             found_by: labels.map(|(key, value)| label(key, value)).collect(),
             words: lines.searched(),

@@ -422,6 +422,7 @@ async fn workers_are_known_by_what_they_say() {
         ended: false,
         version: "1.2.3".into(),
         host: "here".into(),
+        tasks: Vec::new(),
     };
     let ahead = WorkerHeartbeat {
         worker: weir_platform::clock::new_worker_id(),

@@ -355,6 +355,7 @@ async fn workers_and_requests_are_forgotten() {
         draining: false,
         version: "1".into(),
         host: "somewhere".into(),
+        tasks: Vec::new(),
     };
     let here = worker(clock::now());
     kit.store

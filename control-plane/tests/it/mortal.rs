@@ -10,7 +10,7 @@ use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
     Listed, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
-    RunSummary, ScheduleRow, Store, Subject, WorkerRow, Written,
+    RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -368,6 +368,14 @@ impl Store for Mortal {
 
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         self.inner.leader_release(name, owner).await
+    }
+
+    async fn scaling_set(&self, scaling: &ScalingRow) -> Result<(), Error> {
+        self.inner.scaling_set(scaling).await
+    }
+
+    async fn scaling_get(&self) -> Result<Option<ScalingRow>, Error> {
+        self.inner.scaling_get().await
     }
 
     fn identities(&self) -> &dyn IdentityStore {

@@ -1,9 +1,7 @@
 // What pages ask for. The stream tells when it has changed.
 
-import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useState } from "react";
-
-import type { MeasureName } from "../lib/measures";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 
 import { api, data, Problem } from "./client";
 import { useFollow } from "./stream";
@@ -13,7 +11,6 @@ const PAGE = 50;
 const ATTEMPTS = 5000;
 const EVENTS = 500;
 const LINES = 1000;
-const TASKS = 1000;
 const ROWS = 200;
 const LINKS = 100;
 /** A page holds no more entries of a list than so many; a program has the rest. */
@@ -22,7 +19,14 @@ export const MOST = 100_000;
 export interface RunFilter {
   state?: ListedRun["state"];
   result?: NonNullable<ListedRun["result"]>;
+  /** The name of their job. */
   name?: string;
+  /** Words that they are found by. */
+  search?: string;
+  /** A label of them, `key=value`. */
+  label?: string;
+  /** How long ago they were submitted at most, in milliseconds. */
+  age?: number;
   /** The pipeline that they are made of. */
   pipeline?: string;
   /** The schedule that made them. */
@@ -35,7 +39,14 @@ export function useRuns(filter: RunFilter) {
   return useInfiniteQuery({
     queryKey: ["runs", filter],
     queryFn: async ({ pageParam, signal }) => {
-      const query = { ...filter, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) };
+      const { age, label, ...rest } = filter;
+      const query = {
+        ...rest,
+        limit: PAGE,
+        ...(label === undefined ? {} : { label: label.replace(/[\\,]/g, "\\$&") }),
+        ...(age === undefined ? {} : { since: new Date(Date.now() - age).toISOString() }),
+        ...(pageParam ? { cursor: pageParam } : {}),
+      };
       return data(await api.GET("/api/v1/runs", { params: { query }, signal }));
     },
     initialPageParam: "",
@@ -178,39 +189,6 @@ export function useFindings(id: string) {
       data(await api.GET("/api/v1/runs/{run}/findings", { params: { path: { run: id } }, signal })),
     staleTime: Infinity,
   });
-}
-
-export interface TaskQuery {
-  stage?: number;
-  state?: Attempt["state"];
-  metric?: MeasureName;
-  min?: number;
-  max?: number;
-  sort?: string;
-}
-
-/** Tasks, page by page as they come into sight. */
-export function useTasks(id: string, filter: TaskQuery) {
-  const tasks = useInfiniteQuery({
-    queryKey: ["tasks", id, filter],
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { ...filter, limit: TASKS, ...(pageParam ? { cursor: pageParam } : {}) };
-      return data(await api.GET("/api/v1/runs/{run}/tasks", { params: { path: { run: id }, query }, signal }));
-    },
-    initialPageParam: "",
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    staleTime: Infinity,
-    placeholderData: keepPreviousData,
-  });
-  const pages = tasks.data?.pages;
-  const rows = useMemo(() => pages?.flatMap((page) => page.items) ?? [], [pages]);
-  const { hasNextPage, isFetching, fetchNextPage } = tasks;
-  const [wanted, setWanted] = useState(0);
-  const more = useCallback((_: number, last: number) => setWanted(last), []);
-  useEffect(() => {
-    if (hasNextPage && !isFetching && wanted + TASKS / 2 > rows.length) void fetchNextPage();
-  }, [wanted, rows.length, hasNextPage, isFetching, fetchNextPage]);
-  return { tasks, rows, more };
 }
 
 /** One task with its attempts. */

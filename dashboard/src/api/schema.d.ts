@@ -889,7 +889,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Workers that were heard of within the last hour, the latest first. For admins of the whole service. */
+        /**
+         * Workers that were heard of within the last hour, the latest first, with what they run of the namespace. For admins of
+         *     the whole service.
+         */
         get: operations["workers_list"];
         put?: never;
         post?: never;
@@ -1648,12 +1651,18 @@ export interface components {
         ListedRun: {
             /** @description When it was submitted. */
             created_at: components["schemas"]["Time"];
+            /** @description Who submitted it. */
+            created_by?: string | null;
             finished_at?: components["schemas"]["Time"] | null;
             /**
              * @description Its id.
              * @example 01jz0000000000000000000000
              */
             id: string;
+            /** @description The submitter's own words for it. */
+            labels: {
+                [key: string]: string;
+            };
             /** @description Where to go on. */
             links: components["schemas"]["Links"];
             /** @description The job's name. */
@@ -2531,11 +2540,6 @@ export interface components {
             /** @description What there is to do. */
             backlog: components["schemas"]["ScalingBacklog"];
             /**
-             * @description Whether this server decides on the number of workers. Of several servers one does; none does when workers are
-             *     started by other means.
-             */
-            decides: boolean;
-            /**
              * Format: int64
              * @description Tasks that the active workers run at once.
              */
@@ -2557,12 +2561,12 @@ export interface components {
             workers_draining: number;
             /**
              * Format: int32
-             * @description Workers that whoever starts them says are there; only the server that decides asks.
+             * @description Workers that whoever starts them says are there; nothing when no server decides on them.
              */
             workers_provisioned?: number | null;
             /**
              * Format: int32
-             * @description Workers that are wanted; only the server that decides says so.
+             * @description Workers that are wanted; nothing when no server decides on it, because workers are started by other means.
              */
             workers_wanted?: number | null;
         };
@@ -3390,6 +3394,11 @@ export interface components {
              * @description Tasks that it runs now.
              */
             running: number;
+            /**
+             * Format: int32
+             * @description Tasks that it ran beside those, of other namespaces.
+             */
+            running_elsewhere: number;
             /** @description When it was last heard of. */
             seen_at: components["schemas"]["Time"];
             /**
@@ -3401,6 +3410,8 @@ export interface components {
             started_at: components["schemas"]["Time"];
             /** @description How it is. */
             state: components["schemas"]["WorkerState"];
+            /** @description What it ran of the namespace when it was last heard of, the longest first; of very many, a part. */
+            tasks: components["schemas"]["WorkerTask"][];
             /** @description Its version of weir. */
             version: string;
         };
@@ -3416,6 +3427,28 @@ export interface components {
          * @enum {string}
          */
         WorkerState: "active" | "draining" | "lost";
+        /** @description A task that a worker runs. */
+        WorkerTask: {
+            /**
+             * Format: int32
+             * @description The attempt of the task.
+             */
+            attempt: number;
+            /** @description The run. */
+            run: string;
+            /**
+             * Format: int32
+             * @description The stage of the task.
+             */
+            stage: number;
+            /** @description When the worker took it. */
+            started_at: components["schemas"]["Time"];
+            /**
+             * Format: int32
+             * @description The task's number in its stage.
+             */
+            task: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -4633,6 +4666,22 @@ export interface operations {
                 state?: components["schemas"]["RunState"];
                 /** @description Only those that ended so. */
                 result?: components["schemas"]["RunResult"];
+                /**
+                 * @description Only those with this label, `key=value`. Of several with commas between them, a run has all; a comma or backslash
+                 *     of a label has a backslash before it.
+                 */
+                label?: string;
+                /** @description Only those that were submitted then or later. */
+                since?: string;
+                /** @description Only those that were submitted before then. */
+                until?: string;
+                /**
+                 * @description Only those that are found by all of these words, up to 8 with spaces between them, in upper or lower case: each is
+                 *     somewhere in the run's name, in who submitted it, in a label as `key=value`, or in the name of its pipeline or
+                 *     schedule; or its id begins so. An answer looks at a bounded number of runs: a page may have none although more
+                 *     follow.
+                 */
+                search?: string;
                 /** @description At most this many, from 1 to 1000; 50 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
                 /** @description The `next_cursor` of the page before. */
@@ -5645,6 +5694,8 @@ export interface operations {
                 sort?: string;
                 /** @description The `next_cursor` of the page before, asked for with the same parameters. */
                 cursor?: string;
+                /** @description So many of the tasks are passed over: the place to begin at, wherever that is, instead of a `cursor`. */
+                offset?: number;
                 /** @description At most this many, from 1 to 5000; 1000 when it is left out. */
                 limit?: number;
             };

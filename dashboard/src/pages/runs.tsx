@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 
 import { useRuns, type RunFilter } from "../api/queries";
@@ -10,6 +11,7 @@ import { Ago, Elapsed, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
 import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
+import { useSlash } from "../lib/slash";
 
 const shows: Record<string, RunFilter> = {
   all: {},
@@ -19,21 +21,45 @@ const shows: Record<string, RunFilter> = {
   cancelled: { result: "cancelled" },
 };
 
+/** How long ago runs were submitted at most. */
+const ages: Record<string, [string, number]> = {
+  "1h": ["Last hour", 3_600_000],
+  "24h": ["Last 24 hours", 24 * 3_600_000],
+  "7d": ["Last 7 days", 7 * 24 * 3_600_000],
+  "30d": ["Last 30 days", 30 * 24 * 3_600_000],
+};
+
 export default function RunsPage() {
   const [search, change] = useAddress();
   const [, navigate] = useLocation();
   const show = search.get("show") ?? "all";
-  const name = search.get("name") ?? "";
-  const settled = useSettled(name.trim());
-  const runs = useRuns({ ...(shows[show] ?? {}), ...(settled ? { name: settled } : {}) });
+  const words = search.get("search") ?? "";
+  const label = search.get("label") ?? "";
+  const since = search.get("since") ?? "";
+  const age = ages[since]?.[1];
+  const settled = useSettled(words.trim());
+  const field = useRef<HTMLInputElement>(null);
+  useSlash(field);
+  const runs = useRuns({
+    ...(shows[show] ?? {}),
+    ...(settled ? { search: settled } : {}),
+    ...(label ? { label } : {}),
+    ...(age === undefined ? {} : { age }),
+  });
   const rows = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  // An answer looks at so many runs; where it found none it is gone on with.
+  const { hasNextPage, isFetching, isError, fetchNextPage } = runs;
+  const searching = rows.length === 0 && hasNextPage;
+  useEffect(() => {
+    if (searching && !isFetching && !isError) void fetchNextPage();
+  }, [searching, isFetching, isError, fetchNextPage]);
   const now = useNow(true);
   const picked = (search.get("pick") ?? "").split(",").filter(Boolean);
   const pick = (id: string, on: boolean) =>
     change({ pick: (on ? [...picked, id] : picked.filter((other) => other !== id)).slice(-2).join(",") });
   // The older of two is what the younger one is compared with.
   const [older = "", younger = ""] = [...picked].sort();
-  const filtered = show !== "all" || settled !== "";
+  const filtered = show !== "all" || settled !== "" || label !== "" || age !== undefined;
 
   return (
     <>
@@ -64,15 +90,39 @@ export default function RunsPage() {
               </button>
             ))}
           </div>
+          <select
+            aria-label="Submitted"
+            value={age === undefined ? "" : since}
+            onChange={(event) => change({ since: event.target.value })}
+          >
+            <option value="">Any time</option>
+            {Object.entries(ages).map(([key, [title]]) => (
+              <option key={key} value={key}>
+                {title}
+              </option>
+            ))}
+          </select>
           <input
+            ref={field}
             type="search"
-            placeholder="Job name"
-            aria-label="Job name"
-            value={name}
-            onChange={(event) => change({ name: event.target.value })}
+            className="find"
+            placeholder="Name, label, person or id"
+            aria-label="Find runs"
+            aria-keyshortcuts="/"
+            title="Words that are in names, in labels as key=value, in who submitted a run, or at the beginning of its id. Press / to come here"
+            maxLength={200}
+            value={words}
+            onChange={(event) => change({ search: event.target.value })}
           />
         </div>
       </div>
+      {label && (
+        <div className="row">
+          <button className="pill" title="Show all labels" onClick={() => change({ label: null })}>
+            {label} <span aria-label="Remove this filter">✕</span>
+          </button>
+        </div>
+      )}
       {runs.error && <Failure error={runs.error} retry={() => void runs.refetch()} />}
       <section className="card scroll" aria-label="Runs">
         <table>
@@ -89,20 +139,27 @@ export default function RunsPage() {
               <th>Submitted</th>
             </tr>
           </thead>
-          {runs.isPending ? (
+          {runs.isPending || searching ? (
             <LoadingRows rows={8} columns={7} />
           ) : (
             <tbody>
               {rows.map((run) => (
-                <Row key={run.id} run={run} now={now} picked={picked.includes(run.id)} onPick={pick} />
+                <Row
+                  key={run.id}
+                  run={run}
+                  now={now}
+                  picked={picked.includes(run.id)}
+                  onPick={pick}
+                  onLabel={(label) => change({ label })}
+                />
               ))}
             </tbody>
           )}
         </table>
-        {!runs.isPending && !runs.error && rows.length === 0 && (
+        {!runs.isPending && !searching && !runs.error && rows.length === 0 && (
           <Empty icon={filtered ? "search" : "runs"} title={filtered ? "No run is like that" : "Nothing has run yet"}>
             {filtered ? (
-              <button onClick={() => change({ show: null, name: null })}>Show all</button>
+              <button onClick={() => change({ show: null, search: null, label: null, since: null })}>Show all</button>
             ) : (
               <>
                 Submit a pipeline, and it appears here.
@@ -122,9 +179,14 @@ interface RowProps {
   now: number;
   picked: boolean;
   onPick: (id: string, on: boolean) => void;
+  onLabel: (label: string) => void;
 }
 
-function Row({ run, now, picked, onPick }: RowProps) {
+/** Labels of a run that its row shows. */
+const LABELS = 3;
+
+function Row({ run, now, picked, onPick, onLabel }: RowProps) {
+  const labels = Object.entries(run.labels).map(([key, value]) => `${key}=${value}`);
   return (
     <tr aria-selected={picked}>
       <td className="pick">
@@ -139,7 +201,21 @@ function Row({ run, now, picked, onPick }: RowProps) {
         <Link href={`/runs/${run.id}`}>
           <strong>{run.name}</strong>
         </Link>
-        <div className="muted mono">{run.id}</div>
+        <div className="row">
+          <span className="muted mono">{run.id}</span>
+          {labels.length > 0 && (
+            <span className="tags">
+              {labels.slice(0, LABELS).map((label) => (
+                <button key={label} className="tag" title={`Show runs with ${label}`} onClick={() => onLabel(label)}>
+                  {label}
+                </button>
+              ))}
+              {labels.length > LABELS && (
+                <span className="muted" title={labels.slice(LABELS).join(", ")}>{`+${labels.length - LABELS}`}</span>
+              )}
+            </span>
+          )}
+        </div>
       </td>
       <td title={run.reason?.message}>
         <RunStateBadge run={run} />
@@ -158,6 +234,7 @@ function Row({ run, now, picked, onPick }: RowProps) {
       </td>
       <td>
         <Ago at={run.created_at} now={now} />
+        {run.created_by && <div className="muted by">{run.created_by}</div>}
       </td>
     </tr>
   );

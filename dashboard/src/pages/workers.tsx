@@ -1,3 +1,6 @@
+import { useCallback, useEffect } from "react";
+import { Link } from "wouter";
+
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { api, data, Problem } from "../api/client";
@@ -8,7 +11,7 @@ import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { Grid, type Column } from "../components/grid";
 import { More } from "../components/more";
 import { State, type Tone } from "../components/state";
-import { Ago, useNow } from "../components/time";
+import { Ago, Elapsed, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
 import { count, duration, percent } from "../lib/format";
 import { useSession } from "../session/session";
@@ -63,6 +66,95 @@ function Slots({ worker }: { worker: Worker }) {
   );
 }
 
+/** What a worker runs: the task that runs longest, and how many others. */
+function Now({ worker, now }: { worker: Worker; now: number }) {
+  const { tasks, running_elsewhere: elsewhere } = worker;
+  const [longest] = tasks;
+  const others = [
+    tasks.length > 1 && `${count(tasks.length - 1)} more`,
+    elsewhere > 0 && `${count(elsewhere)} of other namespaces`,
+  ].filter(Boolean);
+  if (!longest && others.length === 0) return <span className="muted">–</span>;
+  return (
+    <span className="runs-now">
+      {longest && (
+        <>
+          <Link
+            href={taskOf(longest)}
+            className="mono"
+            title={`Task ${longest.stage}.${longest.task} of run ${longest.run}, attempt ${longest.attempt}`}
+          >
+            {`${longest.stage}.${longest.task}`}
+          </Link>{" "}
+          <Elapsed from={longest.started_at} to={null} now={now} />{" "}
+        </>
+      )}
+      <span className="muted">{others.join(", ")}</span>
+    </span>
+  );
+}
+
+/** The address of a task that a worker runs. */
+const taskOf = (task: Worker["tasks"][number]) =>
+  `/runs/${task.run}/tasks?stage=${task.stage}&task=${task.stage}.${task.task}`;
+
+/** The tasks of one worker, beside the page. */
+function Tasks({ worker, now, onClose }: { worker: Worker; now: number; onClose: () => void }) {
+  useEffect(() => {
+    const close = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented) onClose();
+    };
+    document.addEventListener("keydown", close);
+    return () => document.removeEventListener("keydown", close);
+  }, [onClose]);
+  const { tasks, running_elsewhere: elsewhere } = worker;
+  return (
+    <aside className="panel" aria-label={`Worker ${worker.host}`}>
+      <header>
+        <h2>{worker.host}</h2>
+        <button className="icon quiet" aria-label="Close the worker" onClick={onClose}>
+          <span aria-hidden="true">✕</span>
+        </button>
+      </header>
+      <div className="panel-body" tabIndex={0} role="region" aria-label="Tasks">
+        <Slots worker={worker} />
+        {tasks.length > 0 && (
+          <table>
+            <thead>
+              <tr>
+                <th>Run</th>
+                <th>Task</th>
+                <th className="n">Attempt</th>
+                <th className="n">For</th>
+              </tr>
+            </thead>
+            <tbody>
+              {tasks.map((task) => (
+                <tr key={`${task.run} ${task.stage}.${task.task} ${task.attempt}`}>
+                  <td>
+                    <Link href={`/runs/${task.run}`} className="mono">
+                      {task.run}
+                    </Link>
+                  </td>
+                  <td>
+                    <Link href={taskOf(task)} className="mono">{`${task.stage}.${task.task}`}</Link>
+                  </td>
+                  <td className="n">{task.attempt}</td>
+                  <td className="n">
+                    <Elapsed from={task.started_at} to={null} now={now} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+        {elsewhere > 0 && <p className="muted">{`${count(elsewhere)} of other namespaces`}</p>}
+        {tasks.length === 0 && elsewhere === 0 && <p className="muted">It runs nothing now.</p>}
+      </div>
+    </aside>
+  );
+}
+
 const columns = (now: number): Column<Worker>[] => [
   { key: "host", title: "Host", width: "minmax(160px, 2fr)", show: (worker) => <strong>{worker.host}</strong> },
   {
@@ -79,6 +171,13 @@ const columns = (now: number): Column<Worker>[] => [
     },
   },
   { key: "slots", title: "Slots", width: "minmax(170px, 1.4fr)", show: (worker) => <Slots worker={worker} /> },
+  {
+    key: "tasks",
+    title: "Runs now",
+    width: "minmax(230px, 2fr)",
+    hint: "What the worker ran of this namespace when it was last heard of, the longest first",
+    show: (worker) => <Now worker={worker} now={now} />,
+  },
   { key: "version", title: "Version", width: "96px", show: (worker) => <span className="mono">{worker.version}</span> },
   {
     key: "up",
@@ -132,10 +231,10 @@ function Fleet({ scaling }: { scaling: Scaling }) {
         <Figure name="Waiting tasks" value={count(backlog.tasks_waiting)} />
         <Figure name="Running tasks" value={count(backlog.tasks_running)} />
         <Figure name="Runs under way" value={count(backlog.runs)} />
-        {scaling.decides && (
+        {wanted != null && (
           <Figure
             name="Wanted workers"
-            value={wanted == null ? "–" : count(wanted)}
+            value={count(wanted)}
             note={provisioned != null ? `${count(provisioned)} provisioned` : undefined}
           />
         )}
@@ -151,7 +250,7 @@ function Fleet({ scaling }: { scaling: Scaling }) {
       >
         <i style={{ width: percent(share).replace(" ", "") }} />
       </div>
-      {!scaling.decides && <p className="muted">This server does not decide on the number of workers.</p>}
+      {wanted == null && <p className="muted">No server decides on the number of workers.</p>}
     </section>
   );
 }
@@ -173,6 +272,8 @@ export default function WorkersPage() {
       (show === "all" || worker.state === show) &&
       `${worker.host} ${worker.id} ${worker.version}`.toLowerCase().includes(wanted),
   );
+  const opened = all.find((worker) => worker.id === address.get("worker"));
+  const close = useCallback(() => setAddress({ worker: null }), [setAddress]);
   const versions = new Set(all.filter((worker) => worker.state === "active").map((worker) => worker.version));
   const error = workers.error ?? scaling.error;
 
@@ -233,7 +334,9 @@ export default function WorkersPage() {
                   total={rows.length}
                   row={(index) => rows[index]}
                   rowKey={(worker) => worker.id}
-                  minWidth={980}
+                  onOpen={(worker) => setAddress({ worker: worker.id })}
+                  open={opened?.id}
+                  minWidth={1180}
                 />
               ) : all.length > 0 ? (
                 <Empty icon="search" title="No worker is like that" small>
@@ -248,6 +351,7 @@ export default function WorkersPage() {
             </Card>
           )}
           <More list={workers}>More workers</More>
+          {opened && <Tasks worker={opened} now={now} onClose={close} />}
         </>
       )}
     </>

@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo } from "react";
 
-import { useTasks, type TaskQuery } from "../api/queries";
+import { useTasks, type TaskQuery } from "../api/tasks";
 import type { Run, StageProfile, Task } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { Grid, type Column, type Sort } from "../components/grid";
@@ -113,11 +113,9 @@ function queryOf(search: URLSearchParams): TaskQuery {
 export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
   const [search, change] = useAddress();
   const query = useMemo(() => queryOf(search), [search]);
-  const { tasks, rows, more } = useTasks(run.id, query);
-  const total = tasks.data?.pages[0]?.total ?? 0;
+  const { total, row, look, error, refetch } = useTasks(run.id, query);
   const stage = stages.find((stage) => stage.id === query.stage);
   const open = search.get("task") ?? undefined;
-  const row = useCallback((index: number) => rows[index], [rows]);
   const openTask = useCallback((task: Task) => change({ task: `${task.stage}.${task.task}` }), [change]);
   const sort: Sort = { key: search.get("sort") ?? "task", down: search.get("down") !== null };
   const filtered = query.state !== undefined || query.metric !== undefined;
@@ -129,7 +127,7 @@ export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
           <div className="row">
             <h2>Tasks</h2>
             <span className="muted" role="status">
-              {tasks.data ? count(total) : ""}
+              {total === undefined ? "" : count(total)}
             </span>
             {query.metric && (
               <button
@@ -163,9 +161,9 @@ export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
             </select>
           </div>
         </header>
-        {tasks.error && !tasks.data ? (
-          <Failure error={tasks.error} retry={() => void tasks.refetch()} />
-        ) : tasks.isPending ? (
+        {error ? (
+          <Failure error={error} retry={refetch} />
+        ) : total === undefined ? (
           <LoadingBlock height={280} label="Loading the tasks" />
         ) : total === 0 ? (
           <Empty icon="runs" title={filtered ? "No task is like that" : "No task has been dispatched"}>
@@ -182,7 +180,7 @@ export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
             rowKey={(task) => `${task.stage}.${task.task}`}
             sort={sort}
             onSort={({ key, down }) => change({ sort: key === "task" && !down ? null : key, down: down ? 1 : null })}
-            onRange={more}
+            onRange={look}
             onOpen={openTask}
             open={open}
             minWidth={1500}

@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod identity;
 mod isolation;
+mod lists;
 mod oidc;
 mod pipelines;
 mod quotas;

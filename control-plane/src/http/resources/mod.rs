@@ -63,7 +63,7 @@ pub use task::{
 };
 pub use time::Time;
 pub use usage::{BilledItem, BilledUnit, Cost, CostLine, ModuleLoads, Resources, StorageRequests, Usage};
-pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState};
+pub use worker::{Scaling, ScalingBacklog, Worker, WorkerPage, WorkerState, WorkerTask};
 
 /// What readiness found.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

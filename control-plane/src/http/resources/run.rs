@@ -367,7 +367,7 @@ pub struct ListedRun {
     /// The schedule that made it.
     pub schedule: Option<RunSchedule>,
     /// Who submitted it.
-    pub submitted_by: Option<String>,
+    pub created_by: Option<String>,
     /// The submitter's own words for it.
     pub labels: BTreeMap<String, String>,
     /// Where it is.
@@ -550,7 +550,7 @@ impl From<&RunRow> for ListedRun {
             name: row.name.clone(),
             pipeline: row.pipeline.as_ref().map(RunPipeline::from),
             schedule: row.schedule.as_ref().map(RunSchedule::from),
-            submitted_by: row.submitted_by.clone(),
+            created_by: row.created_by.clone(),
             labels: row.labels.clone(),
             state: state(summary.phase, queued(row)),
             requested_state: requested(row, summary.phase),

@@ -234,7 +234,7 @@ impl From<TaskRange> for TaskMetric {
 }
 
 /// How tasks are sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TaskOrder {
     /// By what.
@@ -244,7 +244,7 @@ pub struct TaskOrder {
 }
 
 /// What tasks are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskOrderKey {
     /// Stage and index.
     Task,

@@ -1,10 +1,10 @@
 //! Workers, and how many are wanted.
 
 use serde::{Deserialize, Serialize};
+use weir_model::{Namespace, RunId, RunningTask};
 
 use super::Time;
-use crate::scaling::ScalingStatus;
-use crate::store::{Backlog, WorkerRow};
+use crate::store::{Backlog, ScalingRow, WorkerRow};
 use crate::vitals;
 
 /// A process that runs tasks.
@@ -26,6 +26,38 @@ pub struct Worker {
     pub started_at: Time,
     /// When it was last heard of.
     pub seen_at: Time,
+    /// What it ran of the namespace when it was last heard of, the longest first; of very many, a part.
+    pub tasks: Vec<WorkerTask>,
+    /// Tasks that it ran beside those, of other namespaces.
+    pub running_elsewhere: u32,
+}
+
+/// A task that a worker runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WorkerTask {
+    /// The run.
+    #[schema(value_type = String)]
+    pub run: RunId,
+    /// The stage of the task.
+    pub stage: u32,
+    /// The task's number in its stage.
+    pub task: u32,
+    /// The attempt of the task.
+    pub attempt: u32,
+    /// When the worker took it.
+    pub started_at: Time,
+}
+
+impl From<&RunningTask> for WorkerTask {
+    fn from(running: &RunningTask) -> Self {
+        Self {
+            run: running.run,
+            stage: running.task.stage.0,
+            task: running.task.index,
+            attempt: running.attempt,
+            started_at: running.since.into(),
+        }
+    }
 }
 
 /// How a worker is.
@@ -40,21 +72,33 @@ pub enum WorkerState {
     Lost,
 }
 
-impl From<&WorkerRow> for Worker {
-    fn from(row: &WorkerRow) -> Self {
+impl WorkerState {
+    fn of(row: &WorkerRow) -> Self {
+        match row.seen_at < vitals::alive_since() {
+            true => Self::Lost,
+            false if row.draining => Self::Draining,
+            false => Self::Active,
+        }
+    }
+}
+
+impl Worker {
+    /// A worker as a namespace sees it.
+    pub fn new(row: &WorkerRow, namespace: &Namespace) -> Self {
+        let own = row.tasks.iter().filter(|task| task.namespace == *namespace);
+        let tasks: Vec<WorkerTask> = own.map(WorkerTask::from).collect();
+        let known = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
         Self {
             id: row.worker.to_string(),
             host: row.host.clone(),
             version: row.version.clone(),
-            state: match row.seen_at < vitals::alive_since() {
-                true => WorkerState::Lost,
-                false if row.draining => WorkerState::Draining,
-                false => WorkerState::Active,
-            },
+            state: WorkerState::of(row),
             slots: row.slots,
             running: row.running,
             started_at: row.started_at.into(),
             seen_at: row.seen_at.into(),
+            running_elsewhere: row.running.saturating_sub(known),
+            tasks,
         }
     }
 }
@@ -82,12 +126,9 @@ pub struct Scaling {
     pub slots: u64,
     /// Tasks that the active workers run now.
     pub slots_busy: u64,
-    /// Whether this server decides on the number of workers. Of several servers one does; none does when workers are
-    /// started by other means.
-    pub decides: bool,
-    /// Workers that are wanted; only the server that decides says so.
+    /// Workers that are wanted; nothing when no server decides on it, because workers are started by other means.
     pub workers_wanted: Option<u32>,
-    /// Workers that whoever starts them says are there; only the server that decides asks.
+    /// Workers that whoever starts them says are there; nothing when no server decides on them.
     pub workers_provisioned: Option<u32>,
 }
 
@@ -104,7 +145,7 @@ pub struct ScalingBacklog {
 
 impl Scaling {
     /// What is known of the fleet.
-    pub(crate) fn new(backlog: Backlog, workers: &[WorkerRow], status: ScalingStatus) -> Self {
+    pub(crate) fn new(backlog: Backlog, workers: &[WorkerRow], said: Option<ScalingRow>) -> Self {
         let mut scaling = Self {
             backlog: ScalingBacklog {
                 runs: backlog.runs,
@@ -115,12 +156,11 @@ impl Scaling {
             workers_draining: 0,
             slots: 0,
             slots_busy: 0,
-            decides: status.leads,
-            workers_wanted: status.leads.then_some(status.wanted),
-            workers_provisioned: status.leads.then_some(status.running),
+            workers_wanted: said.map(|said| said.wanted),
+            workers_provisioned: said.map(|said| said.provisioned),
         };
-        for worker in workers.iter().map(Worker::from) {
-            match worker.state {
+        for worker in workers {
+            match WorkerState::of(worker) {
                 WorkerState::Active => {
                     scaling.workers_active += 1;
                     scaling.slots = scaling.slots.saturating_add(worker.slots.into());

@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn lists_tell_what_differs() {
-        let topic = Topic::Workers;
+        let topic = Topic::Workers(Default::default());
         let one = list(&[("a", 1), ("b", 1)]);
         let other = list(&[("c", 1), ("b", 2)]);
         assert_eq!(one.since(&topic, Some(&one.version), Some(&one)), []);
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_end_is_told_once() {
-        let topic = Topic::Workers;
+        let topic = Topic::Workers(Default::default());
         let over = Frame {
             version: "v".to_owned(),
             content: Content::Run {

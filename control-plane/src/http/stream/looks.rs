@@ -55,7 +55,7 @@ fn pause(topic: &Topic) -> Duration {
     match topic {
         Topic::Run(_) => RUN_PAUSE,
         Topic::Runs(_) => HISTORY_LOOK,
-        Topic::Workers | Topic::Scaling | Topic::Quota(_) => TOTALS_LOOK,
+        Topic::Workers(_) | Topic::Scaling | Topic::Quota(_) => TOTALS_LOOK,
         Topic::Pipelines(_) | Topic::Schedules(_) | Topic::Audit(_) => VERSION_LOOK,
     }
 }
@@ -66,7 +66,7 @@ async fn present(api: &Api, topic: &Topic) -> Result<Frame, Problem> {
     match topic {
         Topic::Run(run) => look_at_run(api, *run, &mut None).await,
         Topic::Runs(namespace) => stored_runs(api, namespace).await,
-        Topic::Workers => worker_rows(api).await,
+        Topic::Workers(namespace) => worker_rows(api, namespace).await,
         Topic::Scaling => Ok(Frame::resource(&workers::look_at_scaling(api).await?)),
         Topic::Quota(namespace) => Ok(Frame::resource(&quotas::look(api, namespace).await?)),
         Topic::Pipelines(namespace) => Ok(Frame::announced(
@@ -90,11 +90,11 @@ async fn latest_entry(api: &Api, namespace: Option<Namespace>) -> Result<Frame, 
     Ok(Frame::announced(latest.as_deref().unwrap_or("none")))
 }
 
-async fn worker_rows(api: &Api) -> Result<Frame, Problem> {
+async fn worker_rows(api: &Api, namespace: &Namespace) -> Result<Frame, Problem> {
     let found = api.control_plane().workers(WORKERS).await?;
     let mut rows: Vec<Row> = found
         .iter()
-        .map(|found| Row::new(found.worker.to_string(), &Worker::from(found)))
+        .map(|found| Row::new(found.worker.to_string(), &Worker::new(found, namespace)))
         .collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Frame::rows(rows))
@@ -165,7 +165,7 @@ async fn runs(api: &Api, namespace: &Namespace, tell: Tell<'_>) {
     let mut changes = api.control_plane().changes();
     loop {
         match api.control_plane().run_list(&filter, None, RUNS).await {
-            Ok(rows) => tell(run_rows(rows.iter())),
+            Ok(listed) => tell(run_rows(listed.rows.iter())),
             Err(error) => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,

@@ -141,7 +141,7 @@ async fn topics(api: &Api, caller: &Caller, list: &str) -> Result<Vec<Topic>, Pr
         let topic = Topic::parse(word, caller.namespace())?;
         match &topic {
             Topic::Run(run) => api.namespaces().check(api, caller, *run).await?,
-            Topic::Workers | Topic::Scaling | Topic::Audit(None) => caller.require_whole_service()?,
+            Topic::Workers(_) | Topic::Scaling | Topic::Audit(None) => caller.require_whole_service()?,
             Topic::Audit(Some(_)) => caller.require(Role::Admin)?,
             Topic::Quota(namespace) => quotas::check(api, caller, namespace).await?,
             Topic::Runs(_) | Topic::Pipelines(_) | Topic::Schedules(_) => {}

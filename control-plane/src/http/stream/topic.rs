@@ -16,8 +16,8 @@ pub(super) enum Topic {
     Runs(Namespace),
     /// A run.
     Run(RunId),
-    /// The workers.
-    Workers,
+    /// The workers, as a namespace sees them.
+    Workers(Namespace),
     /// How many workers there are, and how many there should be.
     Scaling,
     /// The pipelines of a namespace.
@@ -35,7 +35,7 @@ impl Topic {
     pub(super) fn parse(word: &str, namespace: &Namespace) -> Result<Self, Problem> {
         match (word, word.split_once(':')) {
             ("runs", _) => Ok(Self::Runs(namespace.clone())),
-            ("workers", _) => Ok(Self::Workers),
+            ("workers", _) => Ok(Self::Workers(namespace.clone())),
             ("scaling", _) => Ok(Self::Scaling),
             ("pipelines", _) => Ok(Self::Pipelines(namespace.clone())),
             ("schedules", _) => Ok(Self::Schedules(namespace.clone())),
@@ -60,7 +60,7 @@ impl fmt::Display for Topic {
         match self {
             Self::Runs(_) => f.write_str("runs"),
             Self::Run(run) => write!(f, "run:{run}"),
-            Self::Workers => f.write_str("workers"),
+            Self::Workers(_) => f.write_str("workers"),
             Self::Scaling => f.write_str("scaling"),
             Self::Pipelines(_) => f.write_str("pipelines"),
             Self::Schedules(_) => f.write_str("schedules"),
@@ -122,9 +122,9 @@ mod tests {
             assert!(Topic::parse(word, &namespace).is_err(), "{word}");
         }
         let versions = Versions::parse(&format!("runs=1a;run:{run}=2b;;x"));
-        assert_eq!(versions.of(&Topic::Runs(namespace)), Some("1a"));
+        assert_eq!(versions.of(&Topic::Runs(namespace.clone())), Some("1a"));
         assert_eq!(versions.of(&Topic::Run(run)), Some("2b"));
-        assert_eq!(versions.of(&Topic::Workers), None);
+        assert_eq!(versions.of(&Topic::Workers(namespace)), None);
         assert_eq!(Versions::parse(&"runs=1;".repeat(1_000)), Versions::default());
     }
 }

@@ -32,10 +32,11 @@ use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, encode_events, to_i64, unreadable};
 use super::rows::run_row;
+use super::scaling;
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
-    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -51,7 +52,7 @@ macro_rules! now_ms {
 use now_ms;
 
 const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
-    r.schedule, r.scheduled_at, r.submitted_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, \
+    r.schedule, r.scheduled_at, r.created_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, \
     r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, r.tasks_sent, \
     coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
     r.cancel_requested_by, r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
@@ -376,6 +377,14 @@ impl Store for PostgresStore {
 
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         shared::end_lead(self.shared.readers.pool().await?, name, owner).await
+    }
+
+    async fn scaling_set(&self, said: &ScalingRow) -> Result<(), Error> {
+        scaling::set(self, said).await
+    }
+
+    async fn scaling_get(&self) -> Result<Option<ScalingRow>, Error> {
+        scaling::get(self).await
     }
 
     fn identities(&self) -> &dyn IdentityStore {

@@ -12,7 +12,7 @@ use super::now_ms;
 use super::writing::millis;
 use crate::store::Error;
 use crate::store::encoding::{delete_pieces, to_i64, to_u64, unreadable};
-use crate::store::rows::worker_row;
+use crate::store::rows::{tasks_of, worker_row};
 use crate::store::types::{Acquired, Backlog, ForwardedReport, InboxReport, Lease, WorkerRow};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -236,23 +236,30 @@ pub(super) async fn workers_seen(pool: &PgPool, workers: &[WorkerRow]) -> Result
     let number = |of: fn(&WorkerRow) -> u64| workers.iter().map(|worker| to_i64(of(worker))).collect::<Vec<_>>();
     // In one order, so that two that note the same workers do not wait for each other.
     let noting = sqlx::query(
-        "INSERT INTO workers AS known (id, seen_at, started_at, slots, running, draining, version, host)
+        "INSERT INTO workers AS known (id, seen_at, started_at, slots, running, draining, version, host, tasks)
         SELECT DISTINCT ON (id) * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-            $6::boolean[], $7::text[], $8::text[]) AS s (id, seen_at, started_at, slots, running, draining, version, host)
+            $6::boolean[], $7::text[], $8::text[], $9::text[])
+            AS s (id, seen_at, started_at, slots, running, draining, version, host, tasks)
         ORDER BY id, seen_at DESC
         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, started_at = excluded.started_at,
             slots = excluded.slots, running = excluded.running, draining = excluded.draining,
-            version = excluded.version, host = excluded.host
+            version = excluded.version, host = excluded.host, tasks = excluded.tasks
         WHERE excluded.seen_at > known.seen_at",
     )
-    .bind(workers.iter().map(|worker| worker.worker.to_string()).collect::<Vec<_>>())
+    .bind(
+        workers
+            .iter()
+            .map(|worker| worker.worker.to_string())
+            .collect::<Vec<_>>(),
+    )
     .bind(number(|worker| worker.seen_at.0))
     .bind(number(|worker| worker.started_at.0))
     .bind(number(|worker| worker.slots.into()))
     .bind(number(|worker| worker.running.into()))
     .bind(workers.iter().map(|worker| worker.draining).collect::<Vec<_>>())
     .bind(workers.iter().map(|worker| worker.version.as_str()).collect::<Vec<_>>())
-    .bind(workers.iter().map(|worker| worker.host.as_str()).collect::<Vec<_>>());
+    .bind(workers.iter().map(|worker| worker.host.as_str()).collect::<Vec<_>>())
+    .bind(workers.iter().map(tasks_of).collect::<Vec<_>>());
     within("note workers", noting.execute(pool)).await.map(drop)
 }
 

@@ -184,7 +184,7 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
     let inserted = sqlx::query(concat!(
         "WITH new AS (
             INSERT INTO runs (id, namespace, name, phase, created_at, pipeline, pipeline_version, schedule,
-                scheduled_at, submitted_by, labels, words)
+                scheduled_at, created_by, labels, words)
             VALUES ($1, $2, $3, 'planning', $4, $11, $12, $13, $14, $15, $16, $17)
             ON CONFLICT DO NOTHING RETURNING id
         ), lease AS (
@@ -220,7 +220,7 @@ async fn create(connection: &mut PgConnection, new: &NewRun) -> Result<Created> 
     .bind(new.pipeline_version())
     .bind(new.schedule_name())
     .bind(new.scheduled_at())
-    .bind(&new.submitted_by)
+    .bind(&new.created_by)
     .bind(&new.labels)
     .bind(&new.words)
     .bind(&new.found_by)

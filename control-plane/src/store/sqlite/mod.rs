@@ -27,10 +27,11 @@ use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable};
 use super::rows::run_row;
+use super::scaling;
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
-    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, Store, WorkerRow,
+    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -41,7 +42,7 @@ const READERS: u32 = 2;
 /// The wait between two tries of what SQLite refuses at once while another process is at it.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, submitted_by, labels, phase, \
+const RUN_COLUMNS: &str = "SELECT id, namespace, name, pipeline, pipeline_version, schedule, scheduled_at, created_by, labels, phase, \
     outcome, reason, created_at, finished_at, restart_at, expires_at, stages, stages_done, tasks, tasks_done, \
     tasks_waiting, tasks_running, tasks_sent, last_seq, dispatched_seq, cancel_requested_by, pause_requested_by, \
     cleaned, lease_owner, lease_until FROM runs";
@@ -448,6 +449,14 @@ impl Store for SqliteStore {
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
         self.writer.submit(Op::EndLead { name, owner }).await.map(drop)
+    }
+
+    async fn scaling_set(&self, said: &ScalingRow) -> Result<(), Error> {
+        scaling::set(self, said).await
+    }
+
+    async fn scaling_get(&self) -> Result<Option<ScalingRow>, Error> {
+        scaling::get(self).await
     }
 
     fn identities(&self) -> &dyn IdentityStore {

@@ -10,7 +10,7 @@ use weir_platform::clock;
 use super::database;
 use super::writing::{Result, until};
 use crate::store::encoding::{to_i64, to_u64, unreadable};
-use crate::store::rows::worker_row;
+use crate::store::rows::{tasks_of, worker_row};
 use crate::store::types::{Backlog, ForwardedReport, InboxReport, WorkerRow};
 
 pub(super) async fn backlog(readers: &SqlitePool) -> Result<Backlog> {
@@ -174,11 +174,11 @@ pub(super) async fn reports_done(connection: &mut SqliteConnection, ids: &[u64])
 pub(super) async fn workers_seen(connection: &mut SqliteConnection, workers: &[WorkerRow]) -> Result<()> {
     for worker in workers {
         sqlx::query(
-            "INSERT INTO workers (id, seen_at, started_at, slots, running, draining, version, host) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, \
+            "INSERT INTO workers (id, seen_at, started_at, slots, running, draining, version, host, tasks) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, \
              started_at = excluded.started_at, slots = excluded.slots, running = excluded.running, \
-             draining = excluded.draining, version = excluded.version, host = excluded.host \
-             WHERE excluded.seen_at > workers.seen_at",
+             draining = excluded.draining, version = excluded.version, host = excluded.host, \
+             tasks = excluded.tasks WHERE excluded.seen_at > workers.seen_at",
         )
         .bind(worker.worker.to_string())
         .bind(to_i64(worker.seen_at.0))
@@ -188,6 +188,7 @@ pub(super) async fn workers_seen(connection: &mut SqliteConnection, workers: &[W
         .bind(worker.draining)
         .bind(&worker.version)
         .bind(&worker.host)
+        .bind(tasks_of(worker))
         .execute(&mut *connection)
         .await
         .map_err(database("note workers"))?;
@@ -197,7 +198,7 @@ pub(super) async fn workers_seen(connection: &mut SqliteConnection, workers: &[W
 
 pub(super) async fn worker_list(readers: &SqlitePool, limit: u32) -> Result<Vec<WorkerRow>> {
     let rows = sqlx::query(
-        "SELECT id, seen_at, started_at, slots, running, draining, version, host FROM workers \
+        "SELECT id, seen_at, started_at, slots, running, draining, version, host, tasks FROM workers \
          ORDER BY seen_at DESC, id LIMIT ?1",
     )
     .bind(i64::from(limit))

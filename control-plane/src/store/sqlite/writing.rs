@@ -264,7 +264,7 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     }
     let inserted = sqlx::query(
         "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, lease_epoch, lease_owner, lease_until, \
-         lease_token, pipeline, pipeline_version, schedule, scheduled_at, submitted_by, labels, words) \
+         lease_token, pipeline, pipeline_version, schedule, scheduled_at, created_by, labels, words) \
          VALUES (?1, ?2, ?3, 'planning', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
          ON CONFLICT DO NOTHING",
     )
@@ -280,7 +280,7 @@ async fn create(connection: &mut SqliteConnection, presence: &Presence, new: &Ne
     .bind(new.pipeline_version())
     .bind(new.schedule_name())
     .bind(new.scheduled_at())
-    .bind(&new.submitted_by)
+    .bind(&new.created_by)
     .bind(&new.labels)
     .bind(&new.words)
     .execute(&mut *connection)

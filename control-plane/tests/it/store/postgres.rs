@@ -15,7 +15,7 @@ use weir_model::{Event, RunId, RunPhase};
 use weir_testkit::Postgres;
 
 use super::processes::heard;
-use super::{LONG, create, interleavings, is_fenced, note, record, running, suite};
+use super::{LONG, create, interleavings, is_fenced, note, record, running, searches, suite};
 use crate::kit::{PATIENCE, eventually};
 
 /// A new database with tables, and processes that use it.
@@ -346,4 +346,23 @@ async fn passwords_are_made_for_connections() {
     source.0.store(100, Ordering::SeqCst);
     let refused = PostgresStore::connect(&options).await.err().unwrap();
     assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn runs_of_an_older_version_are_found() {
+    let url = Postgres::shared().await.database().await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    let old = migrations
+        .iter()
+        .filter(|migration| migration.version <= searches::BEFORE);
+    migrations.migrations = old.cloned().collect::<Vec<_>>().into();
+    migrations.run_direct(None, &mut connection, false).await.unwrap();
+    for statement in searches::OLD_RUNS {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let store = connected(&url).await;
+    store.migrate().await.unwrap();
+    searches::old_runs_are_found(&store).await;
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use weir_control_plane::store::{
-    Acquired, Backlog, Change, Changes, Created, ForwardedReport, Idempotency, RunSummary, Store, WorkerRow,
+    Acquired, Backlog, Change, Changes, Created, ForwardedReport, Idempotency, RunSummary, ScalingRow, Store, WorkerRow,
 };
-use weir_model::{Digest, RunId, RunOutcome, RunPhase, Submission, Timestamp};
+use weir_model::{Digest, RunId, RunOutcome, RunPhase, RunningTask, StageId, Submission, TaskId, Timestamp};
 use weir_platform::clock;
 
 use super::{LONG, create, note, running, submitted};
@@ -21,6 +21,7 @@ pub(super) async fn suite(store: &impl Store) {
     expiry(store).await;
     inbox(store).await;
     workers(store).await;
+    scaling(store).await;
     leaders(store).await;
     changes(store).await;
 }
@@ -238,6 +239,16 @@ async fn workers(store: &impl Store) {
         draining: false,
         version: "0.1.0".into(),
         host: "a host ✓".into(),
+        tasks: vec![RunningTask {
+            namespace: Default::default(),
+            run: RunId::from_parts(Timestamp(seen_at), 1),
+            task: TaskId {
+                stage: StageId(1),
+                index: 2,
+            },
+            attempt: 3,
+            since: Timestamp(4),
+        }],
     };
     let (a, b) = (worker(10, 1), worker(30, 2));
     store.workers_seen(&[a.clone(), b.clone()]).await.unwrap();
@@ -246,6 +257,7 @@ async fn workers(store: &impl Store) {
         seen_at: Timestamp(40),
         draining: true,
         running: 0,
+        tasks: Vec::new(),
         ..a.clone()
     };
     // Twice in one call, and out of order: queues do such things.
@@ -256,6 +268,20 @@ async fn workers(store: &impl Store) {
     assert_eq!(store.workers_forget(Timestamp(40)).await.unwrap(), 1);
     assert_eq!(store.worker_list(10).await.unwrap(), [later]);
     assert_eq!(store.workers_forget(Timestamp(41)).await.unwrap(), 1);
+}
+
+/// What one says of scaling all others read.
+async fn scaling(store: &impl Store) {
+    assert_eq!(store.scaling_get().await.unwrap(), None);
+    for (wanted, said_at) in [(3, 10), (0, 11)] {
+        let said = ScalingRow {
+            wanted,
+            provisioned: 2,
+            said_at: Timestamp(said_at),
+        };
+        store.scaling_set(&said).await.unwrap();
+        assert_eq!(store.scaling_get().await.unwrap(), Some(said));
+    }
 }
 
 async fn leaders(store: &impl Store) {

@@ -116,7 +116,7 @@ pub(super) async fn suite(store: &impl Store) {
     assert_eq!(found(beyond).await, [0; 0]);
 
     let row = store.run_get(runs[0]).await.unwrap().unwrap();
-    assert_eq!(row.submitted_by.as_deref(), Some("ada"));
+    assert_eq!(row.created_by.as_deref(), Some("ada"));
     assert_eq!(
         row.labels,
         [
@@ -126,6 +126,47 @@ pub(super) async fn suite(store: &impl Store) {
         .into()
     );
     pages(store, &all, &runs).await;
+}
+
+/// What a build before searches left, in words that every database understands: a run, and one whose log has what no
+/// database would look into.
+pub(super) const OLD_RUNS: [&str; 4] = [
+    "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq, pipeline, pipeline_version) \
+     VALUES ('01jz0000000000000000000000', 'default', 'Nightly', 'finished', 1, 1, 'words', 1)",
+    r#"INSERT INTO run_events (run_id, seq, at, payload) VALUES ('01jz0000000000000000000000', 1, 1,
+       '{"type":"submitted","submission":{"metadata":{"labels":{"Team":"Core"},"submitted_by":"ada"}}}')"#,
+    "INSERT INTO runs (id, namespace, name, phase, created_at, last_seq) \
+     VALUES ('01jz0000000000000000000001', 'default', 'plain', 'finished', 1, 1)",
+    r#"INSERT INTO run_events (run_id, seq, at, payload) VALUES ('01jz0000000000000000000001', 1, 1,
+       '{"type":"submitted","submission":{"job":{"statement":"a\u0000b"}}}')"#,
+];
+/// The version of the tables before searches.
+pub(super) const BEFORE: i64 = 49;
+
+/// Runs that were there before are found as well.
+pub(super) async fn old_runs_are_found(store: &impl Store) {
+    for (text, found) in [
+        ("NIGHTLY words ada", 1),
+        ("team=core", 1),
+        ("plain", 1),
+        ("01jz", 2),
+        ("b", 0),
+    ] {
+        let filter = RunFilter {
+            search: Search::parse(text).unwrap(),
+            ..RunFilter::default()
+        };
+        let listed = store.run_list(&filter, None, 10).await.unwrap();
+        assert_eq!(listed.rows.len(), found, "{text}");
+    }
+    let filter = RunFilter {
+        namespace: Some(Namespace::default()),
+        labels: vec![("Team".into(), "Core".into())],
+        ..RunFilter::default()
+    };
+    let rows = store.run_list(&filter, None, 10).await.unwrap().rows;
+    assert_eq!((rows.len(), rows[0].created_by.as_deref()), (1, Some("ada")));
+    assert_eq!(rows[0].labels, [("Team".to_owned(), "Core".to_owned())].into());
 }
 
 /// A search of which a call looks at two runs comes to its end all the same, and gives each run once.
@@ -171,7 +212,7 @@ async fn create(
         ..submission()
     };
     let metadata = &mut submission.metadata;
-    metadata.submitted_by = Some(by.to_owned());
+    metadata.created_by = Some(by.to_owned());
     metadata.labels = labels
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))

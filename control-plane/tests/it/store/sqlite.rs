@@ -1,8 +1,9 @@
 //! An SQLite file.
 
+use sqlx::Connection as _;
 use weir_control_plane::store::{Acquired, Durability, SqliteStore, Store};
 
-use super::{LONG, create, interleavings, suite};
+use super::{LONG, create, interleavings, searches, suite};
 
 #[tokio::test]
 async fn an_sqlite_file_is_a_store() {
@@ -97,4 +98,26 @@ async fn what_a_newer_version_wrote_is_named() {
         .unwrap();
     let error = store.run_events(run, 0, 10).await.unwrap_err();
     assert!(error.to_string().contains(&run.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn runs_of_an_older_version_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("runs.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    let mut migrations = sqlx::migrate!("migrations/sqlite");
+    let old = migrations
+        .iter()
+        .filter(|migration| migration.version <= searches::BEFORE);
+    migrations.migrations = old.cloned().collect::<Vec<_>>().into();
+    migrations.run_direct(None, &mut connection, false).await.unwrap();
+    for statement in searches::OLD_RUNS {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let store = SqliteStore::open(&path, Durability::Process).await.unwrap();
+    searches::old_runs_are_found(&store).await;
 }

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 /// Values that never change, up to a weight; those that were not asked for the longest go first. Cheap to share.
-pub(super) struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     capacity: usize,
     kept: Mutex<Kept<K, V>>,
 }
@@ -24,7 +24,7 @@ struct Value<V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         let kept = Kept {
             values: HashMap::new(),
             weight: 0,
@@ -36,7 +36,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         // A panic cannot leave the map between two states that matter.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// Keeps a value, unless it alone is too heavy.
-    pub(super) fn put(&self, key: K, value: V, weight: usize) {
+    pub(crate) fn put(&self, key: K, value: V, weight: usize) {
         if weight > self.capacity {
             return;
         }
