@@ -1,6 +1,6 @@
 // The page of a run.
 
-import { mkdtemp, readFile } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -181,4 +181,59 @@ test("a run is exported as one file", async ({ page, request }) => {
   const file = await download;
   expect(file.suggestedFilename()).toBe(`exported ${run.id}.html`);
   expect(await readFile(await file.path(), "utf8")).toContain(run.id);
+});
+
+test("an exported file has every task, sorted and chosen without a server", async ({ page, request }) => {
+  const run = await finishedSql(request, "kept", SPREAD, spread(40));
+  const last = run.stages.reduce((most, stage) => (stage.tasks > most.tasks ? stage : most));
+  const total = run.stages.reduce((sum, stage) => sum + stage.tasks, 0);
+  const file = join(await mkdtemp(join(tmpdir(), "weir-e2e-")), "run.html");
+  await writeFile(file, await (await request.get(`/api/v1/runs/${run.id}/export`)).body());
+  const errors: string[] = [];
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  page.on("request", (request) => !request.url().startsWith("file:") && errors.push(request.url()));
+  await page.goto(`file://${file}`);
+  const tasks = page.locator("#tasks");
+  await expect(tasks.getByRole("status")).toContainText(`of ${total}`);
+  const rows = tasks.getByRole("row");
+  await expect(rows).toHaveCount(total + 1);
+  await tasks.getByRole("button", { name: "Rows in" }).click();
+  await expect(tasks.getByRole("columnheader", { name: "Rows in" })).toHaveAttribute("aria-sort", "descending");
+  await tasks.getByRole("combobox", { name: "Stage" }).selectOption(String(last.id));
+  await expect(rows).toHaveCount(last.tasks + 1);
+
+  // The most of a stage's rows stands for the task that has them.
+  await page.getByText(`Stage ${last.id}:`).click();
+  const spreadOver = page.getByRole("row", { name: /^Rows in/ }).locator(`td[data-stage="${last.id}"]`);
+  const most = await spreadOver.last().textContent();
+  await spreadOver.last().getByRole("button").click();
+  await expect(tasks.getByRole("button", { name: /remove this filter/ })).toBeVisible();
+  await expect(rows.nth(1).getByRole("cell").nth(8)).toHaveText(most ?? "");
+  expect(await rows.count()).toBeLessThan(last.tasks);
+  await isAccessible(page);
+  expect(errors).toEqual([]);
+});
+
+test("the end of many tasks is there at once, however they are sorted", async ({ page, request }) => {
+  const statement = "select value % 5000 as k, count(*) as n from generate_series(1, 50000) group by 1";
+  const run = await finishedSql(request, "many tasks", statement, spread(700));
+  const total = run.stages.reduce((sum, stage) => sum + stage.tasks, 0);
+  expect(total).toBeGreaterThanOrEqual(700);
+  const asked: string[] = [];
+  page.on("request", (request) => request.url().includes("/tasks?") && asked.push(request.url()));
+  for (const sort of ["", "?sort=elapsed_us"]) {
+    await page.goto(`/runs/${run.id}/tasks${sort}`);
+    const grid = page.getByRole("grid", { name: "Tasks" });
+    await expect(grid).toHaveAttribute("aria-rowcount", String(total + 1));
+    asked.length = 0;
+    await grid.focus();
+    await page.keyboard.press("End");
+    const end = grid.getByRole("row").and(page.locator(`[aria-rowindex="${total + 1}"]`));
+    await expect(end.getByRole("gridcell").first()).toHaveText(/^\d+\.\d+$/);
+    await expect(end).toBeInViewport();
+    expect(asked.length, asked.join("\n")).toBeLessThanOrEqual(2);
+    await page.keyboard.press("Enter");
+    await expect(page.getByRole("complementary", { name: /^Task \d+\.\d+$/ })).toBeVisible();
+    await page.keyboard.press("Escape");
+  }
 });

@@ -1,13 +1,13 @@
 //! How long it takes to write the history of a run with very many tasks, and to open its page from storage alone.
 //!
-//! `cargo run --release -p weir-benches --bin history -- [--tasks 100000] [--opens 20] [--s3]`
+//! `cargo run --release -p weir-benches --bin history -- [--tasks 100000] [--opens 20] [--s3 | --keep FOLDER]`
 //!
 //! A log is made as a run of two stages leaves it: nine tenths of the tasks write 16 shuffle partitions each, one tenth
 //! reads them; every hundredth task failed once. The log is in an SQLite file. The history goes to a folder, or with
 //! `--s3` to a real S3 server on this machine. Opening is what the page of a run asks for first: the run, its stages with
 //! quantiles and operators, its findings, and the first thousand tasks, from a server over an empty database which has
 //! never seen the run. Every opening has a server of its own, so that nothing is in its caches; the operating system's
-//! are warm.
+//! are warm. With `--keep` the storage stays in the folder, for `weir history` and the browser's measurements.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -384,6 +384,7 @@ fn show(name: &str, mut times: Vec<Duration>) {
 async fn main() -> Result<()> {
     let tasks: u32 = argument("--tasks", 100_000)?;
     let opens: usize = argument("--opens", 20)?;
+    let kept: String = argument("--keep", String::new())?;
     let folder = tempfile::tempdir()?;
     let aws = match flag("--s3") {
         true => Some(Aws::start().await),
@@ -397,7 +398,8 @@ async fn main() -> Result<()> {
             };
             Storage::open_with(&format!("s3://{}/weir", aws.bucket().await), options)?
         }
-        None => Storage::open(&folder.path().join("storage").to_string_lossy())?,
+        None if kept.is_empty() => Storage::open(&folder.path().join("storage").to_string_lossy())?,
+        None => Storage::open(&kept)?,
     };
     let store = SqliteStore::open(&folder.path().join("runs.db"), Durability::Process).await?;
     let (ended, events) = make_log(&store, tasks).await?;
@@ -439,6 +441,14 @@ async fn main() -> Result<()> {
         (
             "1,000 tasks, by time, the longest first",
             format!("/runs/{run}/tasks?sort=-elapsed_us"),
+        ),
+        (
+            "the last 250 tasks",
+            format!("/runs/{run}/tasks?limit=250&offset={}", tasks - 250),
+        ),
+        (
+            "the last 250 tasks by time, the longest first",
+            format!("/runs/{run}/tasks?limit=250&sort=-elapsed_us&offset={}", tasks - 250),
         ),
         (
             "tasks of a stage above a percentile",

@@ -1,19 +1,25 @@
-//! A run as one HTML file: to be kept, mailed, or attached to a ticket, and read without a server, without a network and
-//! without scripts.
+//! A run as one HTML file: to be kept, mailed, or attached to a ticket, and read without a server and without a network.
+//!
+//! It is whole without scripts, but for the table of very many tasks. All attempts are in there as well, as columns: where
+//! scripts run, the page sorts and chooses tasks by them.
 //!
 //! **Invariants.** Whatever users chose (names, messages, labels, failures) is escaped. The file refers to nothing outside
-//! of itself, and its content security policy allows nothing but its own style sheet. What is left out is said.
+//! of itself, and its content security policy allows nothing but its own style sheet and script. What is left out is said.
 
+mod columns;
 mod format;
 mod page;
 mod timeline;
 
 use weir_model::{AttemptRow, AttemptTable, TaskRow};
 
+use self::columns::Columns;
 use crate::history::{self, History, Summary};
 use crate::http::resources::{Attempt, FindingList, Run, StageProfile, Task};
 
-/// Tasks of the table: of a run with more, those that took longest.
+pub use columns::MAX_EMBEDDED;
+
+/// Tasks of the table that needs no script: of a run with more, those that took longest.
 pub const MAX_TASKS: usize = 1_000;
 /// Attempts of the timeline: of a run with more, those that took longest.
 pub const MAX_ATTEMPTS: usize = 3_000;
@@ -38,17 +44,19 @@ pub struct Export {
     pub attempts: Vec<Attempt>,
     /// Attempts that there are.
     pub attempts_total: u64,
+    /// All of them, as columns.
+    columns: Columns,
 }
 
 impl Export {
     /// A run with the attempts of its tasks, as far as they are shown.
     pub fn new(run: Run, stages: Vec<StageProfile>, findings: FindingList, table: &AttemptTable) -> Self {
         let mut shown = Shown::default();
-        let rows = table.rows();
-        for task in TaskRow::of(rows) {
-            shown.add_task(&rows[task.place], task.attempts, task.failed);
-        }
-        rows.iter().for_each(|row| shown.add_attempt(row));
+        let tasks = TaskRow::of(table.rows());
+        shown.add(
+            table.rows(),
+            tasks.iter().map(|task| (task.place, task.attempts, task.failed)),
+        );
         shown.of(run, stages, findings)
     }
 
@@ -65,11 +73,28 @@ pub struct Shown {
     tasks_total: u64,
     attempts: Vec<Attempt>,
     attempts_total: u64,
+    columns: Columns,
 }
 
 impl Shown {
+    /// Adds attempts that follow those before; `tasks` are the places of those that speak for their tasks, with the tasks'
+    /// attempts and how many of them failed.
+    pub fn add(&mut self, rows: &[AttemptRow], tasks: impl IntoIterator<Item = (usize, u32, u32)>) {
+        let mut speaks: Vec<Option<(u32, u32)>> = vec![None; rows.len()];
+        for (place, attempts, failed) in tasks {
+            speaks[place] = Some((attempts, failed));
+        }
+        for (row, speaks) in rows.iter().zip(speaks) {
+            if let Some((attempts, failed)) = speaks {
+                self.add_task(row, attempts, failed);
+            }
+            self.add_attempt(row);
+            self.columns.add(row, speaks);
+        }
+    }
+
     /// Adds a task by the attempt that speaks for it.
-    pub fn add_task(&mut self, attempt: &AttemptRow, attempts: u32, failed: u32) {
+    fn add_task(&mut self, attempt: &AttemptRow, attempts: u32, failed: u32) {
         self.tasks_total += 1;
         self.tasks.push(Task::new(attempt, attempts, failed));
         // Sorted now and then, so that each costs little.
@@ -79,7 +104,7 @@ impl Shown {
     }
 
     /// Adds an attempt.
-    pub fn add_attempt(&mut self, attempt: &AttemptRow) {
+    fn add_attempt(&mut self, attempt: &AttemptRow) {
         self.attempts_total += 1;
         self.attempts.push(attempt.into());
         if self.attempts.len() >= 2 * MAX_ATTEMPTS {
@@ -102,6 +127,7 @@ impl Shown {
             tasks_total: self.tasks_total,
             attempts: self.attempts,
             attempts_total: self.attempts_total,
+            columns: self.columns,
         }
     }
 
@@ -137,10 +163,8 @@ pub async fn of_history(
     let pages: Vec<usize> = (0..summary.attempts.len()).collect();
     for some in pages.chunks(PAGES) {
         for page in history.attempts(summary, some).await? {
-            for task in &page.tasks {
-                shown.add_task(&page.rows[task.place], task.attempts, task.failed);
-            }
-            page.rows.iter().for_each(|row| shown.add_attempt(row));
+            let tasks = page.tasks.iter().map(|task| (task.place, task.attempts, task.failed));
+            shown.add(&page.rows, tasks);
         }
     }
     Ok(shown.of(run, stages, findings))

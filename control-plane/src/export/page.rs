@@ -12,6 +12,7 @@ use super::{Export, MAX_ATTEMPTS, MAX_TASKS};
 use crate::http::resources::{Finding, Quantiles, StageProfile, Task};
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("table.js");
 
 /// A page in the making. Writing to a string cannot fail.
 struct Page(String);
@@ -43,7 +44,12 @@ impl Page {
         for row in rows {
             self.add("<tr>");
             for cell in row {
-                self.add(format_args!("<td{}>{}</td>", cell.class(), Escaped(&cell.text)));
+                self.add(format_args!(
+                    "<td{}{}>{}</td>",
+                    cell.class(),
+                    cell.tasks(),
+                    Escaped(&cell.text)
+                ));
             }
             self.add("</tr>");
         }
@@ -70,6 +76,16 @@ impl Page {
 struct Cell {
     text: String,
     is_number: bool,
+    /// The tasks that it stands for.
+    tasks: Option<Range>,
+}
+
+/// Tasks of a stage with a metric between two values, both included.
+struct Range {
+    stage: u32,
+    metric: &'static str,
+    min: u64,
+    max: u64,
 }
 
 impl Cell {
@@ -77,12 +93,26 @@ impl Cell {
     fn class(&self) -> &'static str {
         if self.is_number { " class=\"n\"" } else { "" }
     }
+
+    /// The attributes that the script finds its tasks by.
+    fn tasks(&self) -> String {
+        self.tasks.as_ref().map_or_else(String::new, |tasks| {
+            let Range {
+                stage,
+                metric,
+                min,
+                max,
+            } = tasks;
+            format!(" data-stage=\"{stage}\" data-metric=\"{metric}\" data-min=\"{min}\" data-max=\"{max}\"")
+        })
+    }
 }
 
 fn text(text: impl Into<String>) -> Cell {
     Cell {
         text: text.into(),
         is_number: false,
+        tasks: None,
     }
 }
 
@@ -90,6 +120,7 @@ fn number(text: impl Into<String>) -> Cell {
     Cell {
         text: text.into(),
         is_number: true,
+        tasks: None,
     }
 }
 
@@ -97,11 +128,12 @@ fn number(text: impl Into<String>) -> Cell {
 pub(super) fn page(export: &Export) -> String {
     let run = &export.run;
     let mut page = Page(String::new());
-    let style = STANDARD.encode(Digest::of(STYLE.as_bytes()).as_bytes());
+    let hash = |text: &str| STANDARD.encode(Digest::of(text.as_bytes()).as_bytes());
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
     let title = format!("{} · {}", run.name, run.id);
     page.add(format_args!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"referrer\" content=\"no-referrer\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title><style>{STYLE}</style></head>\n<body><main>\n",
         Escaped(&title)
@@ -123,7 +155,8 @@ pub(super) fn page(export: &Export) -> String {
     configuration(&mut page, export);
     page.add("<footer><p>");
     page.add(Escaped(&format!(
-        "Written by Weir {}. The element `weir-run` of this file has the run, its stages and its findings as JSON.",
+        "Written by Weir {}. The element `weir-run` of this file has the run, its stages and its findings as JSON; \
+         `weir-attempts` has all attempts: JSON in gzip in Base64, numbers as differences to the number before.",
         env!("CARGO_PKG_VERSION")
     )));
     page.add("</p></footer></main>\n<script type=\"application/json\" id=\"weir-run\">");
@@ -133,7 +166,9 @@ pub(super) fn page(export: &Export) -> String {
         "findings": export.findings.items,
     });
     page.add(json(&data));
-    page.add("</script>\n</body></html>\n");
+    page.add("</script>\n<script type=\"application/octet-stream\" id=\"weir-attempts\">");
+    page.add(export.columns.encode());
+    page.add(format_args!("</script>\n<script>{SCRIPT}</script>\n</body></html>\n"));
     page.0
 }
 
@@ -283,25 +318,38 @@ fn stages(page: &mut Page, stages: &[StageProfile]) {
 fn quantiles(page: &mut Page, profile: &StageProfile) {
     let all = &profile.quantiles;
     type Show = fn(u64) -> String;
-    let rows: [(&str, &Quantiles, Show); 12] = [
-        ("Time", &all.elapsed_us, micros),
-        ("Wait for a worker", &all.queue_delay_ms, millis),
-        ("CPU time", &all.cpu_us, micros),
-        ("Time in Wasm", &all.wasm_us, micros),
-        ("Rows in", &all.rows_in, count),
-        ("Rows out", &all.rows_out, count),
-        ("Bytes in", &all.bytes_in, bytes),
-        ("Bytes out", &all.bytes_out, bytes),
-        ("Shuffle bytes in", &all.shuffle_bytes_in, bytes),
-        ("Shuffle bytes out", &all.shuffle_bytes_out, bytes),
-        ("Spilled", &all.spilled_bytes, bytes),
-        ("Peak memory", &all.peak_memory_bytes, bytes),
+    let rows: [(&str, &str, &Quantiles, Show); 12] = [
+        ("elapsed_us", "Time", &all.elapsed_us, micros),
+        ("queue_delay_ms", "Wait for a worker", &all.queue_delay_ms, millis),
+        ("cpu_us", "CPU time", &all.cpu_us, micros),
+        ("wasm_us", "Time in Wasm", &all.wasm_us, micros),
+        ("rows_in", "Rows in", &all.rows_in, count),
+        ("rows_out", "Rows out", &all.rows_out, count),
+        ("bytes_in", "Bytes in", &all.bytes_in, bytes),
+        ("bytes_out", "Bytes out", &all.bytes_out, bytes),
+        ("shuffle_bytes_in", "Shuffle bytes in", &all.shuffle_bytes_in, bytes),
+        ("shuffle_bytes_out", "Shuffle bytes out", &all.shuffle_bytes_out, bytes),
+        ("spilled_bytes", "Spilled", &all.spilled_bytes, bytes),
+        ("peak_memory_bytes", "Peak memory", &all.peak_memory_bytes, bytes),
     ];
     let header = ["Per task", "Least", "25 %", "Median", "75 %", "95 %", "Most", "Sum"];
-    let rows = rows.into_iter().map(|(name, of, show)| {
-        let numbers = [of.p0, of.p25, of.p50, of.p75, of.p95, of.p100, of.sum];
+    let stage = profile.stage.id;
+    let rows = rows.into_iter().map(|(metric, name, of, show)| {
+        // The least and the most stand for themselves, the others for what lies up to the next one.
+        let values = [of.p0, of.p25, of.p50, of.p75, of.p95, of.p100];
+        let ends = [of.p0, of.p50, of.p75, of.p95, of.p100, of.p100];
+        let quantiles = values.into_iter().zip(ends).map(|(min, max)| Cell {
+            tasks: Some(Range {
+                stage,
+                metric,
+                min,
+                max,
+            }),
+            ..number(show(min))
+        });
         std::iter::once(text(name))
-            .chain(numbers.map(|value| number(show(value))))
+            .chain(quantiles)
+            .chain([number(show(of.sum))])
             .collect()
     });
     page.table("Quantiles over its tasks", &header, rows);
@@ -338,12 +386,22 @@ fn operators(page: &mut Page, profile: &StageProfile) {
 }
 
 fn tasks(page: &mut Page, export: &Export) {
+    let embedded = export.columns.rows();
+    if export.attempts_total > embedded {
+        page.note(&format!(
+            "This file has the first {} of {} attempts. `GET /api/v1/runs/{}/tasks` lists the tasks of all.",
+            count(embedded),
+            count(export.attempts_total),
+            export.run.id
+        ));
+    }
+    page.add("<div id=\"all-tasks\" hidden></div><div id=\"some-tasks\">");
     let left_out = export.tasks_total.saturating_sub(export.tasks.len() as u64);
     if left_out > 0 {
         page.note(&format!(
-            "Here are the {MAX_TASKS} tasks that took longest, of {}. `GET /api/v1/runs/{}/tasks` lists all of them.",
-            count(export.tasks_total),
-            export.run.id
+            "Here are the {MAX_TASKS} tasks that took longest, of {}. Where the script of this file may run, all of them \
+             are here.",
+            count(export.tasks_total)
         ));
     }
     let header = [
@@ -366,7 +424,7 @@ fn tasks(page: &mut Page, export: &Export) {
         count(export.tasks.len() as u64)
     ));
     page.table("Tasks", &header, export.tasks.iter().map(task));
-    page.add("</details>");
+    page.add("</details></div>");
 }
 
 fn task(task: &Task) -> Vec<Cell> {

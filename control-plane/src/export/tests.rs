@@ -140,8 +140,9 @@ fn export(tasks: u32) -> Export {
 #[test]
 fn nothing_that_users_chose_becomes_markup() {
     let html = export(4).to_html();
-    assert_eq!(html.matches("<script").count(), 1, "{html}");
-    assert_eq!(html.matches("</script").count(), 1);
+    // The run, its attempts, and the page's own script.
+    assert_eq!(html.matches("<script").count(), 3, "{html}");
+    assert_eq!(html.matches("</script").count(), 3);
     assert!(!html.contains("<img"));
     assert!(html.contains("&lt;script&gt;alert(1)"), "it is shown as text");
     let text = html.matches("&lt;img src=").count() + html.matches("\\u003cimg src=").count();
@@ -160,6 +161,56 @@ fn the_policy_allows_the_style_sheet_of_the_file() {
     let digest = weir_model::Digest::of(style.as_bytes());
     let hash = base64::engine::general_purpose::STANDARD.encode(digest.as_bytes());
     assert!(html.contains(&format!("style-src 'sha256-{hash}'")));
+    let (_, script) = html.rsplit_once("<script>").unwrap();
+    let (script, _) = script.split_once("</script>").unwrap();
+    let digest = weir_model::Digest::of(script.as_bytes());
+    let hash = base64::engine::general_purpose::STANDARD.encode(digest.as_bytes());
+    assert!(html.contains(&format!("script-src 'sha256-{hash}'")));
+    assert!(!script.contains("innerHTML") && !script.contains("eval("));
+}
+
+/// A column of numbers as the file has it.
+fn column(attempts: &serde_json::Value, name: &str) -> Vec<i64> {
+    let deltas = attempts["numbers"][name].as_array().unwrap().iter();
+    let mut sum = 0;
+    deltas
+        .map(|delta| {
+            sum += delta.as_i64().unwrap();
+            sum
+        })
+        .collect()
+}
+
+#[test]
+fn all_attempts_are_in_the_file() {
+    use base64::Engine as _;
+    use std::io::Read as _;
+    let html = export(5_000).to_html();
+    let (_, attempts) = html.split_once("id=\"weir-attempts\">").unwrap();
+    let (attempts, _) = attempts.split_once("</script>").unwrap();
+    let zipped = base64::engine::general_purpose::STANDARD.decode(attempts).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*zipped)
+        .read_to_string(&mut text)
+        .unwrap();
+    let attempts: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(attempts["rows"], 5_000);
+    assert_eq!(column(&attempts, "task"), (0..5_000).collect::<Vec<_>>());
+    assert_eq!(
+        column(&attempts, "elapsed_us"),
+        (0..5_000).map(|n| n * 1_000).collect::<Vec<_>>()
+    );
+    assert_eq!(column(&attempts, "attempts"), [1; 5_000]);
+    let failures = &attempts["words"]["failure"];
+    assert_eq!(failures["list"], serde_json::json!([HOSTILE]));
+    assert_eq!(
+        (&failures["places"][0], &failures["places"][4_999]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(
+        attempts["words"]["state"]["list"],
+        serde_json::json!(["succeeded", "failed"])
+    );
 }
 
 #[test]
@@ -172,6 +223,7 @@ fn what_is_left_out_is_the_shortest_and_is_said() {
     assert!(large.tasks.iter().all(|task| task.task >= 4_000));
     let html = large.to_html();
     assert!(html.contains("the 1000 tasks that took longest, of 5\u{202f}000"));
+    assert!(!html.contains("This file has the first"), "the columns have all");
     assert!(html.contains("the 3000 attempts that took longest, of 5\u{202f}000"));
 }
 

@@ -9,6 +9,9 @@ use super::source::{RunSource, Source};
 use super::{Api, Problem, profile, stages};
 use crate::export::{self, Export};
 
+/// Files that are made at once; more wait.
+pub(super) const CONCURRENT_EXPORTS: usize = 2;
+
 /// A run as one HTML file, to be kept and read without a server.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/export", tag = "runs", operation_id = "runs_export",
@@ -21,6 +24,8 @@ use crate::export::{self, Export};
     ),
 )]
 pub(super) async fn get(State(api): State<Api>, RunSource(source): RunSource) -> Result<Response, Problem> {
+    // All attempts of a run are in memory while its file is made. It is closed with the interface, never before.
+    let _turn = api.exports().acquire().await.map_err(|_| Problem::internal())?;
     let run = Follower::at(&api, &source).await?.present(&api).await?;
     let stages = stages::stages(&api, &source).await?;
     let findings = profile::findings_of(&api, &source).await?;

@@ -204,6 +204,7 @@ struct Inner {
     pages: Semaphore,
     downloads: Arc<Semaphore>,
     checks_of_sql: Semaphore,
+    exports: Semaphore,
     folds: follow::Folds,
     feeds: stream::Feeds,
     streams: stream::Streams,
@@ -260,6 +261,7 @@ impl Api {
             pages: Semaphore::new(rows::CONCURRENT_PAGES),
             downloads: Arc::new(Semaphore::new(rows::CONCURRENT_DOWNLOADS)),
             checks_of_sql: Semaphore::new(sql::CONCURRENT_CHECKS),
+            exports: Semaphore::new(export::CONCURRENT_EXPORTS),
             folds: Default::default(),
             feeds: Default::default(),
             streams: Default::default(),
@@ -324,6 +326,10 @@ impl Api {
 
     fn checks_of_sql(&self) -> &Semaphore {
         &self.0.checks_of_sql
+    }
+
+    fn exports(&self) -> &Semaphore {
+        &self.0.exports
     }
 
     fn folds(&self) -> &follow::Folds {
