@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use weir_control_plane::store::{Durability, SqliteStore, Store};
 use weir_control_plane::{self as control_plane, ControlPlane};
 use weir_engine::Engine;
+use weir_platform::templates::Templates;
 use weir_platform::{MemoryQueue, Queue, Storage, StorageOptions};
 use weir_sandbox::{CacheOptions, Sandbox};
 use weir_worker::{self as worker, Worker, WorkerOptions};
@@ -112,27 +113,29 @@ fn default_data_dir() -> Result<PathBuf, Error> {
 /// The engine alone, for what needs no run.
 pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine, Storage), Error> {
     let storage = folder.storage()?;
-    let machine = Machine::start(folder, &storage, memory, true)?;
+    let machine = Machine::start(folder, &storage, memory, true, Templates::in_process())?;
     Ok((machine.engine, storage))
 }
 
 impl Embedded {
     /// Starts everything.
     pub(crate) async fn start(args: &EmbeddedArgs) -> Result<Self, Error> {
-        Self::start_with(args, control_plane::Options::default(), 0).await
+        Self::start_with(args, control_plane::Options::default(), 0, Templates::in_process()).await
     }
 
     /// Starts everything, with options of the control plane. Every `presence_ms` milliseconds workers say how they are,
     /// unless that is zero: they are in this process, and who runs one job does not ask.
+    /// `templates` renders those of pipelines.
     pub(crate) async fn start_with(
         args: &EmbeddedArgs,
         options: control_plane::Options,
         presence_ms: u64,
+        templates: Templates,
     ) -> Result<Self, Error> {
         let prices = prices::read(&args.prices)?;
         let folder = DataFolder::open(&args.data)?;
         let storage = folder.storage()?;
-        let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true)?;
+        let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true, templates)?;
         let store: Arc<dyn Store> = Arc::new(folder.store().await?);
         let tasks: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
         let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));

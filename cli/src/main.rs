@@ -30,6 +30,15 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return error::report(&error),
     };
+    if let args::Command::RenderTemplate = args.command {
+        // Before there are threads, whose stacks would count.
+        return weir_platform::templates::serve().unwrap_or_else(|source| {
+            error::report(&error::Error::Io {
+                action: "render a template".to_owned(),
+                source,
+            })
+        });
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => {

@@ -11,9 +11,10 @@ use futures::TryStreamExt;
 use futures::stream::{self, BoxStream};
 use weir_model::{
     Digest, Job, Namespace, RunId, ShuffleObject, SinkInfo, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp,
-    layout, spec,
+    layout,
 };
 use weir_platform::Storage;
+use weir_platform::templates::Templates;
 use weir_sandbox::Sandbox;
 
 use crate::io::{self, RowsError, Stores};
@@ -35,6 +36,8 @@ pub struct EngineOptions {
     pub spill_dir: PathBuf,
     /// Whether jobs may read and write files of this machine. Not on servers: the files are other people's.
     pub local_files: bool,
+    /// Who renders the templates of pipelines.
+    pub templates: Templates,
 }
 
 /// Plans jobs and runs tasks. Cheap to clone; one per process, so that tasks share caches and the memory pool.
@@ -44,6 +47,7 @@ pub struct Engine {
     sandbox: Arc<Sandbox>,
     runtime: Arc<RuntimeEnv>,
     shared: Arc<Shared>,
+    templates: Templates,
 }
 
 /// What a job would do, for people.
@@ -74,6 +78,7 @@ impl Engine {
             sandbox,
             runtime,
             shared,
+            templates: options.templates,
         })
     }
 
@@ -133,7 +138,7 @@ impl Engine {
                 sql::build(statement, setup, tables, submission, run, &mut builder).await?;
             }
             Job::Pipeline { yaml, file, params } => {
-                let pipeline = spec::parse(file, yaml, params).map_err(PlanError::Pipeline)?;
+                let pipeline = self.templates.parse(file, yaml, params).await?;
                 let functions = builder.functions().clone();
                 pipeline::build(&pipeline, submission, run, &functions, &mut builder).await?;
             }

@@ -3,7 +3,7 @@
 use datafusion::error::DataFusionError;
 use weir_model::spec::Diagnostics;
 use weir_model::{Failure, FailureKind};
-use weir_platform::StorageError;
+use weir_platform::{StorageError, templates};
 
 use crate::task::OperatorError;
 use crate::wasm::ModuleError;
@@ -14,6 +14,9 @@ pub enum PlanError {
     /// The pipeline is wrong; every problem that was found, with its place.
     #[error("{0}")]
     Pipeline(Diagnostics),
+    /// Putting the parameters into the pipeline takes too much.
+    #[error("{0}")]
+    TemplateTooLarge(templates::Error),
     /// The SQL statement is wrong, or a file that it names cannot be read.
     #[error("{0}")]
     Query(String),
@@ -37,6 +40,7 @@ impl PlanError {
     pub fn to_failure(&self) -> Failure {
         match self {
             Self::Pipeline(_) => Failure::new(FailureKind::User, "invalid_pipeline", self.to_string()),
+            Self::TemplateTooLarge(_) => Failure::new(FailureKind::User, "template_too_large", self.to_string()),
             Self::Query(_) | Self::QueryAt { .. } => Failure::new(FailureKind::User, "invalid_query", self.to_string()),
             Self::Platform(source) => {
                 let mut message = format!("{self}: {source}");
@@ -107,6 +111,16 @@ impl From<ModuleError> for PlanError {
             (true, Some(source)) => Self::Query(format!("{error}: {source}")),
             (true, None) => Self::Query(error.to_string()),
             _ => Self::Platform(Box::new(error)),
+        }
+    }
+}
+
+impl From<templates::Error> for PlanError {
+    fn from(error: templates::Error) -> Self {
+        match error {
+            templates::Error::Pipeline(diagnostics) => Self::Pipeline(diagnostics),
+            templates::Error::TooLarge => Self::TemplateTooLarge(error),
+            templates::Error::Busy | templates::Error::Process(_) => Self::Platform(Box::new(error)),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The world outside the process, behind interfaces that embedded and service mode both implement: object storage,
-//! queues, the clock, output folders and telemetry.
+//! queues, the clock, output folders, telemetry, and the processes that templates are rendered in.
 //!
 //! **Invariants.** Every call has a time limit and says what it was doing when it fails. Queues deliver at least once,
 //! in no order. Nothing above this crate may know which implementation runs.
@@ -15,6 +15,7 @@ pub mod s3;
 mod sqs;
 mod storage;
 pub mod telemetry;
+pub mod templates;
 
 pub use memory_queue::{MemoryQueue, MemoryQueueOptions};
 pub use queue::{Delivery, MAX_DELAY, MAX_MESSAGE_BYTES, Queue, QueueError, Receipt, SendMessage};

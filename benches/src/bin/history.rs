@@ -323,6 +323,7 @@ impl Server {
             inspector: Arc::new(Nothing),
             rows: Arc::new(Nothing),
             sql: Arc::new(Nothing),
+            templates: Default::default(),
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };

@@ -80,6 +80,7 @@ impl Weir {
             memory_bytes: MEMORY_BYTES,
             spill_dir: folder.path().join("spill"),
             local_files: true,
+            templates: Default::default(),
         };
         let engine = Engine::new(options, storage.clone(), sandbox)?;
         let store = Arc::new(SqliteStore::open(&folder.path().join("weir.db"), Durability::default()).await?);

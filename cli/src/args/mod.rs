@@ -22,6 +22,9 @@ pub(crate) use service::{
     ServerArgs, StorageArgs, WorkerArgs,
 };
 
+/// The command of the processes in which servers have templates rendered.
+pub(crate) const RENDER_TEMPLATE: &str = "render-template";
+
 /// Batch pipelines and SQL with sandboxed Wasm functions.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, propagate_version = true)]
@@ -97,6 +100,9 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Check everything that a server or worker needs, and say what to do
     Doctor(DoctorArgs),
+    /// Render the template of standard input, for a server
+    #[command(name = RENDER_TEMPLATE, hide = true)]
+    RenderTemplate,
 }
 
 /// Where runs keep their history and their objects.

@@ -12,10 +12,10 @@ use crate::args::DevArgs;
 use crate::embedded::Embedded;
 use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
-use crate::service::prices;
 use crate::service::reader::EngineReader;
 use crate::service::signals;
 use crate::service::sql::EngineChecker;
+use crate::service::{machine, prices};
 use crate::submission;
 
 /// How often workers say how they are, in milliseconds: somebody may look at them.
@@ -39,7 +39,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         default_quota: args.quota.quota(),
         ..Options::default()
     };
-    let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS).await?;
+    let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS, machine::templates()?).await?;
     let options = http::Options {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),
@@ -54,6 +54,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         inspector: Arc::new(SandboxInspector(Arc::clone(&service.sandbox))),
         rows: Arc::new(EngineReader(service.engine.clone())),
         sql: Arc::new(EngineChecker(service.engine.clone())),
+        templates: machine::templates()?,
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };

@@ -10,6 +10,7 @@ use weir_control_plane::http::{self, Api};
 use weir_control_plane::store::{Durability, NamespaceRow, SqliteStore, Store};
 use weir_control_plane::{ControlPlane, Environment, Options, Planner};
 use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
+use weir_platform::templates::Templates;
 use weir_platform::{MemoryQueue, Queue, Storage, clock, telemetry};
 
 use super::server::{check_pairs, http_options, listen};
@@ -63,7 +64,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     let data = DataFolder::open(&DataArgs {
         data_dir: Some(folder.path().to_owned()),
     })?;
-    let machine = Machine::start(&data, &storage, None, false)?;
+    let machine = Machine::start(&data, &storage, None, false, Templates::in_process())?;
     let listener = listen(args.listen, args.access.tls_cert.is_some()).await?;
     let options = http::Options {
         read_only: true,
@@ -77,6 +78,8 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
         inspector: Arc::new(SandboxInspector(machine.sandbox)),
         rows: Arc::new(EngineReader(machine.engine.clone())),
         sql: Arc::new(EngineChecker(machine.engine)),
+        // Nothing is submitted.
+        templates: Templates::in_process(),
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),
     };

@@ -18,7 +18,7 @@ use crate::args::{AccessArgs, ProvisionerKind, ServerArgs};
 use crate::embedded::DataFolder;
 use crate::error::Error;
 use crate::service::inspector::SandboxInspector;
-use crate::service::machine::{EnginePlanner, Machine};
+use crate::service::machine::{self, EnginePlanner, Machine};
 use crate::service::parts::{self, Database, Queues};
 use crate::service::reader::EngineReader;
 use crate::service::sql::EngineChecker;
@@ -35,7 +35,13 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let storage = parts::storage(&args.storage).await?;
     let provisioner = provisioner(&args).await?;
     let folder = DataFolder::open(&args.machine.data)?;
-    let machine = Machine::start(&folder, &storage, args.machine.memory, args.allow_local_files)?;
+    let machine = Machine::start(
+        &folder,
+        &storage,
+        args.machine.memory,
+        args.allow_local_files,
+        machine::templates()?,
+    )?;
     let access = &args.access;
     check_pairs(access)?;
     let open = access.bootstrap_api_key.is_none() && access.oidc_issuer.is_none() && !has_keys(&*store).await?;
@@ -82,6 +88,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         inspector: Arc::new(SandboxInspector(machine.sandbox)),
         rows: Arc::new(EngineReader(machine.engine.clone())),
         sql: Arc::new(EngineChecker(machine.engine.clone())),
+        templates: machine::templates()?,
         checks,
         metrics: Arc::new(telemetry::prometheus_text),
     };

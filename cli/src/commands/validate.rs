@@ -87,6 +87,7 @@ async fn check(args: &ValidateArgs) -> Result<(), Error> {
 pub(super) fn plan_error(error: PlanError) -> Error {
     match error {
         PlanError::Pipeline(diagnostics) => Error::Pipeline(diagnostics),
+        PlanError::TemplateTooLarge(error) => Error::Usage(error.to_string()),
         PlanError::Query(message) | PlanError::QueryAt { message, .. } => Error::Usage(message),
         PlanError::Platform(source) => Error::Platform {
             action: "plan the job",

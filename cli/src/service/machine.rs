@@ -7,8 +7,10 @@ use weir_control_plane::Planner;
 use weir_engine::{Engine, EngineOptions};
 use weir_model::{Failure, RunId, StageGraph, Submission};
 use weir_platform::Storage;
+use weir_platform::templates::Templates;
 use weir_sandbox::{Sandbox, SandboxOptions};
 
+use crate::args::RENDER_TEMPLATE;
 use crate::embedded::DataFolder;
 use crate::error::Error;
 
@@ -20,12 +22,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// An engine that keeps its caches in `folder`, over `storage`. Without `local_files`, jobs can reach no file of this
-    /// machine.
+    /// machine. `templates` renders those of pipelines.
     pub(crate) fn start(
         folder: &DataFolder,
         storage: &Storage,
         memory: Option<u64>,
         local_files: bool,
+        templates: Templates,
     ) -> Result<Self, Error> {
         let sandbox = Sandbox::new(SandboxOptions {
             cache: Some(folder.cache()),
@@ -38,11 +41,18 @@ impl Machine {
             memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
             spill_dir: folder.spill(),
             local_files,
+            templates,
         };
         let engine =
             Engine::new(options, storage.clone(), Arc::clone(&sandbox)).map_err(Error::platform("start the engine"))?;
         Ok(Self { engine, sandbox })
     }
+}
+
+/// Templates of others than this process' user, each rendered by a child of this program.
+pub(crate) fn templates() -> Result<Templates, Error> {
+    let program = std::env::current_exe().map_err(Error::io("find this program"))?;
+    Ok(Templates::in_children(program, vec![RENDER_TEMPLATE.into()]))
 }
 
 /// Half of the machine's memory; 4 GiB where the system does not say.

@@ -64,6 +64,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use weir_model::{Digest, PriceTable, RunSettings};
 use weir_platform::Storage;
+use weir_platform::templates::Templates;
 
 use self::journal::{Asked, Journal};
 use self::peer::{Peer, Source};
@@ -186,6 +187,9 @@ pub struct Environment {
     pub rows: Arc<dyn RowReader>,
     /// Looks at SQL.
     pub sql: Arc<dyn SqlChecker>,
+    /// Renders the templates of pipelines. Others than those of who plans, so that nobody who submits can hold up what is
+    /// submitted.
+    pub templates: Templates,
     /// What the server needs to do its work, store and storage aside.
     pub checks: Vec<Check>,
     /// Writes the metrics of the process in Prometheus' text format.
@@ -302,6 +306,10 @@ impl Api {
 
     fn sql(&self) -> &dyn SqlChecker {
         &*self.0.environment.sql
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.0.environment.templates
     }
 
     fn checks(&self) -> &[Check] {

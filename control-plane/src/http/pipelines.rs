@@ -390,7 +390,7 @@ pub(super) async fn run(
     let (version, mut template) = find(&api, caller.namespace(), &name, request.version).await?;
     if !request.parameters.is_empty() {
         let job = template.job_with(request.parameters)?;
-        let (job, needed) = submit::check_job(job).await?;
+        let (job, needed) = submit::check_job(&api, job).await?;
         submit::check_modules(&api, caller.namespace(), &needed, &template.modules).await?;
         template.job = job;
     }

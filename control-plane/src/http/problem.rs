@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use weir_model::spec::Diagnostics;
+use weir_platform::templates;
 
 use super::journal::ProblemCode;
 use super::layer;
@@ -228,6 +229,24 @@ impl From<Diagnostics> for Problem {
             "the pipeline is not valid; `errors` says where",
         )
         .with_errors(errors)
+    }
+}
+
+impl From<templates::Error> for Problem {
+    fn from(error: templates::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            templates::Error::Pipeline(diagnostics) => diagnostics.into(),
+            templates::Error::TooLarge => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "template_too_large", text),
+            templates::Error::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry_after(5),
+            templates::Error::Process(_) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a template cannot be rendered"
+                );
+                Self::unavailable("the pipeline's template cannot be rendered at the moment; try again")
+            }
+        }
     }
 }
 

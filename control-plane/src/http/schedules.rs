@@ -398,7 +398,7 @@ async fn submission(
 ) -> Result<Submission, Problem> {
     let (version, mut template) = pipelines::find(api, namespace, pipeline, definition.version).await?;
     let job = template.job_with(definition.parameters.clone())?;
-    let (job, needed) = submit::check_job(job).await?;
+    let (job, needed) = submit::check_job(api, job).await?;
     submit::check_modules(api, namespace, &needed, &template.modules).await?;
     template.job = job;
     let overrides = Overrides {

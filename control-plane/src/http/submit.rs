@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use weir_model::{Digest, Job, Metadata, Namespace, Submission, TableRef, TraceParent, layout, spec};
+use weir_model::{Digest, Job, Metadata, Namespace, Submission, TableRef, TraceParent, layout};
 
 use super::caller::Caller;
 use super::problem::ProblemDetail;
@@ -80,7 +80,7 @@ pub(super) async fn template(api: &Api, namespace: &Namespace, request: RunReque
         (None, Some(_)) => return Err(Problem::invalid("`parameters` are for pipelines; SQL has none")),
         _ => return Err(Problem::invalid("give either `pipeline` or `sql`")),
     };
-    let (job, needed) = check_job(job).await?;
+    let (job, needed) = check_job(api, job).await?;
     check_modules(api, namespace, &needed, &request.modules).await?;
     Ok(Template {
         job,
@@ -115,24 +115,14 @@ fn pipeline_job(pipeline: Value, file: Option<String>, params: BTreeMap<String, 
 }
 
 /// Gives a valid job back, with the paths of the modules that it needs.
-pub(super) async fn check_job(job: Job) -> Result<(Job, Vec<String>), Problem> {
-    if let Job::Sql { .. } = &job {
+pub(super) async fn check_job(api: &Api, job: Job) -> Result<(Job, Vec<String>), Problem> {
+    let Job::Pipeline { yaml, file, params } = &job else {
         return Ok((job, Vec::new()));
-    }
-    // A template may compute for a moment.
-    let checked = tokio::task::spawn_blocking(move || {
-        let Job::Pipeline { yaml, file, params } = &job else {
-            return Ok((job, Vec::new()));
-        };
-        let pipeline = spec::parse(file, yaml, params)?;
-        let modules = pipeline.module_paths();
-        let modules = modules.into_iter().map(|path| path.to_string()).collect();
-        Ok::<_, spec::Diagnostics>((job, modules))
-    });
-    match checked.await {
-        Ok(checked) => Ok(checked?),
-        Err(_) => Err(Problem::internal()),
-    }
+    };
+    let pipeline = api.templates().parse(file, yaml, params).await?;
+    let modules = pipeline.module_paths();
+    let modules = modules.into_iter().map(|path| path.to_string()).collect();
+    Ok((job, modules))
 }
 
 fn sql_job(sql: SqlJob) -> Result<Job, Problem> {

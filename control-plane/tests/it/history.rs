@@ -277,6 +277,7 @@ impl Pages {
             inspector: Arc::new(NoEngine),
             rows: Arc::new(NoEngine),
             sql: Arc::new(NoEngine),
+            templates: Default::default(),
             checks: Vec::new(),
             metrics: Arc::new(String::new),
         };

@@ -100,6 +100,7 @@ impl Driver {
             memory_bytes,
             spill_dir: folder.path().join("spill"),
             local_files,
+            templates: Default::default(),
         };
         let engine = Engine::new(options, storage.clone(), sandbox()).unwrap();
         Self {

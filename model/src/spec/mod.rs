@@ -1,6 +1,6 @@
 //! Beam YAML: text to a checked graph of transforms.
 //!
-//! [`parse`] puts the parameters in (Jinja), reads the YAML as PyYAML reads it (that is YAML 1.1: `header: no` is a
+//! [`parse`] puts the parameters in (Jinja, [`render`]), reads the YAML as PyYAML reads it (that is YAML 1.1: `header: no` is a
 //! boolean), checks every transform's configuration, resolves inputs, and flattens chains and composites. What comes
 //! out is a [`Pipeline`]: a list of leaf transforms in topological order, each with a typed configuration in which
 //! everything that planning can still complain about (expressions, column names, paths) carries its [`Span`].
@@ -60,15 +60,35 @@ pub const MAX_RENDERED_BYTES: usize = 4 << 20;
 /// # Errors
 /// Everything that is wrong with the pipeline, as far as it could be read, in the order of the file.
 pub fn parse(file: &str, text: &str, params: &BTreeMap<String, String>) -> Result<Pipeline, Diagnostics> {
+    let rendered = render(file, text, params)?;
+    read(file, text, &rendered)
+}
+
+/// Whether parameters make a difference to a pipeline: others need not be [rendered](render).
+pub fn is_template(text: &str) -> bool {
+    template::is_template(text)
+}
+
+/// Puts the parameters into a pipeline's text. The steps that this takes and the size of what comes out are bounded, the
+/// memory for what the template builds and never writes is not: a process that others depend on lets another one do it.
+///
+/// # Errors
+/// What is wrong with the template.
+pub fn render(file: &str, text: &str, params: &BTreeMap<String, String>) -> Result<String, Diagnostic> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the pipeline is larger than {MAX_FILE_BYTES} bytes");
-        return Err(Diagnostic::new(file, message)
-            .with_help("keep data in files and read them")
-            .into());
+        return Err(Diagnostic::new(file, message).with_help("keep data in files and read them"));
     }
-    let rendered = template::render(file, text, params, MAX_RENDERED_BYTES)?;
-    let mut report = Report::new(file, diagnostic::LineMap::between(text, &rendered));
-    let (transforms, providers, options) = match yaml::parse(&rendered, &mut report) {
+    template::render(file, text, params, MAX_RENDERED_BYTES)
+}
+
+/// Reads a pipeline whose text gave `rendered` when the parameters were put in.
+///
+/// # Errors
+/// As [`parse`].
+pub fn read(file: &str, text: &str, rendered: &str) -> Result<Pipeline, Diagnostics> {
+    let mut report = Report::new(file, diagnostic::LineMap::between(text, rendered));
+    let (transforms, providers, options) = match yaml::parse(rendered, &mut report) {
         Some(root) => document(&root, &mut report),
         None => Default::default(),
     };

@@ -24,6 +24,11 @@ const MAX_LINE: usize = 65_000;
 /// Levels of macro calls.
 const MAX_RECURSION: usize = 50;
 
+/// Whether there is anything to put in, or to compute.
+pub(super) fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|delimiter| text.contains(delimiter))
+}
+
 /// Puts the parameters in. `max_bytes` bounds the result.
 pub(super) fn render(
     file: &str,
@@ -31,7 +36,7 @@ pub(super) fn render(
     params: &BTreeMap<String, String>,
     max_bytes: usize,
 ) -> Result<String, Diagnostic> {
-    if !["{{", "{%", "{#"].iter().any(|delimiter| text.contains(delimiter)) {
+    if !is_template(text) {
         return Ok(text.to_owned());
     }
     if text.len() > MAX_TEMPLATE_BYTES || text.lines().any(|line| line.len() > MAX_LINE) {

@@ -262,6 +262,13 @@ impl Fleet {
         self.ready(server)
     }
 
+    /// Starts the whole service in one process and waits until it answers.
+    pub(crate) fn dev(&mut self, args: &[&str]) -> MemberId {
+        let args: Vec<&str> = ["--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        let server = self.start("dev", &args);
+        self.ready(server)
+    }
+
     fn ready(&self, server: MemberId) -> MemberId {
         let endpoint = self.endpoint(server);
         until("a server that is ready", || {

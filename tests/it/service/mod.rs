@@ -22,6 +22,7 @@ mod schedules;
 mod sessions;
 mod storage;
 mod stream;
+mod templates;
 mod tls;
 mod traces;
 mod wordcount;
