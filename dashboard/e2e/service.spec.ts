@@ -9,8 +9,10 @@ import { expect, test } from "@playwright/test";
 import { isAccessible } from "./accessible";
 import { COUNT } from "./server";
 
-/** A component with one function. */
+/** A component with one function, for pipelines. */
 const COMPONENT = "../examples/wordcount/tokenizer.wasm";
+/** One whose functions SQL can call. */
+const TEXTKIT = "../examples/textkit/textkit.wasm";
 
 /** What a page writes to the console is a mistake of the page. */
 test.beforeEach(({ page }) => {
@@ -308,6 +310,108 @@ test("a module is uploaded once, and shows what it exports", async ({ page }) =>
   await expect(page.getByRole("heading", { name: "There are no modules yet" })).toBeVisible();
   await page.goto(`/modules/${"0".repeat(64)}`);
   await expect(page.getByRole("heading", { name: "There is no such module" })).toBeVisible();
+});
+
+test("SQL calls the functions of modules that are chosen", async ({ page }) => {
+  test.slow();
+  await page.goto("/sql");
+  const editor = page.getByRole("textbox", { name: "SQL", exact: true });
+  await editor.fill("SELECT slug('Weirs & Locks') AS slug");
+  await expect(page.locator("#sql-status")).toContainText("slug");
+
+  const modules = page.getByRole("region", { name: "Modules", exact: true });
+  await modules.getByRole("button", { name: "Choose" }).click();
+  const dialog = page.getByRole("dialog", { name: "Modules" });
+  await expect(dialog.getByRole("heading", { name: "There are no modules yet" })).toBeVisible();
+  await isAccessible(page);
+  await dialog.getByLabel("choose files").setInputFiles([COMPONENT, TEXTKIT]);
+  const textkit = dialog.getByRole("checkbox", { name: /edit_distance/ });
+  await expect(textkit).toBeChecked();
+  const tokenizer = dialog.getByRole("checkbox", { name: /tokenize/ });
+  await expect(tokenizer).toBeChecked();
+  await dialog.getByRole("searchbox", { name: "Function or digest" }).fill("slug");
+  await expect(tokenizer).toHaveCount(0);
+  await isAccessible(page);
+  // With the keyboard alone.
+  await textkit.press("Space");
+  await expect(textkit).not.toBeChecked();
+  await textkit.press("Space");
+  await dialog.getByRole("searchbox", { name: "Function or digest" }).fill("nothing has this name");
+  await expect(dialog.getByRole("heading", { name: "No module here is like that" })).toBeVisible();
+  await dialog.getByRole("button", { name: "Done" }).press("Enter");
+  await expect(dialog).toHaveCount(0);
+
+  await expect(modules.getByText("no function that SQL can call")).toBeVisible();
+  await expect(modules).toContainText("edit_distance(a: Utf8, b: Utf8) → Int64");
+  await expect(page.locator("#sql-status")).toContainText("1 column");
+  await isAccessible(page);
+  await editor.press("Control+Enter");
+  await expect(page.getByRole("gridcell", { name: "weirs-locks" })).toBeVisible();
+
+  // The page is as it was left, and a function is written where the caret is.
+  await page.reload();
+  await expect(modules).toContainText("slug(text: Utf8) → Utf8");
+  await editor.fill("SELECT ");
+  await modules.getByRole("button", { name: "Write edit_distance into the statement" }).click();
+  await expect(editor).toHaveValue("SELECT edit_distance(");
+  await page.keyboard.type("'weir', 'wier') AS typos");
+  await editor.press("Control+Enter");
+  await expect(page.getByRole("grid", { name: "Rows" }).getByRole("gridcell", { name: "2" })).toBeVisible();
+  await page.getByRole("link", { name: /slug\('Weirs/ }).click();
+  await expect(page.getByRole("gridcell", { name: "weirs-locks" })).toBeVisible();
+
+  // A link from the module's page, and one that was deleted meanwhile.
+  await modules
+    .getByRole("button", { name: /^Remove the module/ })
+    .first()
+    .click();
+  await modules.getByRole("button", { name: /^Remove the module/ }).click();
+  await expect(page.locator("#sql-status")).toContainText("slug");
+  await page.goto("/modules");
+  await page
+    .getByRole("row", { name: /tokenize/ })
+    .getByRole("link")
+    .click();
+  await expect(page.getByRole("heading", { name: "tokenize", level: 2 })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Use in SQL" })).toHaveCount(0);
+  const tokenizerUrl = page.url();
+  await page.goto("/modules");
+  await page
+    .getByRole("row", { name: /edit_distance/ })
+    .getByRole("link")
+    .click();
+  await page.getByRole("link", { name: "Use in SQL" }).click();
+  await expect(modules).toContainText("slug(text: Utf8) → Utf8");
+  await expect(page.locator("#sql-status")).toContainText("1 column");
+  await page.goto(`/sql?module=${tokenizerUrl.split("/").at(-1)}`);
+  await expect(modules.getByText("no function that SQL can call")).toBeVisible();
+  const request = page.request;
+  expect((await request.delete(`/api/v1/modules/${tokenizerUrl.split("/").at(-1)}`)).status()).toBe(204);
+  await page.reload();
+  await expect(modules.getByRole("alert")).toContainText("It was deleted");
+  await editor.fill("SELECT slug('a')");
+  await expect(page.locator("#sql-status")).toContainText("there is no module");
+  await isAccessible(page);
+});
+
+test("on a phone the section that one is in is in sight", async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 800 });
+  for (const [path, name] of [
+    ["/settings", "Settings"],
+    ["/sql", "SQL"],
+    ["/", "Runs"],
+  ] as const) {
+    await page.goto(path);
+    const link = page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true });
+    await expect(link).toHaveAttribute("aria-current", "page");
+    await expect(link).toBeInViewport({ ratio: 1 });
+  }
+  await page.goto("/sql");
+  await isAccessible(page);
+  // After a click on another one, too.
+  await page.getByRole("link", { name: "Schedules" }).click();
+  await expect(page).toHaveURL(/schedules/);
+  await expect(page.getByRole("link", { name: "Schedules" })).toBeInViewport({ ratio: 1 });
 });
 
 test("what was done is in the audit log", async ({ page }) => {

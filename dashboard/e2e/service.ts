@@ -10,6 +10,7 @@ import { expect, type APIRequestContext } from "@playwright/test";
 import { COUNT } from "./server";
 
 const COMPONENT = "../examples/wordcount/tokenizer.wasm";
+const TEXTKIT = "../examples/textkit/textkit.wasm";
 
 const REVENUE = `SELECT country, count(*) AS orders, sum(amount) AS revenue
 FROM orders
@@ -17,11 +18,29 @@ WHERE status <> 'returned'
 GROUP BY country
 ORDER BY revenue DESC`;
 
+/** Uploads a component; gives its digest. */
+async function uploadModule(request: APIRequestContext, path: string): Promise<string> {
+  const component = await readFile(path);
+  const digest = createHash("sha256").update(component).digest("hex");
+  const answer = await request.put(`/api/v1/modules/${digest}`, {
+    data: component,
+    headers: { "Content-Type": "application/wasm" },
+  });
+  expect(answer.ok(), await answer.text()).toBe(true);
+  return digest;
+}
+
 async function send(request: APIRequestContext, method: "post" | "put", path: string, data: unknown): Promise<unknown> {
   const answer = await request[method](`/api/v1${path}`, { data });
   expect(answer.ok(), await answer.text()).toBe(true);
   return answer.json();
 }
+
+/** The same with a function of a module. */
+const BY_SLUG = REVENUE.replace("SELECT country", "SELECT slug('Shop ' || country) AS shop").replace(
+  "GROUP BY country",
+  "GROUP BY shop",
+);
 
 /** Orders of a shop, as a CSV file. */
 async function orders(): Promise<string> {
@@ -97,18 +116,16 @@ export async function fill(request: APIRequestContext): Promise<Service> {
     submissions_per_minute: 600,
     submission_burst: 100,
   });
-  const component = await readFile(COMPONENT);
-  const digest = createHash("sha256").update(component).digest("hex");
-  const answer = await request.put(`/api/v1/modules/${digest}`, {
-    data: component,
-    headers: { "Content-Type": "application/wasm" },
-  });
-  expect(answer.ok(), await answer.text()).toBe(true);
-  const run = (await send(request, "post", "/runs", { name: "sql", sql: { statement: REVENUE, tables } })) as {
-    id: string;
-  };
+  const digest = await uploadModule(request, COMPONENT);
+  const textkit = await uploadModule(request, TEXTKIT);
+  const run = (await send(request, "post", "/runs", {
+    name: "sql",
+    sql: { statement: BY_SLUG, tables },
+    modules: { textkit },
+  })) as { id: string };
   await request.get(`/api/v1/runs/${run.id}?wait=30`);
-  const entry = { statement: REVENUE, tables, run: run.id, at: Date.now() };
+  const draft = { statement: BY_SLUG, tables, modules: [textkit] };
+  const entry = { ...draft, run: run.id, at: Date.now() };
   return {
     pages: {
       pipelines: "/pipelines",
@@ -122,6 +139,6 @@ export async function fill(request: APIRequestContext): Promise<Service> {
       keys: "/settings/keys",
       audit: "/settings/audit",
     },
-    stored: { "weir-sql-history:default": [entry], "weir-sql-draft:default": { statement: REVENUE, tables } },
+    stored: { "weir-sql-history:default": [entry], "weir-sql-draft:default": draft },
   };
 }

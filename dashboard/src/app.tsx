@@ -10,15 +10,36 @@ import { SessionGate } from "./session/session";
 const RunPage = lazy(() => import("./pages/run"));
 const ComparePage = lazy(() => import("./pages/compare"));
 
+/** Keeps the link to the section that one is in visible where the navigation has no room for all of them. */
+function useCurrentInSight(location: string) {
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const element = nav.current;
+    if (!element) return;
+    const show = () => {
+      const current = element.querySelector('[aria-current="page"]')?.getBoundingClientRect();
+      const frame = element.getBoundingClientRect();
+      if (current) element.scrollLeft += current.left + current.width / 2 - (frame.left + frame.width / 2);
+    };
+    // It has another width when the window has, and when the menu beside it has loaded.
+    const observer = new ResizeObserver(show);
+    observer.observe(element);
+    show();
+    return () => observer.disconnect();
+  }, [location]);
+  return nav;
+}
+
 function Top() {
   const [location] = useLocation();
+  const nav = useCurrentInSight(location);
   return (
     <header className="top">
       <Link className="brand" href="/">
         <img src="/favicon.svg" width="22" height="22" alt="" />
         Weir
       </Link>
-      <nav aria-label="Main">
+      <nav aria-label="Main" ref={nav}>
         {sections.map((section) => (
           <Link
             key={section.path}

@@ -10,6 +10,7 @@ mod service;
 mod sql;
 mod support;
 mod telemetry;
+mod textkit;
 mod validate;
 mod wordcount;
 mod wordcount_component;

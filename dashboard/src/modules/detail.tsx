@@ -12,6 +12,7 @@ import { Empty, Failure, LoadingPage } from "../components/feedback";
 import { Ago, useNow } from "../components/time";
 import { bytes, count } from "../lib/format";
 import { useMay } from "../session/session";
+import { isForSql } from "./signature";
 
 const kinds: Record<string, string> = {
   scalar: "a value from each row",
@@ -48,11 +49,18 @@ function Loaded({ module }: { module: Module }) {
         <h1>
           Module <span className="mono">{module.digest.slice(0, 12)}</span>
         </h1>
-        {mayChange && (
-          <button className="danger" onClick={() => setDeleting(true)}>
-            Delete
-          </button>
-        )}
+        <div className="row">
+          {module.functions.some(isForSql) && (
+            <Link className="button" href={`/sql?module=${module.digest}`}>
+              Use in SQL
+            </Link>
+          )}
+          {mayChange && (
+            <button className="danger" onClick={() => setDeleting(true)}>
+              Delete
+            </button>
+          )}
+        </div>
       </div>
       <section className="card" aria-label="About" style={{ padding: 16 }}>
         <Facts

@@ -3,9 +3,11 @@ import { useId, useState } from "react";
 import { Link } from "wouter";
 
 import { Problem } from "../api/client";
+import type { Module } from "../api/types";
 import { State } from "../components/state";
 import { bytes, counted } from "../lib/format";
 import { upload, type Progress } from "./upload";
+import "./modules.css";
 
 /** Files that are uploaded at once; the others wait. */
 const AT_ONCE = 2;
@@ -19,7 +21,7 @@ interface Upload {
 let keys = 0;
 
 /** Takes Wasm files that are dropped on it, or chosen, and says what becomes of them. */
-export function Drop() {
+export function Drop({ onUploaded }: { onUploaded?: (module: Module) => void }) {
   const client = useQueryClient();
   const [uploads, setUploads] = useState<Upload[]>([]);
   const [over, setOver] = useState(false);
@@ -34,9 +36,10 @@ export function Drop() {
     const work = async () => {
       for (let next = left.shift(); next; next = left.shift()) {
         const { file, key } = next;
-        await upload(file, (progress) =>
-          setUploads((old) => old.map((one) => (one.key === key ? { ...one, progress } : one))),
-        );
+        await upload(file, (progress) => {
+          setUploads((old) => old.map((one) => (one.key === key ? { ...one, progress } : one)));
+          if (progress.step === "done") onUploaded?.(progress.module);
+        });
         await client.invalidateQueries({ queryKey: ["modules"] });
       }
     };

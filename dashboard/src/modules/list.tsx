@@ -92,7 +92,7 @@ export function ModuleList() {
             ) : (
               <>
                 A module holds functions that pipelines and SQL call.
-                <pre>weir build examples/textkit</pre>
+                <pre>weir build examples/textkit --out textkit.wasm</pre>
               </>
             )}
           </Empty>

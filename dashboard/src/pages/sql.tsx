@@ -10,6 +10,7 @@ import { bytes, counted } from "../lib/format";
 import { useSettled } from "../lib/settle";
 import { draft, entries, forget, keepDraft, remember, type Draft, type Entry } from "../sql/history";
 import { Outcome } from "../sql/outcome";
+import { Modules, withModule } from "../sql/modules";
 import { Plan } from "../sql/plan";
 import { useCheck, useSubmit } from "../sql/queries";
 import { Recent } from "../sql/recent";
@@ -19,7 +20,7 @@ import { useMay, useSession } from "../session/session";
 import "../sql/sql.css";
 
 const isApple = /Mac|iP(hone|ad|od)/.test(navigator.userAgent);
-const empty: Draft = { statement: "", tables: [] };
+const empty: Draft = { statement: "", tables: [], modules: [] };
 
 /** Where in the script a refusal points to. */
 function marksOf(error: Error | null, chosen: Statement | undefined): Mark[] {
@@ -32,9 +33,22 @@ function marksOf(error: Error | null, chosen: Statement | undefined): Mark[] {
 const marksOfCheck = (errors: SqlCheck["errors"]): Mark[] =>
   errors.flatMap(({ line, column, message }) => (line ? [{ line, column: column ?? undefined, message }] : []));
 
+/** Why a statement was not looked at, as what is wrong. */
+function unchecked(refusal: Error): SqlCheck["errors"][number] {
+  if (!(refusal instanceof Problem)) return { message: "The server does not answer; the statement is not checked." };
+  return { message: refusal.errors[0]?.message ?? refusal.detail };
+}
+
 /** One line below the editor: what is wrong with the statement, or what it would read and give. */
-function Status({ check, isEmpty, mayRun }: { check: SqlCheck | undefined; isEmpty: boolean; mayRun: boolean }) {
-  const error = check?.errors[0];
+function Status(props: {
+  check: SqlCheck | undefined;
+  /** Why the server did not look at it. */
+  refusal: Error | null;
+  isEmpty: boolean;
+  mayRun: boolean;
+}) {
+  const { check, refusal, isEmpty, mayRun } = props;
+  const error = check?.errors[0] ?? (mayRun && !isEmpty && refusal ? unchecked(refusal) : undefined);
   const scanned = check?.stages.reduce((sum, stage) => sum + stage.scan_bytes, 0) ?? 0;
   const isSetup = check?.statements.at(-1)?.role === "setup";
   const parts = !check?.valid
@@ -77,10 +91,14 @@ export default function SqlPage() {
   const mayRun = useMay("submitter");
   const run = address.get("run") ?? undefined;
   const [past, setPast] = useState(() => entries(namespace));
-  // A link to one's own query brings its statement back; else the page is as it was left.
-  const [script, setScript] = useState<Draft>(
-    () => past.find((entry) => entry.run === run) ?? draft(namespace) ?? empty,
-  );
+  // A link to one's own query brings its statement back; else the page is as it was left. A link from a module adds it.
+  const wanted = address.get("module");
+  const [script, setScript] = useState<Draft>(() => {
+    const found = past.find((entry) => entry.run === run) ?? draft(namespace) ?? empty;
+    return wanted === null ? found : { ...found, modules: withModule(found.modules, wanted) };
+  });
+  // For what ends after the next change.
+  const latest = useRef(script);
   const [sent, setSent] = useState<Statement>();
   const [caret, setCaret] = useState(script.statement.length);
   const area = useRef<HTMLTextAreaElement>(null);
@@ -89,7 +107,9 @@ export default function SqlPage() {
 
   const all = useMemo(() => statements(script.statement), [script.statement]);
   const write = (changed: Partial<Draft>) => {
-    const next = { statement: script.statement, tables: script.tables, ...changed };
+    const { statement, tables, modules } = latest.current;
+    const next = { statement, tables, modules, ...changed };
+    latest.current = next;
     setScript(next);
     keepDraft(namespace, next);
     if (submit.error) submit.reset();
@@ -97,13 +117,13 @@ export default function SqlPage() {
   const chosen = statementAt(all, caret);
   const settled = useSettled(chosen && script.statement.slice(0, chosen.to), 400);
   const tables = useSettled(script.tables, 400);
-  const check = useCheck(mayRun ? settled : undefined, tables);
+  const check = useCheck(mayRun ? settled : undefined, tables, script.modules);
   const start = () => {
     const chosen = statementAt(all, area.current?.selectionStart ?? caret);
     if (!chosen || !mayRun || submit.isPending) return;
     setSent(chosen);
     submit.mutate(
-      { ...withSetup(all, chosen), tables: script.tables },
+      { ...withSetup(all, chosen), tables: script.tables, modules: script.modules },
       {
         onSuccess: (made) => {
           client.setQueryData(["run", made.id], made);
@@ -159,7 +179,12 @@ export default function SqlPage() {
               placeholder={"SELECT status, count(*) AS orders\nFROM orders\nGROUP BY status"}
               onSubmit={start}
             />
-            <Status check={isChecked ? check.data : undefined} isEmpty={!chosen} mayRun={mayRun} />
+            <Status
+              check={isChecked ? check.data : undefined}
+              refusal={check.error}
+              isEmpty={!chosen}
+              mayRun={mayRun}
+            />
           </section>
           {view === "plan" ? (
             <Plan check={chosen && check.data} pending={chosen !== undefined && check.isFetching} />
@@ -167,16 +192,21 @@ export default function SqlPage() {
             <Outcome run={run} error={submit.error} marks={marks} />
           )}
         </div>
-        <aside className="stack" aria-label="Tables and history">
+        <aside className="stack" aria-label="Tables, modules and history">
           <Tables
             tables={script.tables}
             onChange={(tables) => write({ tables })}
             onPick={(name) => area.current && insert(area.current, name)}
           />
+          <Modules
+            modules={script.modules}
+            onChange={(change) => write({ modules: change(latest.current.modules) })}
+            onPick={(call) => area.current && insert(area.current, call)}
+          />
           <Recent
             entries={past}
             current={run}
-            onOpen={(entry: Entry) => write({ statement: entry.statement, tables: entry.tables })}
+            onOpen={({ statement, tables, modules }: Entry) => write({ statement, tables, modules })}
             onForget={() => {
               forget(namespace);
               setPast([]);

@@ -9,9 +9,7 @@ export interface NamedPath {
 }
 
 /** A statement that was run. */
-export interface Entry {
-  statement: string;
-  tables: NamedPath[];
+export interface Entry extends Draft {
   /** The run that it was submitted as. */
   run: string;
   /** When, in milliseconds. */
@@ -22,6 +20,8 @@ export interface Entry {
 export interface Draft {
   statement: string;
   tables: NamedPath[];
+  /** Digests of the Wasm components whose functions it calls. */
+  modules: string[];
 }
 
 const HISTORY = "weir-sql-history";
@@ -43,26 +43,41 @@ function isTables(value: unknown): value is NamedPath[] {
   );
 }
 
-function isDraft(value: unknown): value is Draft {
-  const draft = value as Draft | null;
-  return typeof draft === "object" && draft !== null && typeof draft.statement === "string" && isTables(draft.tables);
+function isDigests(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((digest) => typeof digest === "string");
 }
 
-function isEntry(value: unknown): value is Entry {
-  return isDraft(value) && typeof (value as Entry).run === "string" && typeof (value as Entry).at === "number";
+/** What was kept, if it can be read; drafts of older pages have no modules. */
+function readDraft(value: unknown): Draft[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { statement, tables, modules = [] } = value as Partial<Draft>;
+  return typeof statement === "string" && isTables(tables) && isDigests(modules)
+    ? [{ statement, tables, modules }]
+    : [];
+}
+
+function readEntry(value: unknown): Entry[] {
+  return readDraft(value).flatMap((draft) => {
+    const { run, at } = value as Partial<Entry>;
+    return typeof run === "string" && typeof at === "number" ? [{ ...draft, run, at }] : [];
+  });
+}
+
+/** Whether two say the same over the same. */
+function isSame(one: Draft, other: Draft): boolean {
+  const words = ({ statement, tables, modules }: Draft) => JSON.stringify([statement, tables, modules]);
+  return words(one) === words(other);
 }
 
 /** What was run in a namespace, the youngest first. */
 export function entries(namespace: string): Entry[] {
   const stored = readStored(`${HISTORY}:${namespace}`);
-  return Array.isArray(stored) ? stored.filter(isEntry).slice(0, KEPT) : [];
+  return Array.isArray(stored) ? stored.flatMap(readEntry).slice(0, KEPT) : [];
 }
 
 /** Remembers a statement; the same one is remembered once, with its youngest run. */
 export function remember(namespace: string, entry: Entry): Entry[] {
-  const others = entries(namespace).filter(
-    (old) => old.statement !== entry.statement || JSON.stringify(old.tables) !== JSON.stringify(entry.tables),
-  );
+  const others = entries(namespace).filter((old) => !isSame(old, entry));
   const kept = entry.statement.length > LONGEST ? others : [entry, ...others].slice(0, KEPT);
   writeStored(`${HISTORY}:${namespace}`, kept);
   return kept;
@@ -74,8 +89,7 @@ export function forget(namespace: string): void {
 
 /** What was in the editor when the page was left. */
 export function draft(namespace: string): Draft | undefined {
-  const stored = readStored(`${DRAFT}:${namespace}`);
-  return isDraft(stored) ? { statement: stored.statement, tables: stored.tables } : undefined;
+  return readDraft(readStored(`${DRAFT}:${namespace}`))[0];
 }
 
 export function keepDraft(namespace: string, draft: Draft): void {

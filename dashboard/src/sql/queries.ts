@@ -10,15 +10,25 @@ export interface Job {
   statement: string;
   setup: string[];
   tables: NamedPath[];
+  /** Digests. */
+  modules: string[];
 }
+
+/** Components by the names that a job gives them: SQL asks for none. */
+const named = (modules: string[]) => Object.fromEntries(modules.map((digest) => [digest, digest]));
 
 /** Submits a statement as a run. */
 export function useSubmit() {
   return useMutation({
-    mutationFn: async ({ statement, setup, tables }: Job) =>
+    mutationFn: async ({ statement, setup, tables, modules }: Job) =>
       data(
         await api.POST("/api/v1/runs", {
-          body: { name: "sql", labels: { from: "sql-editor" }, sql: { statement, setup, tables } },
+          body: {
+            name: "sql",
+            labels: { from: "sql-editor" },
+            sql: { statement, setup, tables },
+            modules: named(modules),
+          },
         }),
       ),
   });
@@ -69,12 +79,17 @@ export function useDownload(run: string) {
 }
 
 /** What a script means, without running it; `undefined` for none. */
-export function useCheck(script: string | undefined, tables: NamedPath[]) {
+export function useCheck(script: string | undefined, tables: NamedPath[], modules: string[]) {
   return useQuery({
-    queryKey: ["sql", script, tables],
+    queryKey: ["sql", script, tables, modules],
     enabled: script !== undefined,
     queryFn: async ({ signal }) =>
-      data(await api.POST("/api/v1/sql/check", { body: { script: script ?? "", tables }, signal })),
+      data(
+        await api.POST("/api/v1/sql/check", {
+          body: { script: script ?? "", tables, modules: named(modules) },
+          signal,
+        }),
+      ),
     placeholderData: keepPreviousData,
     staleTime: 60_000,
     gcTime: 60_000,
