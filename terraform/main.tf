@@ -139,7 +139,7 @@ module "control_plane" {
   memory        = var.control_plane.memory
   desired_count = var.control_plane.count
 
-  environment = merge(local.common_environment, var.server_environment, {
+  environment = merge(local.common_environment, local.service_environment, var.server_environment, {
     WEIR_DATABASE_URL      = var.database == "external" ? var.external_database.url : one(module.database[*].url)
     WEIR_DATABASE_AUTH     = try(var.external_database.password_secret_arn, null) != null ? "password" : "iam"
     WEIR_DEAD_LETTER_QUEUE = module.queue.dead_letter_queue_url
@@ -199,8 +199,7 @@ module "workers" {
   environment = merge(
     local.common_environment,
     var.worker_environment,
-    { OTEL_SERVICE_NAME = "weir-worker" },
-    var.workers.slots == null ? {} : { WEIR_SLOTS = tostring(var.workers.slots) },
+    { OTEL_SERVICE_NAME = "weir-worker", WEIR_SLOTS = tostring(local.slots) },
   )
   collector_container = local.collector_container
   task_statements = concat(

@@ -182,6 +182,60 @@ variable "internal_load_balancer" {
   default     = false
 }
 
+variable "trusted_proxy_cidrs" {
+  description = "Networks of further proxies in front of the load balancer, such as a CDN, whose `X-Forwarded-For` is believed. The load balancer's own subnets are known."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for cidr in var.trusted_proxy_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
+    error_message = "trusted_proxy_cidrs must be IPv4 or IPv6 ranges such as 198.51.100.0/24, and not the whole internet: whoever is in them can say that a request is from anybody."
+  }
+}
+
+variable "requests_per_second" {
+  description = "Requests a second of one key or person to each task of the control plane, in the long run; ten times as many may come at once."
+  type        = number
+  default     = 200
+
+  validation {
+    condition     = var.requests_per_second >= 1 && var.requests_per_second <= 1000000 && floor(var.requests_per_second) == var.requests_per_second
+    error_message = "requests_per_second must be a whole number from 1 to 1000000."
+  }
+}
+
+variable "oidc" {
+  description = "Let people in with tokens of an OpenID Connect provider: its `issuer` and the `audience`, as in the tokens; the `claim` whose values give rights (`a.b` is `b` inside `a`) and the one that names somebody; and `grants`, `NAMESPACE:ROLE` by values of the claim, `*` being the whole service."
+  type = object({
+    issuer          = string
+    audience        = string
+    claim           = optional(string, "groups")
+    principal_claim = optional(string, "sub")
+    grants          = map(set(string))
+  })
+  default = null
+
+  validation {
+    condition     = var.oidc == null || try(startswith(var.oidc.issuer, "https://"), false)
+    error_message = "oidc.issuer must start with https://: the keys that tokens are signed with are fetched from there."
+  }
+
+  validation {
+    condition     = var.oidc == null || try(length(var.oidc.audience) > 0 && length(var.oidc.claim) > 0 && length(var.oidc.principal_claim) > 0, false)
+    error_message = "oidc needs an audience, a claim and a principal_claim."
+  }
+
+  validation {
+    condition     = var.oidc == null || try(length(var.oidc.grants) > 0 && alltrue(flatten([for value, grants in var.oidc.grants : [for grant in grants : can(regex("^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?):(viewer|submitter|operator|admin)$", grant))]])), false)
+    error_message = "oidc.grants must give at least one right, such as { data-engineers = [\"analytics:submitter\"], platform = [\"*:admin\"] }, with the roles viewer, submitter, operator and admin."
+  }
+
+  validation {
+    condition     = var.oidc == null || try(alltrue([for value in keys(var.oidc.grants) : length(value) > 0 && !can(regex("[,=]", value))]), false)
+    error_message = "oidc.grants cannot name values of the claim that have a comma or an equals sign."
+  }
+}
+
 variable "waf" {
   description = "Put AWS WAF in front of the load balancer: managed rules and a limit of requests per address."
   type        = bool
@@ -191,11 +245,13 @@ variable "waf" {
 # ---- sizes
 
 variable "control_plane" {
-  description = "Control-plane tasks: CPU units and MiB (a size that Fargate has), and how many."
+  description = "Control-plane tasks: CPU units and MiB (a size that Fargate has), and how many; `max_runs` is how many runs each drives at once, `lease_ms` how long a run stays with one that gives no sign of life."
   type = object({
-    cpu    = optional(number, 512)
-    memory = optional(number, 1024)
-    count  = optional(number, 2)
+    cpu      = optional(number, 512)
+    memory   = optional(number, 1024)
+    count    = optional(number, 2)
+    max_runs = optional(number, 1000)
+    lease_ms = optional(number, 5000)
   })
   default = {}
 
@@ -208,10 +264,15 @@ variable "control_plane" {
     condition     = var.control_plane.count >= 1 && var.control_plane.count <= 20 && floor(var.control_plane.count) == var.control_plane.count
     error_message = "control_plane.count must be from 1 to 20."
   }
+
+  validation {
+    condition     = var.control_plane.max_runs >= 1 && var.control_plane.max_runs <= 100000 && var.control_plane.lease_ms >= 500 && var.control_plane.lease_ms <= 600000
+    error_message = "control_plane needs max_runs from 1 to 100000 and lease_ms from 500 to 600000."
+  }
 }
 
 variable "workers" {
-  description = "Workers: size, disk, bounds that the control plane scales in, and the shares of Fargate Spot and on demand. `slots` is tasks at once (default: one a processor)."
+  description = "Workers: size, disk, bounds that the control plane scales in, and the shares of Fargate Spot and on demand. `slots` is tasks at once (default: one a processor); `idle_seconds` how long less must be needed before workers are stopped."
   type = object({
     cpu                  = optional(number, 2048)
     memory               = optional(number, 8192)
@@ -222,6 +283,7 @@ variable "workers" {
     on_demand_weight     = optional(number, 1)
     on_demand_base       = optional(number, 0)
     slots                = optional(number)
+    idle_seconds         = optional(number, 60)
   })
   default = {}
 
@@ -243,6 +305,16 @@ variable "workers" {
   validation {
     condition     = var.workers.ephemeral_storage_gb >= 20 && var.workers.ephemeral_storage_gb <= 200
     error_message = "workers.ephemeral_storage_gb must be from 20 (which is free) to 200."
+  }
+
+  validation {
+    condition     = var.workers.slots == null || try(var.workers.slots >= 1 && var.workers.slots <= 1024 && floor(var.workers.slots) == var.workers.slots, false)
+    error_message = "workers.slots must be a whole number from 1 to 1024."
+  }
+
+  validation {
+    condition     = var.workers.idle_seconds >= 1 && var.workers.idle_seconds <= 86400
+    error_message = "workers.idle_seconds must be from 1 to 86400."
   }
 }
 
@@ -399,8 +471,96 @@ variable "migrate_on_start" {
   default     = true
 }
 
+variable "keep" {
+  description = "How long Weir keeps what is over: runs with their results and history for `runs_days` (default: for ever), but always the youngest `runs_last`; the audit log for `audit_days`. `housekeeping_minutes` is how often it looks."
+  type = object({
+    runs_days            = optional(number)
+    runs_last            = optional(number, 0)
+    audit_days           = optional(number, 365)
+    housekeeping_minutes = optional(number, 60)
+  })
+  default = {}
+
+  validation {
+    condition     = var.keep.runs_days == null || try(var.keep.runs_days >= 1 && floor(var.keep.runs_days) == var.keep.runs_days, false)
+    error_message = "keep.runs_days must be a whole number from 1, or null to keep every run."
+  }
+
+  validation {
+    condition     = var.keep.runs_last >= 0 && (var.keep.runs_last == 0 || var.keep.runs_days != null)
+    error_message = "keep.runs_last goes with keep.runs_days: without it every run is kept."
+  }
+
+  validation {
+    condition     = var.keep.audit_days >= 1 && var.keep.audit_days <= 36500
+    error_message = "keep.audit_days must be from 1 to 36500."
+  }
+
+  validation {
+    condition     = var.keep.housekeeping_minutes >= 1 && var.keep.housekeeping_minutes <= 10080
+    error_message = "keep.housekeeping_minutes must be from 1 to 10080, a week."
+  }
+}
+
+variable "default_quota" {
+  description = "What a namespace may use that has no quota of its own; what is left out is not limited. `max_storage` is a size such as `100GiB`."
+  type = object({
+    max_runs               = optional(number)
+    max_queued_runs        = optional(number)
+    max_tasks              = optional(number)
+    max_storage            = optional(string)
+    submissions_per_minute = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for limit in [var.default_quota.max_runs, var.default_quota.max_queued_runs] : limit == null || try(limit >= 0 && floor(limit) == limit, false)])
+    error_message = "default_quota.max_runs and max_queued_runs must be whole numbers from 0."
+  }
+
+  validation {
+    condition     = alltrue([for limit in [var.default_quota.max_tasks, var.default_quota.submissions_per_minute] : limit == null || try(limit >= 1 && floor(limit) == limit, false)])
+    error_message = "default_quota.max_tasks and submissions_per_minute must be whole numbers from 1: with 0 nothing would ever run."
+  }
+
+  validation {
+    condition     = var.default_quota.max_storage == null || can(regex("^[0-9]+ ?(B|[KMGT]i?B)$", var.default_quota.max_storage))
+    error_message = "default_quota.max_storage must be a size such as 100GiB."
+  }
+}
+
+variable "prices" {
+  description = "Prices for the estimates of what runs cost, with a `version` of their own; what is left out is AWS's list price in us-east-1. See docs/findings.md."
+  type = object({
+    version                = string
+    currency               = optional(string)
+    vcpu_hour              = optional(number)
+    memory_gib_hour        = optional(number)
+    storage_thousand_puts  = optional(number)
+    storage_thousand_gets  = optional(number)
+    queue_million_requests = optional(number)
+    compute_share          = optional(number)
+  })
+  default = null
+
+  validation {
+    condition     = var.prices == null || can(regex("^[A-Za-z0-9._-]{1,64}$", var.prices.version))
+    error_message = "prices.version must be 1 to 64 letters, digits, dots, dashes and underscores."
+  }
+
+  validation {
+    condition     = var.prices == null || try(alltrue([for name, value in var.prices : value == null || contains(["version", "currency"], name) || try(tonumber(value) >= 0, false)]), false)
+    error_message = "prices must not be below 0."
+  }
+
+  validation {
+    condition     = var.prices == null || try(var.prices.compute_share == null || var.prices.compute_share <= 1, false)
+    error_message = "prices.compute_share is the part of vcpu_hour and memory_gib_hour that is paid, from 0 to 1."
+  }
+}
+
 variable "server_environment" {
-  description = "Further settings of the server."
+  description = "Further settings of the server, by their variables: `weir server --help` lists them. They go before those of the inputs."
   type        = map(string)
   default     = {}
 
@@ -411,7 +571,7 @@ variable "server_environment" {
 }
 
 variable "worker_environment" {
-  description = "Further settings of the workers."
+  description = "Further settings of the workers, by their variables: `weir worker --help` lists them."
   type        = map(string)
   default     = {}
 

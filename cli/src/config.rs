@@ -184,6 +184,57 @@ mod tests {
         assert_eq!(server, "127.0.0.1:2 true Some(\"sqlite:x\")");
     }
 
+    /// Settings that the stack on AWS has no use for, and why.
+    const NOT_ON_AWS: [(&str, &str); 8] = [
+        ("WEIR_ALLOW_LOCAL_FILES", "files of a container are nobody's"),
+        ("WEIR_CONFIG", "each setting is a variable"),
+        ("WEIR_DRAIN_MS", "as long as Fargate lets a task drain"),
+        ("WEIR_LOG", "by `server_environment`, to look into something"),
+        ("WEIR_S3_PATH_STYLE", "for other object storages than S3"),
+        ("WEIR_TLS_CERT", "the load balancer has the certificate"),
+        ("WEIR_TLS_KEY", "the load balancer has the certificate"),
+        ("WEIR_VISIBILITY_MS", "as the queue of the stack has it"),
+    ];
+
+    #[test]
+    fn the_stack_on_aws_has_every_setting() {
+        let stack = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../terraform");
+        let files = [
+            "main.tf",
+            "service.tf",
+            "modules/control_plane/main.tf",
+            "modules/workers/main.tf",
+        ];
+        let text: String = files
+            .map(|file| std::fs::read_to_string(stack.join(file)).unwrap())
+            .concat();
+        let set = |name: &str| {
+            text.split(|c: char| !c.is_ascii_uppercase() && c != '_' && !c.is_ascii_digit())
+                .any(|word| word == name)
+        };
+        let command = Args::command();
+        let commands = ["server", "worker"].map(|name| command.find_subcommand(name).unwrap());
+        let arguments = commands
+            .into_iter()
+            .chain([&command])
+            .flat_map(clap::Command::get_arguments);
+        let variables: BTreeSet<String> = arguments
+            .filter_map(|argument| argument.get_env())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        for name in &variables {
+            let is_left_out = NOT_ON_AWS.iter().any(|(left_out, _)| left_out == name);
+            assert_ne!(
+                set(name),
+                is_left_out,
+                "{name} must be an input of the stack, or be left out for a reason"
+            );
+        }
+        for (name, _) in NOT_ON_AWS {
+            assert!(variables.contains(name), "{name} is no setting");
+        }
+    }
+
     #[test]
     fn mistakes_in_the_file_are_named() {
         let error = |text: &str| listen(text, &["weir", "server"]).unwrap_err();

@@ -1,7 +1,6 @@
 //! Settings of the service. Each is a flag, a variable, and a key of the configuration file.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
@@ -219,10 +218,10 @@ pub(crate) struct DevArgs {
 /// What things cost.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct PriceArgs {
-    /// Prices for the estimates of what runs cost, in TOML; `docs/findings.md` says which [default: those of AWS in
-    /// us-east-1]
+    /// Prices for the estimates of what runs cost, in TOML: a file, or the text itself, which has an `=`;
+    /// `docs/findings.md` says which prices there are [default: those of AWS in us-east-1]
     #[arg(long, env = "WEIR_PRICES", value_name = "FILE")]
-    pub(crate) prices: Option<PathBuf>,
+    pub(crate) prices: Option<String>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

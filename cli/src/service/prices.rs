@@ -8,12 +8,16 @@ use crate::error::Error;
 /// Bytes of a price table.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The prices of the file that is named; those that are built in without one, and for what the file leaves out.
+/// The prices of the file that is named, or of the text that is given in its place, where there is no place for files;
+/// those that are built in without one, and for what it leaves out.
 pub(crate) fn read(args: &PriceArgs) -> Result<PriceTable, Error> {
     let Some(file) = &args.prices else {
         return Ok(PriceTable::default());
     };
-    let wrong = |problem: &dyn std::fmt::Display| Error::Usage(format!("the prices in {}: {problem}", file.display()));
+    if file.contains('=') {
+        return parse(file).map_err(|problem| Error::Usage(format!("the prices: {problem}")));
+    }
+    let wrong = |problem: &dyn std::fmt::Display| Error::Usage(format!("the prices in {file}: {problem}"));
     let size = std::fs::metadata(file).map_err(|error| wrong(&error))?.len();
     if size > MAX_BYTES {
         return Err(wrong(&format_args!("more than {MAX_BYTES} bytes")));
@@ -35,6 +39,28 @@ fn parse(text: &str) -> Result<PriceTable, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_a_text_or_in_a_file() {
+        let prices = |text: &str| {
+            read(&PriceArgs {
+                prices: Some(text.to_owned()),
+            })
+        };
+        let text = "version = \"ours-1\"\nvcpu_hour = 0.01";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prices.toml");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(prices(text).unwrap().vcpu_hour, 0.01);
+        assert_eq!(prices(file.to_str().unwrap()).unwrap(), prices(text).unwrap());
+        for (wrong, said) in [
+            ("version = 1", "the prices: "),
+            ("nowhere.toml", "the prices in nowhere.toml: "),
+        ] {
+            let error = prices(wrong).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
 
     #[test]
     fn a_table_says_what_differs_and_has_a_version_of_its_own() {

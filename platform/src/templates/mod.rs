@@ -25,12 +25,12 @@ use weir_model::spec::{self, Diagnostic, Diagnostics, MAX_RENDERED_BYTES, Pipeli
 pub use child::serve;
 
 /// Bytes that the rendering of a template may take.
-pub const MEMORY_BYTES: u64 = 256 << 20;
+pub const MEMORY_BYTES: u64 = 64 << 20;
 /// Seconds of a processor that the rendering of a template may take.
 pub const CPU_SECONDS: u64 = 2;
 
 /// Templates that are rendered at once.
-const CHILDREN: usize = 4;
+const CHILDREN: usize = 2;
 /// How long a template waits for its turn.
 const TURN: Duration = Duration::from_secs(15);
 /// How long a child may take by the clock, on a machine with other things to do.

@@ -89,6 +89,9 @@ module "weir" {
     backup_retention_days = 14
   }
 
+  # A year of runs, and always the last thousand.
+  keep = { runs_days = 365, runs_last = 1000 }
+
   readable_bucket_arns = var.readable_bucket_arns
   alarm_emails         = var.alarm_emails
   github               = { repository = var.github_repository }

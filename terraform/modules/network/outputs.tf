@@ -8,6 +8,11 @@ output "public_subnet_ids" {
   value       = [for zone in local.zones : aws_subnet.public[zone].id]
 }
 
+output "public_subnet_cidrs" {
+  description = "Their ranges."
+  value       = [for zone in local.zones : local.public_cidrs[zone]]
+}
+
 output "task_subnet_ids" {
   description = "Subnets for tasks: the public ones in `public` mode, private ones otherwise."
   value       = var.mode == "public" ? [for zone in local.zones : aws_subnet.public[zone].id] : [for zone in local.zones : aws_subnet.private[zone].id]
