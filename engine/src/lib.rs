@@ -7,6 +7,7 @@
 //! side, [`Engine::run_task`] for the worker's, [`Engine::read_result`] and [`Engine::read_output`] for whoever shows rows.
 
 mod cache;
+mod constants;
 mod engine;
 mod error;
 pub mod io;

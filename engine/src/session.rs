@@ -22,6 +22,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use weir_model::RunSettings;
 use weir_platform::Storage;
 
+use crate::constants;
 use crate::io::{AttemptStores, Stores};
 use crate::stages::DistributedJoins;
 use crate::wasm::FlatMapPlanner;
@@ -126,13 +127,14 @@ pub(crate) fn planning(runtime: &RuntimeEnv, settings: &RunSettings) -> Result<S
     options.optimizer.prefer_existing_sort = false;
     // A subquery's value would have to travel from one stage's task to others' expressions.
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
-    let state = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(listing_once(runtime)?)
         .with_default_features()
         .with_query_planner(Arc::new(Planner))
         .with_physical_optimizer_rules(physical_rules())
         .build();
+    constants::leave_to_tasks(&mut state)?;
     Ok(SessionContext::new_with_state(state))
 }
 

@@ -1,6 +1,7 @@
 //! The service as it is run: servers and workers as processes of their own over real Postgres, SQS and S3 protocols.
 
 mod audit;
+mod costly;
 mod database;
 mod dev;
 mod doctor;
@@ -22,7 +23,6 @@ mod schedules;
 mod sessions;
 mod storage;
 mod stream;
-mod templates;
 mod tls;
 mod traces;
 mod wordcount;

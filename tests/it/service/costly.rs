@@ -1,4 +1,4 @@
-//! Templates that cost more than a pipeline may, sent to a service that others use.
+//! Jobs that would cost the service itself more than they may, by their templates and their constants.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -85,6 +85,40 @@ fn assert_is_cheap_to_refuse(fleet: &Fleet, server: MemberId) {
     until("the end of the processes", || {
         fleet.children(server).is_empty().then_some(())
     });
+}
+
+#[test]
+fn constants_of_sql_that_are_large_are_not_computed_by_servers() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    let check = |query: &str| {
+        let headers = [("content-type", "application/json")];
+        let body = json!({"script": query}).to_string();
+        let answer = fleet.request(server, Method::POST, "/api/v1/sql/check", &headers, body);
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        answer.body
+    };
+    check("SELECT 1");
+    let before = peak(fleet.pid(server));
+    for query in [
+        "SELECT repeat('x', 1000000000) AS x",
+        "SELECT lpad('x', 1000000000) AS x",
+        "SELECT length(replace(repeat('a', 10000), 'a', repeat('b', 10000))) AS x",
+        "SELECT array_length(generate_series(1, 100000000)) AS x",
+        "SELECT array_repeat('0123456789', 100000000) AS x",
+        "WITH a AS (SELECT repeat('x', 10000) AS x), b AS (SELECT repeat(x, 10000) AS x FROM a) SELECT repeat(x, 100) FROM b",
+    ] {
+        let checked = check(query);
+        assert_eq!(checked["valid"], true, "{checked}");
+    }
+    let grown = peak(fleet.pid(server)).saturating_sub(before);
+    assert!(grown < GROWTH, "the server grew by {grown} bytes");
+    // Small ones still are.
+    let checked = check("SELECT repeat('ab', 3) AS x, lpad('7', 3, '0') AS n, replace('a-b', '-', '/') AS d");
+    let plan = checked["logical_plan"].as_str().expect("a plan");
+    for value in ["ababab", "007", "a/b"] {
+        assert!(plan.contains(value), "{plan}");
+    }
 }
 
 #[test]
