@@ -147,7 +147,6 @@ async fn a_module_is_kept_that_something_uses_again_while_it_is_looked_for_its_u
     })
     .await;
     let options = HousekeepingOptions {
-        // So much as the test takes does not make what is written meanwhile old.
         unused_ms: 0,
         ..Default::default()
     };
@@ -180,7 +179,17 @@ async fn a_module_is_kept_that_something_uses_again_while_it_is_looked_for_its_u
             by: "ada".to_owned(),
         });
         assert_eq!(kit.store.pipelines_write(create).await.unwrap(), Written::Done);
-        put(&key(b"uploaded")).await;
+        let uploaded_after = clock::now();
+        eventually("it is young by the clock of the file system", async || {
+            put(&key(b"uploaded")).await;
+            let old = kit
+                .storage
+                .list_older(layout::MODULES, uploaded_after, 10)
+                .await
+                .unwrap();
+            (!old.contains(&key(b"uploaded"))).then_some(())
+        })
+        .await;
         let mut submission = submission();
         submission.modules = [("f".to_owned(), Digest::of(b"run"))].into();
         process.control_plane.submit(submission).await.unwrap();
