@@ -17,11 +17,11 @@ use crate::pipelines::{Defaults, scheduler};
 use crate::provisioner::Provisioner;
 use crate::quotas::{NamespaceUsage, Quota};
 use crate::receipts::Receipts;
-use crate::replay::replay;
+use crate::replay::{PAGE_BYTES, replay};
 use crate::shared::{Mail, Shared};
 use crate::store::{
-    Backlog, Changes, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow, ScalingRow,
-    Store, WorkerRow,
+    Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow,
+    ScalingRow, Store, WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -326,6 +326,11 @@ impl ControlPlane {
     /// Events of a run in order: at most `limit` that come after `after_seq`.
     pub async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error> {
         Ok(self.shared.store.run_events(run, after_seq, limit).await?)
+    }
+
+    /// Events of a run in order that come after `after_seq`, about as many as can be held at once.
+    pub async fn run_events_page(&self, run: RunId, after_seq: u64) -> Result<EventPage, Error> {
+        Ok(self.shared.store.run_events_page(run, after_seq, PAGE_BYTES).await?)
     }
 
     /// Who may do what, and what they did.

@@ -25,16 +25,22 @@ pub(crate) async fn renew(shared: Arc<Shared>) {
         if leases.is_empty() {
             continue;
         }
-        let asked = Instant::now();
-        let call = shared.store.lease_renew(&leases, shared.options.lease());
-        match tokio::time::timeout(shared.options.lease() / 2, call).await {
-            Ok(Ok(renewals)) => settle(&shared, asked, leases.iter().map(|lease| lease.run).zip(renewals)),
-            Ok(Err(error)) => {
-                metrics().store_error();
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew leases");
-            }
-            Err(_) => tracing::warn!("the store does not answer in time to renew leases"),
+        // What one write of the store waits for, as a large append, is no reason to give up the runs of the others.
+        let parts = shared.store.lease_parts(leases);
+        futures::future::join_all(parts.iter().map(|part| renew_part(&shared, part))).await;
+    }
+}
+
+async fn renew_part(shared: &Shared, leases: &[Lease]) {
+    let asked = Instant::now();
+    let call = shared.store.lease_renew(leases, shared.options.lease());
+    match tokio::time::timeout(shared.options.lease() / 2, call).await {
+        Ok(Ok(renewals)) => settle(shared, asked, leases.iter().map(|lease| lease.run).zip(renewals)),
+        Ok(Err(error)) => {
+            metrics().store_error();
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew leases");
         }
+        Err(_) => tracing::warn!("the store does not answer in time to renew leases"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod effects;
 mod kept;
 mod outbox;
+mod report_size;
 mod retry;
 
 use std::collections::HashSet;
@@ -36,6 +37,9 @@ use outbox::Outbox;
 const MAILBOX: usize = 8_192;
 /// Inputs that share a transaction.
 const BATCH: usize = 1_024;
+/// Bytes of reports that share a transaction, about: a larger one would hold up the lease of every run that is written
+/// with it.
+const BATCH_BYTES: usize = 2 << 20;
 /// Executions that are remembered as running, for the grace of a stop.
 const MAX_EXECUTIONS: usize = 100_000;
 /// The shortest time between two ticks.
@@ -268,12 +272,20 @@ impl Driver {
                 Wake::Timer => {}
                 Wake::Effect(outcome) => self.take_outcome(outcome, &mut inputs),
                 Wake::Mail => {
+                    let mut bytes = 0;
                     for mail in mail.drain(..) {
                         match mail {
                             Mail::Input(input) => inputs.push(input),
                             Mail::Report { report, origin } => {
+                                bytes += report_size::bytes(&report.body);
                                 inputs.push(Input::Report(report));
                                 self.handled.push(origin);
+                            }
+                        }
+                        if bytes >= BATCH_BYTES {
+                            bytes = 0;
+                            if let Err(exit) = self.step(std::mem::take(&mut inputs)).await {
+                                return exit;
                             }
                         }
                     }

@@ -64,8 +64,8 @@ impl Lines {
         }
     }
 
-    /// Adds a line that is of an event; says how many bytes it has.
-    pub(super) fn add(&mut self, seq: u64, line: &impl Serialize) -> u64 {
+    /// Adds a line that is of an event.
+    pub(super) fn add(&mut self, seq: u64, line: &impl Serialize) {
         self.line.clear();
         serde_json::to_writer(&mut self.line, line).expect("lines are plain data");
         self.line.push(b'\n');
@@ -75,9 +75,7 @@ impl Lines {
         }
         self.index.last_seq = seq;
         self.index.lines += 1;
-        let bytes = self.line.len() as u64;
-        self.index.bytes += bytes;
-        bytes
+        self.index.bytes += self.line.len() as u64;
     }
 
     pub(super) fn is_full(&self) -> bool {

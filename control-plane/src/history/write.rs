@@ -16,12 +16,9 @@ use weir_platform::Storage;
 use super::codec::{Lines, compress, encode};
 use super::{Entry, Error, LinePageIndex, PlacedLine, ResultIndex, Summary, VERSION};
 use crate::RunResult;
-use crate::store::{RunRow, RunSummary, Store};
+use crate::replay::PAGE_BYTES;
+use crate::store::{EventPage, RunRow, RunSummary, Store};
 
-/// Bytes of events to be read at once, about.
-const READ_BYTES: u64 = 8 << 20;
-/// Events read at once: of tasks in a wide shuffle, each takes a megabyte.
-const READ: std::ops::RangeInclusive<u64> = 16..=2_000;
 /// Objects that are written at once.
 const AT_ONCE: usize = 4;
 
@@ -70,13 +67,10 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
     let namespace = row.namespace.clone();
     let page_key = |kind, page| layout::history_page_key(&namespace, run, kind, page);
     let mut folding = Box::new(Folding::default());
-    let (mut after, mut at_once) = (0, *READ.start());
+    let mut after = 0;
     loop {
-        let records = store.run_events(run, after, at_once as u32).await?;
-        let read = records.len() as u64;
-        let complete = read < at_once;
+        let EventPage { records, complete } = store.run_events_page(run, after, PAGE_BYTES).await?;
         after = records.last().map_or(after, |record| record.seq);
-        let before = folding.bytes;
         folding = blocking(move || {
             records.iter().for_each(|record| folding.add(record));
             folding
@@ -93,8 +87,6 @@ pub async fn write(store: &dyn Store, storage: &Storage, ended: Ended) -> Result
         if complete {
             break;
         }
-        let average = ((folding.bytes - before) / read.max(1)).max(1);
-        at_once = (READ_BYTES / average).clamp(*READ.start(), *READ.end());
     }
     let mut folded = blocking(move || folding.finish()).await?;
     let pages = folded.full.drain(..);
@@ -193,8 +185,6 @@ struct Folding {
     full: VecDeque<Page>,
     event_pages: Vec<LinePageIndex>,
     log_pages: Vec<LinePageIndex>,
-    /// Bytes of events.
-    bytes: u64,
 }
 
 /// What the whole log gave.
@@ -216,7 +206,6 @@ impl Default for Folding {
             full: VecDeque::new(),
             event_pages: Vec::new(),
             log_pages: Vec::new(),
-            bytes: 0,
         }
     }
 }
@@ -233,7 +222,7 @@ impl Folding {
     fn add(&mut self, record: &EventRecord) {
         self.table.apply(record);
         self.profiler.apply(record);
-        self.bytes += self.events.add(
+        self.events.add(
             record.seq,
             &EventLine {
                 seq: record.seq,

@@ -20,8 +20,6 @@ use super::{Api, Problem};
 use crate::history::Summary;
 use crate::store::{Change, Changes};
 
-/// Events read at once. One of a task in a wide shuffle takes a megabyte.
-const PAGE: u32 = 500;
 /// Runs whose folded logs are kept.
 const KEPT: usize = 64;
 /// Tasks of all of them; their outputs are most of what a fold holds.
@@ -68,9 +66,9 @@ pub(super) async fn look<T>(api: &Api, run: RunId, look: impl FnOnce(&RunState) 
     let mut state = fold.state.lock().await;
     loop {
         let after = state.next_seq().saturating_sub(1);
-        let page = api.control_plane().run_events(run, after, PAGE).await?;
-        page.iter().for_each(|record| apply(&mut state, record));
-        if page.len() < PAGE as usize {
+        let page = api.control_plane().run_events_page(run, after).await?;
+        page.records.iter().for_each(|record| apply(&mut state, record));
+        if page.complete {
             break;
         }
     }

@@ -11,8 +11,6 @@ use super::extract::RunPath;
 use super::{Api, Problem};
 use crate::history::Summary;
 
-/// Events read from the store at once.
-const EVENTS: u32 = 5_000;
 /// Runs whose folded logs are kept, so that a look costs the events since the last one.
 const KEPT: usize = 16;
 
@@ -117,12 +115,12 @@ impl LogFold {
     pub(super) async fn catch_up(&mut self, api: &Api, run: RunId) -> Result<(), Problem> {
         loop {
             let after = self.table.last_seq();
-            let page = api.control_plane().run_events(run, after, EVENTS).await?;
-            for record in &page {
+            let page = api.control_plane().run_events_page(run, after).await?;
+            for record in &page.records {
                 self.table.apply(record);
                 self.profiler.apply(record);
             }
-            if page.len() < EVENTS as usize {
+            if page.complete {
                 return Ok(());
             }
         }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod encoding;
+mod events;
 mod iam;
 mod identity;
 mod pipelines;
@@ -34,8 +35,8 @@ pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion
 pub use search::{InvalidSearch, Listed, Search};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
-    Acquired, Backlog, Created, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal, RunFilter,
-    RunRow, RunSummary, ScalingRow, WorkerRow,
+    Acquired, Backlog, Created, EventPage, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
+    RunFilter, RunRow, RunSummary, ScalingRow, WorkerRow,
 };
 
 /// A store call failed.
@@ -131,6 +132,10 @@ pub trait Store: PipelineStore {
     /// Events of a run in order: at most `limit` that come after `after_seq`.
     async fn run_events(&self, run: RunId, after_seq: u64, limit: u32) -> Result<Vec<EventRecord>, Error>;
 
+    /// Events of a run in order that come after `after_seq`: about as many as take so many bytes together, and one at
+    /// least if there is one. For whoever reads a whole log: of tasks in a wide shuffle, each event takes a megabyte.
+    async fn run_events_page(&self, run: RunId, after_seq: u64, bytes: u64) -> Result<EventPage, Error>;
+
     /// Appends events, all or none, and brings the row up to date when there is a `summary`. The log is the outbox of
     /// task messages: `dispatched_seq` says up to which event all of them were sent, once that is known; it only grows.
     ///
@@ -215,6 +220,12 @@ pub trait Store: PipelineStore {
     /// Takes a run over that nobody owns: its lease was released, has run out, or is that of a process which is known
     /// to be dead.
     async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error>;
+
+    /// Puts leases together that are renewed by one write. Those of different parts do not wait for each other, if they
+    /// are renewed by calls of their own.
+    fn lease_parts(&self, leases: Vec<Lease>) -> Vec<Vec<Lease>> {
+        vec![leases]
+    }
 
     /// Renews leases until `ttl` from now, also those that have run out but that nobody has taken. The answers come in
     /// the order of `leases`; `None` for a lease that is lost.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_model::{
-    Digest, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, RunningTask, ScheduleRef,
-    StagePhase, StageSnapshot, Timestamp, WorkerId,
+    Digest, EventRecord, Namespace, PipelineRef, Reason, RunId, RunOutcome, RunPhase, RunSnapshot, RunningTask,
+    ScheduleRef, StagePhase, StageSnapshot, Timestamp, WorkerId,
 };
 
 use super::search::Search;
@@ -65,6 +65,15 @@ pub struct Renewal {
     pub cancel_requested_by: Option<String>,
     /// Who asked for the run to be held up, if it is to be.
     pub pause_requested_by: Option<String>,
+}
+
+/// A part of the log of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventPage {
+    /// The events, in order.
+    pub records: Vec<EventRecord>,
+    /// Whether the log ended with them.
+    pub complete: bool,
 }
 
 /// The part of a run's row that follows from its state. It is part of [`RunRow`].

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
-    Acquired, Backlog, Changes, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
-    Listed, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter, RunRow,
-    RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
+    Acquired, Backlog, Changes, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport,
+    Lease, Listed, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter,
+    RunRow, RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -33,6 +33,8 @@ pub(crate) enum Renewals {
     Fail,
     /// As when the process sleeps.
     Hang,
+    /// As when the write that renews this run waits for another one.
+    HangFor(RunId),
 }
 
 /// A store whose process dies at a chosen append. To the control plane that looks like a lost lease, which it stops at.
@@ -219,6 +221,10 @@ impl Store for Mortal {
         self.inner.run_events(run, after_seq, limit).await
     }
 
+    async fn run_events_page(&self, run: RunId, after_seq: u64, bytes: u64) -> Result<EventPage, Error> {
+        self.inner.run_events_page(run, after_seq, bytes).await
+    }
+
     async fn run_append(
         &self,
         lease: &Lease,
@@ -271,9 +277,19 @@ impl Store for Mortal {
         self.inner.lease_acquire(run, owner, ttl).await
     }
 
+    /// Each by itself, as those of different writers.
+    fn lease_parts(&self, leases: Vec<Lease>) -> Vec<Vec<Lease>> {
+        leases.into_iter().map(|lease| vec![lease]).collect()
+    }
+
     async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {
         let mut renewals = self.renewals.subscribe();
-        let renewals = *renewals.wait_for(|now| *now != Renewals::Hang).await.unwrap();
+        let hangs = |now: &Renewals| match now {
+            Renewals::Hang => true,
+            Renewals::HangFor(run) => leases.iter().any(|lease| lease.run == *run),
+            Renewals::Work | Renewals::Fail => false,
+        };
+        let renewals = *renewals.wait_for(|now| !hangs(now)).await.unwrap();
         if renewals == Renewals::Fail {
             return Err(Error::Database {
                 action: "renew a lease",

@@ -8,7 +8,7 @@ use weir_control_plane::{Error as ControlPlaneError, Options};
 use weir_model::RunOutcome;
 
 use crate::history::check_history;
-use crate::kit::{Kit, eventually};
+use crate::kit::{Kit, PATIENCE, eventually};
 use crate::mortal::{Death, Mortal, Renewals};
 use crate::script::{Act, MAPS, REDUCES, submission, task};
 
@@ -197,6 +197,30 @@ async fn an_owner_that_cannot_renew_its_lease_stops_and_another_takes_over() {
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     kit.check_output();
     assert_eq!(kit.acceptances(run).await.len() as u32, MAPS + REDUCES);
+}
+
+#[tokio::test]
+async fn a_run_whose_lease_cannot_be_renewed_in_time_takes_no_other_with_it() {
+    let kit = kit_with_lease(400).await;
+    kit.runner.script(|_, _| Act::Hang);
+    let store = Mortal::new(kit.store.clone(), Death::After, i64::MAX);
+    let process = kit.process_over(store.clone());
+    let held_up = process.control_plane.submit(submission()).await.unwrap();
+    let other = process.control_plane.submit(submission()).await.unwrap();
+    store.renewals.send_replace(Renewals::HangFor(held_up));
+    let mut watch = process.control_plane.watch(held_up).await.unwrap();
+    let stopped = async { while watch.changed().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, stopped).await.expect("it stops driving");
+    // The lease of the other one would have run out as well.
+    for _ in 0..3 {
+        let before = kit.store.run_get(other).await.unwrap().unwrap().owned_until;
+        eventually("its lease is renewed", async || {
+            let row = kit.store.run_get(other).await.unwrap().unwrap();
+            (row.owned_until > before).then_some(())
+        })
+        .await;
+    }
+    assert!(process.control_plane.watch_driven(other).is_some(), "it goes on");
 }
 
 #[tokio::test]

@@ -31,12 +31,13 @@ use self::connect::{Connector, Readers, within};
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, encode_events, to_i64, unreadable};
+use super::events;
 use super::rows::run_row;
 use super::scaling;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
-    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
+    Listed, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -179,6 +180,17 @@ impl Store for PostgresStore {
         rows.iter().map(event).collect()
     }
 
+    async fn run_events_page(&self, run: RunId, after_seq: u64, bytes: u64) -> Result<EventPage, Error> {
+        let reading = sqlx::query_as::<_, events::Encoded>(events::PAGE)
+            .bind(run.to_string())
+            .bind(to_i64(after_seq))
+            .bind(events::MOST)
+            .bind(to_i64(bytes))
+            .fetch_all(self.shared.readers.pool().await?);
+        let read = within("read the events of a run", reading).await?;
+        events::page(run, read, bytes).await
+    }
+
     async fn run_append(
         &self,
         lease: &Lease,
@@ -315,6 +327,15 @@ impl Store for PostgresStore {
 
     async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
         shared::acquire(self.shared.readers.pool().await?, run, owner, ttl).await
+    }
+
+    fn lease_parts(&self, leases: Vec<Lease>) -> Vec<Vec<Lease>> {
+        let mut parts = vec![Vec::new(); self.shared.writers.len()];
+        for lease in leases {
+            parts[self.writer_of(lease.run)].push(lease);
+        }
+        parts.retain(|part| !part.is_empty());
+        parts
     }
 
     async fn lease_renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<Option<Renewal>>, Error> {

@@ -26,12 +26,13 @@ use self::presence::Presence;
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable};
+use super::events;
 use super::rows::run_row;
 use super::scaling;
 use super::writer::{NewRun, Writer};
 use super::{
-    Acquired, Backlog, Created, Error, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease, Listed,
-    NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
+    Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
+    Listed, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -213,6 +214,18 @@ impl Store for SqliteStore {
             decode_event(run, seq, at, payload)
         };
         rows.iter().map(event).collect()
+    }
+
+    async fn run_events_page(&self, run: RunId, after_seq: u64, bytes: u64) -> Result<EventPage, Error> {
+        let read = sqlx::query_as::<_, events::Encoded>(events::PAGE)
+            .bind(run.to_string())
+            .bind(to_i64(after_seq))
+            .bind(events::MOST)
+            .bind(to_i64(bytes))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(database("read the events of a run"))?;
+        events::page(run, read, bytes).await
     }
 
     async fn run_append(

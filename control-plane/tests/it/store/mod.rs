@@ -79,6 +79,7 @@ fn is_fenced<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
 /// The behaviour that the control plane relies on.
 pub(crate) async fn suite(store: impl Store) {
     logs(&store).await;
+    pages(&store).await;
     rows(&store).await;
     leases(&store).await;
     fences(&store).await;
@@ -91,6 +92,55 @@ pub(crate) async fn suite(store: impl Store) {
     cancellations(&store).await;
     identity::suite(&store).await;
     pipelines::suite(&store).await;
+}
+
+/// Whole logs are read in pages of so many bytes.
+async fn pages(store: &impl Store) {
+    let lease = create(store, "a", LONG).await;
+    let run = lease.run;
+    let event = |seq: u64, bytes: usize| {
+        let by = "✓".repeat(bytes / 3);
+        record(run, seq, Event::CancelRequested { by })
+    };
+    let sizes = [10, 10, 300_000, 10, 2_000_000, 2_000_000, 10];
+    let events: Vec<_> = (2..).zip(sizes).map(|(seq, bytes)| event(seq, bytes)).collect();
+    store.run_append(&lease, &events, None, None).await.unwrap();
+    let mut all = vec![submitted(run)];
+    all.extend(events);
+    let page = async |after, bytes| {
+        let page = store.run_events_page(run, after, bytes).await.unwrap();
+        let seqs: Vec<u64> = page.records.iter().map(|record| record.seq).collect();
+        let expected = &all[after as usize..after as usize + seqs.len()];
+        assert_eq!(page.records, expected);
+        (seqs.last().copied(), page.complete)
+    };
+    assert_eq!(page(0, u64::MAX).await, (Some(8), true));
+    assert_eq!(
+        page(1, 100_000).await,
+        (Some(4), false),
+        "up to the one that is too much"
+    );
+    assert_eq!(page(4, 100_000).await, (Some(6), false));
+    assert_eq!(page(6, 100_000).await, (Some(7), false), "one at least");
+    assert_eq!(page(7, 100_000).await, (Some(8), true));
+    assert_eq!(page(8, 100_000).await, (None, true));
+    assert_eq!(page(4, 2_100_000).await, (Some(7), false));
+    assert_eq!(page(0, 1).await, (Some(1), false));
+    let nobody = store.run_events_page(clock::new_run_id(), 0, 100).await.unwrap();
+    assert_eq!((nobody.records, nobody.complete), (Vec::new(), true));
+
+    // Many that are small.
+    let many = create(store, "a", LONG).await;
+    for seqs in [2..3_001, 3_001..6_001] {
+        let events: Vec<_> = seqs.map(|seq| note(many.run, seq)).collect();
+        store.run_append(&many, &events, None, None).await.unwrap();
+    }
+    let first = store.run_events_page(many.run, 0, u64::MAX).await.unwrap();
+    assert!(!first.complete && first.records.len() < 6_000);
+    let after = first.records.last().unwrap().seq;
+    let rest = store.run_events_page(many.run, after, u64::MAX).await.unwrap();
+    assert!(rest.complete);
+    assert_eq!(first.records.len() + rest.records.len(), 6_000);
 }
 
 async fn logs(store: &impl Store) {
