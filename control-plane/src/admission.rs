@@ -174,13 +174,8 @@ async fn admit(shared: &Shared, namespace: &Namespace, quota: &Quota) -> Result<
         message,
         retry_after,
     };
-    if let Some(limit) = quota.max_storage_bytes {
-        let kept = shared.store.kept_bytes(namespace).await?;
-        if kept >= limit {
-            let message = format!("its results take {kept} bytes and may take {limit}; forget some of its runs");
-            return Err(exceeded("max_storage_bytes", message, NOT_SOON));
-        }
-    }
+    // What a run will leave is not known; one byte at least.
+    check_storage(shared, namespace, quota, 1).await?;
     let room = room(shared, namespace, quota).await?;
     if room.is_none() {
         match quota.max_runs {
@@ -214,6 +209,34 @@ async fn admit(shared: &Shared, namespace: &Namespace, quota: &Quota) -> Result<
         return Err(exceeded("submissions_per_minute", message, wait));
     }
     Ok(room)
+}
+
+/// Refuses what would take so many bytes more in the storage than a namespace may use.
+pub(crate) async fn check_storage(
+    shared: &Shared,
+    namespace: &Namespace,
+    quota: &Quota,
+    bytes: u64,
+) -> Result<(), Error> {
+    let Some(limit) = quota.max_storage_bytes else {
+        return Ok(());
+    };
+    let (results, modules) = tokio::try_join!(
+        shared.store.kept_bytes(namespace),
+        shared.store.modules().module_bytes(namespace)
+    )?;
+    if results.saturating_add(modules).saturating_add(bytes) <= limit {
+        return Ok(());
+    }
+    Err(Error::QuotaExceeded {
+        namespace: namespace.clone(),
+        quota: "max_storage_bytes",
+        message: format!(
+            "its results take {results} bytes and its modules {modules}, and both may take {limit}; forget some of its \
+             runs, or delete modules"
+        ),
+        retry_after: NOT_SOON,
+    })
 }
 
 /// Seconds, rounded up.

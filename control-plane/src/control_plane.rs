@@ -20,8 +20,8 @@ use crate::receipts::Receipts;
 use crate::replay::{PAGE_BYTES, replay};
 use crate::shared::{Mail, Shared};
 use crate::store::{
-    Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, NamespaceLoad, PipelineStore, RunFilter, RunRow,
-    ScalingRow, Store, WorkerRow,
+    Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, ModuleStore, NamespaceLoad, PipelineStore,
+    RunFilter, RunRow, ScalingRow, Store, WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -263,9 +263,10 @@ impl ControlPlane {
 
     /// What the runs of a namespace take that are not over, as their owners last said.
     pub async fn namespace_usage(&self, namespace: &Namespace) -> Result<NamespaceUsage, Error> {
-        let (loads, kept_bytes) = tokio::try_join!(
+        let (loads, kept_bytes, module_bytes) = tokio::try_join!(
             self.shared.store.namespace_loads(Some(namespace)),
-            self.shared.store.kept_bytes(namespace)
+            self.shared.store.kept_bytes(namespace),
+            self.shared.store.modules().module_bytes(namespace)
         )?;
         let sum = |count: fn(&NamespaceLoad) -> u64| loads.iter().map(count).fold(0, u64::saturating_add);
         Ok(NamespaceUsage {
@@ -274,7 +275,19 @@ impl ControlPlane {
             tasks_waiting: sum(|load| load.waiting),
             tasks_running: sum(|load| load.running),
             kept_bytes,
+            module_bytes,
         })
+    }
+
+    /// Refuses what would take so many bytes more in the storage than a namespace may use.
+    pub async fn check_storage(&self, namespace: &Namespace, bytes: u64) -> Result<(), Error> {
+        let quota = self.shared.quotas.of(&*self.shared.store, namespace).await?;
+        admission::check_storage(&self.shared, namespace, &quota, bytes).await
+    }
+
+    /// What the Wasm components of namespaces take.
+    pub fn modules(&self) -> &dyn ModuleStore {
+        self.shared.store.modules()
     }
 
     /// The tasks of all runs that are not over, whoever drives them.

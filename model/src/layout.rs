@@ -29,9 +29,12 @@ pub fn module_notes_key(namespace: &Namespace, digest: &Digest) -> String {
     format!("{MODULES}/{namespace}/{digest}.json")
 }
 
+/// The folder of Wasm components that were uploaded past the server, of all namespaces.
+pub const UPLOADS: &str = "uploads";
+
 /// A Wasm component that was uploaded past the server and is not checked yet.
 pub fn upload_key(namespace: &Namespace, digest: &Digest) -> String {
-    format!("uploads/{namespace}/{digest}.wasm")
+    format!("{UPLOADS}/{namespace}/{digest}.wasm")
 }
 
 /// Everything that a run owns and that is deleted with it.

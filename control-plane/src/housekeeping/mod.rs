@@ -57,6 +57,9 @@ pub struct HousekeepingOptions {
     /// How old a module must be that no run uses, before it is deleted, in milliseconds: an upload comes before its
     /// submission. The same for objects of runs that the store does not know.
     pub unused_ms: u64,
+    /// How old a module must be that was uploaded past the server and never completed, before it is deleted, in
+    /// milliseconds.
+    pub uploads_ms: u64,
 }
 
 impl Default for HousekeepingOptions {
@@ -70,6 +73,7 @@ impl Default for HousekeepingOptions {
             audit_ms: 365 * 24 * HOUR_MS,
             session_idle_ms: HOUR_MS,
             unused_ms: 7 * 24 * HOUR_MS,
+            uploads_ms: 24 * HOUR_MS,
         }
     }
 }
@@ -152,6 +156,9 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let objects = done.count("delete objects of runs", objects);
     let modules = modules::sweep(shared, before(options.unused_ms)).await;
     let modules = done.count("delete modules", modules);
+    let incomplete = modules::sweep_incomplete(shared, before(options.uploads_ms)).await;
+    let incomplete = done.count("delete incomplete uploads of modules", incomplete);
+    done.count("note the sizes of modules", modules::note_sizes(shared).await);
     let uploads = done.count("abort uploads", sweep_uploads(shared).await);
     tracing::info!(
         workers,
@@ -161,6 +168,7 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
         runs,
         objects,
         modules,
+        incomplete,
         uploads,
         "kept house"
     );

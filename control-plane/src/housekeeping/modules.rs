@@ -12,6 +12,11 @@ use crate::pipelines::Template;
 use crate::shared::Shared;
 use crate::store::{self, PipelineVersionRow, RunFilter};
 
+/// Modules that are listed at once.
+const LISTED: usize = 1_000;
+/// By how much the clocks of servers may differ.
+const CLOCKS_DIFFER_MS: u64 = 10 * 60 * 1_000;
+
 /// A module of a namespace.
 type Module = (Namespace, Digest);
 
@@ -44,6 +49,49 @@ pub(super) async fn sweep(shared: &Shared, before: Timestamp) -> Result<u64, Err
     });
     shared.storage.delete(keys.collect()).await?;
     Ok(deleted)
+}
+
+/// Compares what is noted of the sizes of modules with what is in the storage: some were put there past the server, or
+/// deleted by another program. Says how many there are.
+pub(super) async fn note_sizes(shared: &Shared) -> Result<u64, Error> {
+    let begun = clock::now();
+    let mut noted = 0;
+    for name in shared.storage.list_folders(layout::MODULES).await? {
+        // Whatever is not named as a namespace is none of ours.
+        let Ok(namespace) = name.parse::<Namespace>() else {
+            continue;
+        };
+        let mut after: Option<String> = None;
+        loop {
+            let wanted = |name: &str| name.ends_with(".wasm");
+            let prefix = layout::module_prefix(&namespace);
+            let page = shared.storage.list_objects(&prefix, after.as_deref(), LISTED, wanted);
+            let page = page.await?;
+            let sizes = page.iter().filter_map(|object| {
+                let digest = object.name.strip_suffix(".wasm")?.parse().ok()?;
+                Some((digest, object.bytes))
+            });
+            let sizes: Vec<(Digest, u64)> = sizes.collect();
+            shared.store.modules().modules_note(&namespace, &sizes, begun).await?;
+            noted += sizes.len() as u64;
+            if page.len() < LISTED {
+                break;
+            }
+            after = page.into_iter().next_back().map(|object| object.name);
+        }
+    }
+    // One that was uploaded meanwhile was noted by another's clock.
+    let gone = Timestamp(begun.0.saturating_sub(CLOCKS_DIFFER_MS));
+    shared.store.modules().modules_forget(gone).await?;
+    Ok(noted)
+}
+
+/// Deletes modules that were uploaded past the server and never completed; says how many.
+pub(super) async fn sweep_incomplete(shared: &Shared, before: Timestamp) -> Result<u64, Error> {
+    let keys = shared.storage.list_older(layout::UPLOADS, before, MAX_SWEPT).await?;
+    let swept = keys.len() as u64;
+    shared.storage.delete(keys).await?;
+    Ok(swept)
 }
 
 /// The keys of modules that were written before a time.

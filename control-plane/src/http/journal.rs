@@ -41,6 +41,10 @@ pub(super) struct ProblemCode(pub(super) String);
 #[derive(Clone)]
 pub(super) struct LoggedIn(pub(super) String);
 
+/// What an answer is about, for its entry, where the path does not say it.
+#[derive(Clone)]
+pub(super) struct Target(pub(super) String);
+
 /// What is known of a request when it is answered.
 pub(super) struct Asked {
     pub(super) method: Method,
@@ -113,9 +117,13 @@ async fn write(control_plane: ControlPlane, mut entries: mpsc::Receiver<AuditRow
     }
 }
 
+/// Operations that have a body to look at and change nothing. Of these only refusals are noted.
+const LOOKS: &[(Method, &str)] = &[(Method::POST, "/api/v1/sql/check")];
+
 /// Whether the answer to a request is noted, whatever it is: when the request may have changed something.
-pub(super) fn is_change(method: &Method) -> bool {
-    !method.is_safe()
+pub(super) fn is_change(asked: &Asked) -> bool {
+    let is_look = |(method, route): &(Method, &str)| *method == asked.method && *route == asked.route;
+    !asked.method.is_safe() && !LOOKS.iter().any(is_look)
 }
 
 /// Whether an answer refuses something for who asked for it. One that something is not there does, too: it may be there
@@ -140,7 +148,8 @@ pub(super) fn note<B>(place: Place, asked: &Asked, response: &Response<B>) {
         .headers()
         .get(header::LOCATION)
         .and_then(|value| value.to_str().ok());
-    let target = made.unwrap_or(&asked.path);
+    let said = response.extensions().get::<Target>().map(|Target(target)| &**target);
+    let target = said.or(made).unwrap_or(&asked.path);
     let mut target = target.strip_prefix("/api/v1/").unwrap_or(target).to_owned();
     if target.len() > MAX_TARGET {
         let end = (0..=MAX_TARGET)
@@ -215,5 +224,8 @@ mod tests {
         assert_eq!(operation(&Method::POST, "/api/v1/runs"), "runs_submit");
         assert_eq!(operation(&Method::DELETE, "/api/v1/keys/{key}"), "keys_revoke");
         assert_eq!(operation(&Method::POST, "/nowhere"), NO_ROUTE);
+        for (method, route) in LOOKS {
+            assert_ne!(operation(method, route), NO_ROUTE, "{route}");
+        }
     }
 }

@@ -68,7 +68,7 @@ async fn answer(api: &Api, asked: &mut Asked, source: Source, request: Request, 
     let (mut parts, body) = request.into_parts();
     let admitted = match api.admit(&mut parts, source, asked).await {
         // What may change something has its place in the audit log before it does.
-        Ok(room) if journal::is_change(&asked.method) => api.journal().place().await.map(|place| (room, Some(place))),
+        Ok(room) if journal::is_change(asked) => api.journal().place().await.map(|place| (room, Some(place))),
         Ok(room) => Ok((room, None)),
         Err(problem) => Err(problem),
     };

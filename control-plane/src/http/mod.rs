@@ -513,6 +513,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(modules::complete))
         .routes(routes!(quotas::get, quotas::put, quotas::delete))
         .routes(routes!(session::get, session::create, session::delete))
+        .routes(routes!(session::end_all))
         .routes(routes!(namespaces::list, namespaces::create))
         .routes(routes!(namespaces::get, namespaces::delete))
         .routes(routes!(keys::list, keys::create))

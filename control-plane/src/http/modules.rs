@@ -277,6 +277,7 @@ pub(super) async fn delete(
     }
     let notes = layout::module_notes_key(namespace, &digest);
     api.storage().delete(vec![key, notes]).await?;
+    api.control_plane().modules().module_forget(namespace, digest).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -375,11 +376,17 @@ async fn keep(api: &Api, caller: &Caller, digest: Digest, bytes: Bytes) -> Resul
     };
     let namespace = caller.namespace();
     let key = layout::module_key(namespace, &digest);
+    if !api.storage().exists(&key).await? {
+        api.control_plane().check_storage(namespace, notes.bytes).await?;
+    }
     let created = api.storage().put_if_absent(&key, bytes.clone()).await?;
     if !created {
         // It is as young as its latest upload, so that it is not deleted as unused before whatever is to use it comes.
         api.storage().put(&key, bytes).await?;
     }
+    let sizes = [(digest, notes.bytes)];
+    let modules = api.control_plane().modules();
+    modules.modules_note(namespace, &sizes, clock::now()).await?;
     // Those of the first upload stay; nobody misses them if this fails.
     let text = serde_json::to_vec(&notes).map_err(|_| Problem::internal())?;
     let key = layout::module_notes_key(namespace, &digest);

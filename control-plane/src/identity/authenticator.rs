@@ -224,6 +224,16 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Ends all sessions of somebody, on every server within seconds and here at once; says how many there were.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn sessions_end(&self, principal: &str) -> Result<u64, store::Error> {
+        let ended = self.identities().sessions_delete(principal).await?;
+        self.sessions.forget();
+        Ok(ended)
+    }
+
     /// Whether somebody who was let in still would be. When the store does not answer, they are believed.
     pub(crate) async fn is_good(&self, principal: &Principal, session: Option<&str>) -> bool {
         match (session, principal.key) {

@@ -106,6 +106,15 @@ pub struct NamespaceUsage {
     pub tasks_running: u64,
     /// Bytes of results in the storage.
     pub kept_bytes: u64,
+    /// Bytes of Wasm components in the storage.
+    pub module_bytes: u64,
+}
+
+impl NamespaceUsage {
+    /// Bytes in the storage that count against the quota.
+    pub fn storage_bytes(&self) -> u64 {
+        self.kept_bytes.saturating_add(self.module_bytes)
+    }
 }
 
 /// A token bucket: it holds `burst` tokens, and gets one every `interval`.

@@ -186,6 +186,8 @@ pub trait IdentityStore: Send + Sync + 'static {
     async fn session_seen(&self, hash: Digest, at: Timestamp) -> Result<()>;
     /// Ends a session.
     async fn session_delete(&self, hash: Digest) -> Result<()>;
+    /// Ends all sessions of a principal; says how many.
+    async fn sessions_delete(&self, principal: &str) -> Result<u64>;
     /// Forgets sessions that ended before a time, or were last used so long before it; says how many.
     async fn sessions_forget(&self, at: Timestamp, idle: Duration) -> Result<u64>;
 
@@ -373,6 +375,11 @@ impl<D: Relational> IdentityStore for D {
     async fn session_delete(&self, hash: Digest) -> Result<()> {
         let deleting = Statement::new("DELETE FROM sessions WHERE hash = ").bind(hash.to_string());
         self.write("end a session", deleting).await.map(drop)
+    }
+
+    async fn sessions_delete(&self, principal: &str) -> Result<u64> {
+        let deleting = Statement::new("DELETE FROM sessions WHERE principal = ").bind(principal);
+        self.write("end sessions", deleting).await
     }
 
     async fn sessions_forget(&self, at: Timestamp, idle: Duration) -> Result<u64> {

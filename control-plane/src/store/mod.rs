@@ -6,6 +6,7 @@ mod encoding;
 mod events;
 mod iam;
 mod identity;
+mod modules;
 mod pipelines;
 mod postgres;
 mod relational;
@@ -27,6 +28,7 @@ pub use changes::{Change, Changes};
 pub use identity::{
     AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
 };
+pub use modules::ModuleStore;
 pub use pipelines::{
     CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineRow, PipelineStore, PipelineVersionRow,
     PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Subject, Written,
@@ -267,6 +269,9 @@ pub trait Store: PipelineStore {
 
     /// Who may do what, and what they did.
     fn identities(&self) -> &dyn IdentityStore;
+
+    /// What the Wasm components of namespaces take.
+    fn modules(&self) -> &dyn ModuleStore;
 
     /// Hears of changes from now on, by whomever they are made.
     fn changes(&self) -> Changes;

@@ -352,6 +352,45 @@ async fn uploads_of_attempts_that_nobody_heard_of_are_aborted() {
 }
 
 #[tokio::test]
+async fn uploads_of_modules_that_were_never_completed_are_deleted_when_they_are_old() {
+    let aws = Aws::shared().await;
+    let options = StorageOptions {
+        path_style: true,
+        aws: Some(aws.sdk_config()),
+    };
+    let bucket = format!("s3://{}/weir", aws.bucket().await);
+    let mut kit = kit().await;
+    let folder = kit.storage.clone();
+    for storage in [folder, Storage::open_with(&bucket, options).unwrap()] {
+        kit.storage = storage.clone();
+        let process = kit.process();
+        let digest = Digest::of(b"module");
+        let uploaded = layout::upload_key(&Namespace::default(), &digest);
+        let kept = layout::module_key(&Namespace::default(), &digest);
+        for key in [&uploaded, &kept] {
+            storage.put(key, Bytes::from_static(b"module")).await.unwrap();
+        }
+        let control_plane = &process.control_plane;
+        control_plane.keep_house_now(&Default::default()).await.unwrap();
+        assert!(storage.exists(&uploaded).await.unwrap(), "it may be completed");
+        let options = HousekeepingOptions {
+            uploads_ms: 0,
+            ..Default::default()
+        };
+        eventually("the upload is deleted", async || {
+            control_plane.keep_house_now(&options).await.unwrap();
+            (!storage.exists(&uploaded).await.unwrap()).then_some(())
+        })
+        .await;
+        assert!(storage.exists(&kept).await.unwrap());
+        // It was put there past the server, and counts nevertheless.
+        let usage = control_plane.namespace_usage(&Namespace::default()).await.unwrap();
+        assert_eq!(usage.module_bytes, 6);
+        storage.delete(vec![kept]).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn workers_and_requests_are_forgotten() {
     let kit = kit().await;
     let process = kit.process();

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport,
-    Lease, Listed, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal, RunFilter,
-    RunRow, RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
+    Lease, Listed, ModuleStore, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal,
+    RunFilter, RunRow, RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -396,6 +396,10 @@ impl Store for Mortal {
 
     fn identities(&self) -> &dyn IdentityStore {
         self.inner.identities()
+    }
+
+    fn modules(&self) -> &dyn ModuleStore {
+        self.inner.modules()
     }
 
     fn changes(&self) -> Changes {

@@ -106,7 +106,7 @@ function Loaded({ quota, mayChange, stale }: { quota: Quota; mayChange: boolean;
           />
           <Usage
             name="Storage"
-            help="Of kept results; beyond it runs are refused"
+            help={`Of kept results and modules (${bytes(usage.module_bytes)}); beyond it runs and uploads are refused`}
             used={usage.storage_bytes}
             limit={limits.max_storage_bytes}
             write={bytes}

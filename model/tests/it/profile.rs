@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use weir_model::{
     Allowance, Digest, Event, EventRecord, Exchange, ExecutionId, Failure, FailureKind, FunctionMetrics, Job,
-    OperatorMetrics, OutputFile, OutputManifest, PlanRef, PriceTable, Profiler, RowEffect, RunId, RunOutcome,
-    RunProfile, SinkInfo, Stage, StageGraph, StageId, StageInput, StageOutput, Staged, StorageRequests, Submission,
-    TaskId, TaskMetrics, TaskOutput, Timestamp, Verdict, WorkerId,
+    ModuleLoads, OperatorMetrics, OutputFile, OutputManifest, PlanRef, PriceTable, Profiler, RowEffect, RunId,
+    RunOutcome, RunProfile, SinkInfo, Stage, StageGraph, StageId, StageInput, StageOutput, Staged, StorageRequests,
+    Submission, TaskId, TaskMetrics, TaskOutput, Timestamp, Verdict, WorkerId,
 };
 
 /// A log that is written by hand; each event is 100 ms after the one before.
@@ -539,6 +539,12 @@ fn story() -> impl Strategy<Value = Story> {
                     put: puts,
                     ..StorageRequests::default()
                 },
+                modules: ModuleLoads {
+                    compiled: puts % 2,
+                    warm: 1,
+                    load_us: us / 2,
+                    ..ModuleLoads::default()
+                },
                 ..TaskMetrics::default()
             },
         },
@@ -565,6 +571,9 @@ proptest! {
             if story.doubled {
                 log.dispatch(of, story.failures + 1, true);
             }
+            // What its owner asked of the storage meanwhile, whoever that was.
+            let requests = StorageRequests { list: 1, ..story.metrics.storage };
+            log.push(Event::StorageUsed { requests });
             log.accept(of, story.failures, story.metrics.clone());
             slot_us += story.metrics.elapsed_us;
         }
@@ -585,6 +594,12 @@ proptest! {
         prop_assert_eq!(stage.quantiles.rows_out.sum, sum(|metrics| metrics.rows_out));
         prop_assert_eq!(stage.quantiles.bytes_out.sum, profile.usage.shuffle_bytes);
         prop_assert_eq!(profile.usage.storage_requests.put, sum(|metrics| metrics.storage.put));
+        let of_owners = profile.usage.control_storage_requests;
+        prop_assert_eq!(of_owners.put, profile.usage.storage_requests.put);
+        prop_assert_eq!(of_owners.list, stories.len() as u64);
+        prop_assert_eq!(profile.usage.all_storage_requests().put, 2 * of_owners.put);
+        prop_assert_eq!(profile.usage.modules.warm, stories.len() as u64);
+        prop_assert_eq!(profile.usage.modules.cold(), sum(|metrics| metrics.modules.compiled));
         prop_assert_eq!(profile.usage.task_us, slot_us);
         prop_assert_eq!(stage.attempts.failed, stories.iter().map(|story| story.failures).sum::<u32>());
         let json = serde_json::to_string(&profile).unwrap();

@@ -250,6 +250,64 @@ fn a_browser_logs_in_and_only_its_own_pages_change_anything() {
 }
 
 #[test]
+fn an_admin_ends_all_sessions_of_somebody() {
+    let (mut fleet, server) = guarded();
+    let second = fleet.server(&[]);
+    let service = (&fleet, server);
+    let login = |key: &str| {
+        let headers = [("content-type", "application/json")];
+        let body = json!({ "api_key": key }).to_string();
+        let session = fleet.request(server, Method::POST, "/api/v1/session", &headers, body);
+        assert_eq!(session.status, 200, "{}", session.body);
+        let cookie = session.header("set-cookie").and_then(|cookie| cookie.split(';').next());
+        let principal = session.body["principal"].as_str().expect("a name").to_owned();
+        (cookie.expect("a cookie").to_owned(), principal)
+    };
+    let (_, theirs) = make_key(service, "default", "submitter");
+    let (_, others) = make_key(service, "default", "viewer");
+    let (_, admin) = make_key(service, "default", "admin");
+    let ((one, name), (two, _), (other, _)) = (login(&theirs), login(&theirs), login(&others));
+    let status = |server: MemberId, cookie: &str| {
+        let headers = [("cookie", cookie)];
+        fleet.request(server, Method::GET, "/api/v1/runs", &headers, "").status
+    };
+    for cookie in [&one, &two, &other] {
+        assert_eq!((status(server, cookie), status(second, cookie)), (200, 200));
+    }
+    let end = |key: &str, principal: &str| {
+        let url = reqwest::Url::parse_with_params("http://x/api/v1/sessions", [("principal", principal)]);
+        let url = url.expect("a URL");
+        let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+        send(service, key, None, Method::DELETE, &path, "")
+    };
+    assert_problem(&end(&theirs, &name), 403, "forbidden");
+    assert_problem(&end(&admin, &name), 403, "forbidden");
+    assert_problem(&end(ROOT, ""), 400, "invalid_query");
+    assert_eq!(end(ROOT, "nobody").body, json!({ "ended": 0 }));
+    assert_eq!(end(ROOT, &name).body, json!({ "ended": 2 }));
+    for cookie in [&one, &two] {
+        assert_eq!(status(server, cookie), 401);
+        until("the other server to hear of it", || {
+            (status(second, cookie) == 401).then_some(())
+        });
+    }
+    assert_eq!((status(server, &other), status(second, &other)), (200, 200));
+    until("the entry", || {
+        let page = send(
+            service,
+            ROOT,
+            None,
+            Method::GET,
+            "/api/v1/audit?action=sessions_end",
+            "",
+        );
+        let entries = page.body["items"].as_array().expect("items").clone();
+        let target = format!("sessions/{name}");
+        entries.iter().any(|entry| entry["target"] == target).then_some(())
+    });
+}
+
+#[test]
 fn changes_and_denials_are_in_the_audit_log() {
     let (fleet, server) = guarded();
     let service = (&fleet, server);
@@ -263,6 +321,10 @@ fn changes_and_denials_are_in_the_audit_log() {
     send(service, &submitter, Some("b"), Method::GET, "/api/v1/runs", "");
     send(service, "weir_wrong", None, Method::GET, "/api/v1/runs", "");
     send(service, &submitter, None, Method::GET, "/api/v1/runs", "");
+    let check = json!({"script": "SELECT 1"}).to_string();
+    let checked = send(service, &submitter, None, Method::POST, "/api/v1/sql/check", &check);
+    assert_eq!((checked.status, &checked.body["valid"]), (200, &json!(true)));
+    send(service, "weir_wrong", None, Method::POST, "/api/v1/sql/check", &check);
 
     let entries = |key: &str, query: &str| {
         let page = send(service, key, None, Method::GET, &format!("/api/v1/audit{query}"), "");
@@ -278,7 +340,7 @@ fn changes_and_denials_are_in_the_audit_log() {
     // Written beside the requests, all of them soon.
     let all = until("the entries", || {
         let all = entries(ROOT, "?scope=service");
-        (all.iter().filter(|entry| entry["outcome"] == "denied").count() >= 3).then_some(all)
+        (all.iter().filter(|entry| entry["outcome"] == "denied").count() >= 4).then_some(all)
     });
     let submitted = found(&all, "runs_submit", "allowed").expect("the submission");
     assert_eq!(submitted["target"], format!("runs/{run}"));
@@ -309,6 +371,9 @@ fn changes_and_denials_are_in_the_audit_log() {
         [Some(401), Some(404)],
         "looking at what one may see is not noted: {denials:?}"
     );
+    let checks: Vec<_> = all.iter().filter(|entry| entry["action"] == "sql_check").collect();
+    let outcomes: Vec<_> = checks.iter().map(|entry| &entry["outcome"]).collect();
+    assert_eq!(outcomes, ["denied"], "checking SQL changes nothing");
     assert!(!Value::from(all).to_string().contains(&submitter));
 
     // An admin of a namespace sees what happened there.

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::dev::Dev;
 use super::fleet::{Fleet, until};
 use super::http::assert_problem;
+use crate::support::repository;
 
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2, 3]}\n    \
                         - type: LogForTesting\n";
@@ -70,6 +71,38 @@ fn a_quota_that_is_used_up_refuses_runs_until_it_is_changed() {
         (&quota["is_default"], &quota["limits"]["weight"]),
         (&true.into(), &1.into())
     );
+}
+
+#[test]
+fn modules_count_against_the_storage() {
+    let dev = dev(&[]);
+    let module = repository().join("examples/wordcount/tokenizer.wasm");
+    let size = std::fs::metadata(&module).unwrap().len();
+    let module = module.display().to_string();
+    let digest = dev.ok(&["modules", "upload", &module]);
+    let digest = digest.split_whitespace().next().unwrap().to_owned();
+    let used = || {
+        let usage = &dev.json(&["quotas", "get", "default"])["usage"];
+        (usage["storage_bytes"].as_u64(), usage["module_bytes"].as_u64())
+    };
+    assert_eq!(used(), (Some(size), Some(size)));
+    dev.ok(&["quotas", "set", "default", "--max-storage", &size.to_string()]);
+    let (code, said) = refused(&dev, &["submit", "p.yaml"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("max_storage_bytes") && said.contains("delete modules"),
+        "{said}"
+    );
+    // What is there already takes no more; what is not is refused.
+    dev.ok(&["modules", "upload", &module]);
+    dev.ok(&["modules", "delete", &digest]);
+    assert_eq!(used(), (Some(0), Some(0)));
+    dev.ok(&["submit", "p.yaml", "--wait"]);
+    let little = (size - 1).to_string();
+    dev.ok(&["quotas", "set", "default", "--max-storage", &little]);
+    let (code, said) = refused(&dev, &["modules", "upload", &module]);
+    assert_eq!(code, Some(5), "{said}");
+    assert_eq!(used(), (Some(0), Some(0)));
 }
 
 #[test]

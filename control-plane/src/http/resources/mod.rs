@@ -50,7 +50,7 @@ pub use run::{
 pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
-pub use session::{Authentication, NamespaceAccess, Session, SessionRequest};
+pub use session::{Authentication, EndedSessions, NamespaceAccess, Session, SessionRequest};
 pub use sql::{SqlCheck, SqlCheckRequest, SqlError, SqlRole, SqlStage, SqlStatement};
 pub use stage::{
     AttemptCounts, Conservation, Quantiles, StageFunction, StageInput, StageList, StageOperator, StageProfile,

@@ -79,8 +79,10 @@ pub struct QuotaUsage {
     pub tasks_waiting: u64,
     /// Tasks that workers run.
     pub tasks_running: u64,
-    /// Bytes of results that are kept.
+    /// Bytes of results and modules that are kept.
     pub storage_bytes: u64,
+    /// Of these, those of modules.
+    pub module_bytes: u64,
 }
 
 impl From<quotas::Quota> for QuotaLimits {
@@ -144,7 +146,8 @@ impl From<NamespaceUsage> for QuotaUsage {
             queued_runs: usage.queued_runs,
             tasks_waiting: usage.tasks_waiting,
             tasks_running: usage.tasks_running,
-            storage_bytes: usage.kept_bytes,
+            storage_bytes: usage.storage_bytes(),
+            module_bytes: usage.module_bytes,
         }
     }
 }

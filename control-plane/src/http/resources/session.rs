@@ -52,6 +52,13 @@ pub enum Authentication {
     Session,
 }
 
+/// Sessions that were ended.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EndedSessions {
+    /// How many there were.
+    pub ended: u64,
+}
+
 /// A login: an API key or a token, one of both.
 #[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -32,7 +32,7 @@ use super::scaling;
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
-    Listed, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
+    Listed, ModuleStore, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
 use crate::quotas::{Quota, Rate};
 
@@ -473,6 +473,10 @@ impl Store for SqliteStore {
     }
 
     fn identities(&self) -> &dyn IdentityStore {
+        self
+    }
+
+    fn modules(&self) -> &dyn ModuleStore {
         self
     }
 

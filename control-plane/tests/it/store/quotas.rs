@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{Created, Idempotency, Lease, NamespaceLoad, RunSummary, Store};
-use weir_model::{Digest, Namespace, RunId, RunOutcome, RunPhase, Submission};
+use weir_model::{Digest, Namespace, RunId, RunOutcome, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
 
 use super::{LONG, note, running, submitted};
@@ -14,6 +14,7 @@ pub(super) async fn suite(store: &impl Store) {
     limits(store).await;
     buckets(store).await;
     loads(store).await;
+    modules(store).await;
     turns(store).await;
 }
 
@@ -182,6 +183,35 @@ async fn loads(store: &impl Store) {
     assert_eq!(store.kept_bytes(&other).await.unwrap(), 0);
     assert!(store.run_delete(driven.run).await.unwrap());
     assert_eq!(store.kept_bytes(&one).await.unwrap(), 0, "its results are gone with it");
+}
+
+/// What modules take is noted by namespace.
+async fn modules(store: &impl Store) {
+    let (one, other) = (namespace("modules-1"), namespace("modules-2"));
+    let digest = |n: u32| Digest::of(&n.to_le_bytes());
+    let bytes = async |of: &Namespace| store.modules().module_bytes(of).await.unwrap();
+    let many: Vec<(Digest, u64)> = (0..450).map(|n| (digest(n), 10)).collect();
+    store.modules().modules_note(&one, &many, Timestamp(100)).await.unwrap();
+    store.modules().modules_note(&one, &[], Timestamp(100)).await.unwrap();
+    store
+        .modules()
+        .modules_note(&other, &many[..1], Timestamp(200))
+        .await
+        .unwrap();
+    assert_eq!((bytes(&one).await, bytes(&other).await), (4_500, 10));
+    let (older, newer) = ([(digest(0), 99)], [(digest(1), 20)]);
+    store.modules().modules_note(&one, &older, Timestamp(99)).await.unwrap();
+    store
+        .modules()
+        .modules_note(&one, &newer, Timestamp(101))
+        .await
+        .unwrap();
+    assert_eq!(bytes(&one).await, 4_510, "what was seen last counts");
+    store.modules().module_forget(&one, digest(0)).await.unwrap();
+    store.modules().module_forget(&one, digest(0)).await.unwrap();
+    assert_eq!((bytes(&one).await, bytes(&other).await), (4_500, 10));
+    assert_eq!(store.modules().modules_forget(Timestamp(101)).await.unwrap(), 448);
+    assert_eq!((bytes(&one).await, bytes(&other).await), (20, 10));
 }
 
 /// Namespaces take turns, however many runs each has.
