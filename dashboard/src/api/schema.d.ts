@@ -838,6 +838,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends all sessions of somebody: their browsers are refused here from now on, and by every server within five seconds.
+         *     Whoever may still log in can do so again, so take their rights away first. For admins of the whole service.
+         */
+        delete: operations["sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sql/check": {
         parameters: {
             query?: never;
@@ -1404,6 +1424,14 @@ export interface components {
              * @description From the submission until the end.
              */
             total_ms?: number | null;
+        };
+        /** @description Sessions that were ended. */
+        EndedSessions: {
+            /**
+             * Format: int64
+             * @description How many there were.
+             */
+            ended: number;
         };
         /** @description One entry of a run's log. */
         Event: {
@@ -2243,6 +2271,11 @@ export interface components {
         QuotaUsage: {
             /**
              * Format: int64
+             * @description Of these, those of modules.
+             */
+            module_bytes: number;
+            /**
+             * Format: int64
              * @description Runs that wait.
              */
             queued_runs: number;
@@ -2253,7 +2286,7 @@ export interface components {
             runs: number;
             /**
              * Format: int64
-             * @description Bytes of results that are kept.
+             * @description Bytes of results and modules that are kept.
              */
             storage_bytes: number;
             /**
@@ -6309,6 +6342,44 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_end: {
+        parameters: {
+            query: {
+                /** @description Who logged in, as the audit log and `GET /api/v1/session` name them. */
+                principal: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndedSessions"];
+                };
             };
             "4XX": {
                 headers: {
