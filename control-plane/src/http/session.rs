@@ -185,7 +185,7 @@ pub(super) async fn end_all(
     caller.require(Role::Admin)?;
     caller.require_whole_service()?;
     if of.principal.is_empty() || of.principal.len() > MAX_PRINCIPAL {
-        return Err(Problem::invalid_query(&format!(
+        return Err(Problem::invalid_query(format!(
             "`principal` must have from 1 to {MAX_PRINCIPAL} bytes"
         )));
     }
