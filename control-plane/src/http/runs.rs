@@ -274,12 +274,14 @@ fn matches_tag(list: &str, tag: &str) -> bool {
     })
 }
 
-/// Asks a run to stop. A run whose outputs are being committed goes on.
+/// Asks a run to stop, and not to be tried again: also one that is over and waits for that. A run whose outputs are being
+/// committed goes on.
 #[utoipa::path(
     post, path = "/api/v1/runs/{run}/cancel", tag = "runs", operation_id = "runs_cancel",
     params(("run" = String, Path, description = "The run's id")),
     responses(
-        (status = 202, body = Run), (status = 409, body = Problem, description = "The run is over"),
+        (status = 202, body = Run),
+        (status = 409, body = Problem, description = "The run is over, and is not to be tried again"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]

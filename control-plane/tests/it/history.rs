@@ -262,10 +262,10 @@ impl SqlChecker for NoEngine {
 }
 
 /// The API over a control plane, asked without a network.
-struct Pages(axum::Router);
+pub(crate) struct Pages(axum::Router);
 
 impl Pages {
-    fn of(kit: &Kit, process: &Process, read_only: bool) -> Self {
+    pub(crate) fn of(kit: &Kit, process: &Process, read_only: bool) -> Self {
         let options = http::Options {
             open: true,
             read_only,
@@ -285,14 +285,14 @@ impl Pages {
     }
 
     /// The answer to a request: its status, and its JSON.
-    async fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        self.send(method, path, Body::empty()).await
+    }
+
+    /// The same to a request with a body.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Body) -> (u16, Value) {
         let request = Request::builder().method(method).uri(format!("/api/v1{path}"));
-        let answer = self
-            .0
-            .clone()
-            .oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
+        let answer = self.0.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         let mut body: Value = match serde_json::from_slice(&body) {

@@ -12,6 +12,7 @@ use weir_platform::output::UploadWriter;
 use weir_platform::{Storage, StorageOptions, clock};
 use weir_testkit::Aws;
 
+use crate::history::Pages;
 use crate::kit::{Kit, PATIENCE, Process, eventually};
 use crate::mortal::{Death, Mortal};
 use crate::script::{Act, Plan, To, platform, submission};
@@ -126,6 +127,33 @@ async fn housekeeping_ends_however_many_runs_there_are() {
     eventually("the module is deleted", async || {
         process.control_plane.keep_house_now(&options).await.unwrap();
         (!kit.storage.exists(&unused).await.unwrap()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_module_is_as_young_as_its_latest_upload() {
+    let kit = kit().await;
+    let process = kit.process();
+    let pages = Pages::of(&kit, &process, false);
+    let digest = Digest::of(b"a module");
+    let upload = async || {
+        let path = format!("/modules/{digest}");
+        pages.send("PUT", &path, "a module".into()).await.0
+    };
+    let is_old = async |before| {
+        let old = kit.storage.list_older(layout::MODULES, before, 10).await.unwrap();
+        old.contains(&layout::module_key(&Namespace::default(), &digest))
+    };
+    assert_eq!(upload().await, 201);
+    let later = eventually("it is old by the clock of the file system", async || {
+        let now = clock::now();
+        is_old(now).await.then_some(now)
+    })
+    .await;
+    eventually("it is young again", async || {
+        assert_eq!(upload().await, 200, "it was there already");
+        (!is_old(later).await).then_some(())
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_control_plane::Error;
+use serde_json::{Value, json};
 use weir_control_plane::pipelines::{Defaults, Template};
 use weir_control_plane::store::{
     CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineWrite, RunFilter, RunRow, ScheduleChange,
@@ -14,6 +14,7 @@ use weir_model::{
 };
 use weir_platform::clock;
 
+use crate::history::Pages;
 use crate::kit::{Kit, PATIENCE, Process, eventually};
 use crate::mortal::{Death, Mortal};
 use crate::script::{Act, platform, submission};
@@ -315,10 +316,18 @@ async fn a_run_that_waits_to_be_tried_again_can_be_cancelled() {
     let process = kit.process();
     let run = process.control_plane.submit(hopeless()).await.unwrap();
     assert!(cleaned(&kit, run).await.summary.restart_at.is_some());
-    process.control_plane.cancel(run, "ada").await.unwrap();
+    let pages = Pages::of(&kit, &process, false);
+    let path = format!("/runs/{run}");
+    assert!(pages.ask("GET", &path).await.1["restart_at"].is_string());
+    let (status, cancelled) = pages.ask("POST", &format!("{path}/cancel")).await;
+    assert_eq!(
+        (status, &cancelled["result"], &cancelled["restart_at"]),
+        (202, &json!("failed"), &Value::Null),
+        "{cancelled}"
+    );
     assert_eq!(row(&kit, run).await.summary.restart_at, None);
-    let again = process.control_plane.cancel(run, "ada").await;
-    assert!(matches!(again, Err(Error::Finished { .. })), "{again:?}");
+    let (status, again) = pages.ask("POST", &format!("{path}/cancel")).await;
+    assert_eq!((status, &again["code"]), (409, &json!("run_finished")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -358,7 +358,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Asks a run to stop. A run whose outputs are being committed goes on. */
+        /**
+         * Asks a run to stop, and not to be tried again: also one that is over and waits for that. A run whose outputs are being
+         *     committed goes on.
+         */
         post: operations["runs_cancel"];
         delete?: never;
         options?: never;
@@ -4919,7 +4922,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description The run is over */
+            /** @description The run is over, and is not to be tried again */
             409: {
                 headers: {
                     [name: string]: unknown;
