@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { expect, test } from "@playwright/test";
 
 import { isAccessible } from "./accessible";
-import { COUNT } from "./server";
+import { COUNT, submitSql } from "./server";
 
 /** A component with one function, for pipelines. */
 const COMPONENT = "../examples/wordcount/tokenizer.wasm";
@@ -147,6 +147,29 @@ test("workers are there with their slots", async ({ page }) => {
   await page.reload();
   await expect(page.getByRole("button", { name: "Lost" })).toHaveAttribute("aria-pressed", "true");
   await isAccessible(page);
+});
+
+test("a worker shows what it runs", async ({ page, request }) => {
+  const statement =
+    "select a.value % 10 as k, count(*) as n from generate_series(1, 100000) a, generate_series(1, 100000) b " +
+    "where sin(a.value * b.value) > 2 group by 1";
+  const run = await submitSql(request, "endless", statement, { target_partitions: 1 });
+  await page.goto("/workers");
+  const row = page.getByRole("grid", { name: "Workers" }).getByRole("row").nth(1);
+  await expect(row.getByRole("link", { name: "0.0" })).toBeVisible();
+  await row.getByText("Active").click();
+  const panel = page.getByRole("complementary");
+  await expect(panel.getByRole("link", { name: run.id })).toBeVisible();
+  await isAccessible(page);
+  await page.keyboard.press("Escape");
+  await expect(panel).toHaveCount(0);
+  await row.getByRole("link", { name: "0.0" }).click();
+  await expect(page).toHaveURL(new RegExp(`/runs/${run.id}/tasks\\?stage=0&task=0\\.0$`));
+  await expect(page.getByRole("complementary", { name: "Task 0.0" })).toBeVisible();
+  await request.post(`/api/v1/runs/${run.id}/cancel`);
+  await request.get(`/api/v1/runs/${run.id}?wait=30`);
+  await page.goto("/workers");
+  await expect(row).toContainText("0 of", { timeout: 30_000 });
 });
 
 test("a quota is set, shown beside what is used, and checked", async ({ page }) => {

@@ -83,6 +83,7 @@ function Now({ worker, now }: { worker: Worker; now: number }) {
             href={taskOf(longest)}
             className="mono"
             title={`Task ${longest.stage}.${longest.task} of run ${longest.run}, attempt ${longest.attempt}`}
+            onClick={(event: React.MouseEvent) => event.stopPropagation()}
           >
             {`${longest.stage}.${longest.task}`}
           </Link>{" "}
