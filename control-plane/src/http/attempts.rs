@@ -17,6 +17,7 @@ use crate::history::Summary;
 #[into_params(parameter_in = Query)]
 pub(super) struct AttemptParams {
     /// Only those of this stage.
+    #[param(format = Int64, minimum = 0, maximum = 4294967295u32)]
     stage: Option<u32>,
     /// The `next_cursor` of the page before.
     after: Option<String>,

@@ -2550,7 +2550,7 @@ export interface components {
                 [key: string]: string;
             };
             /** @description A Beam pipeline: its YAML as a string, or the same document as a JSON object. */
-            pipeline?: Record<string, never> | null;
+            pipeline?: string | Record<string, never> | null;
             /** @description Tuning, over the server's defaults: `target_partitions`, `coalesce`, `retry`, `attempt_timeout_ms`, … */
             settings?: Record<string, never> | null;
             sql?: components["schemas"]["SqlJob"] | null;

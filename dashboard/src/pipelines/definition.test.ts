@@ -7,7 +7,7 @@ const yaml = "pipeline:\n  transforms: []\n";
 
 describe("a definition", () => {
   it("shows its job as it was written", () => {
-    const written = { pipeline: yaml } as unknown as RunRequest;
+    const written: RunRequest = { pipeline: yaml };
     expect(jobText(written)).toEqual({ text: yaml, language: "yaml" });
     const object = { pipeline: { pipeline: { transforms: [] } } } as unknown as RunRequest;
     expect(jobText(object).language).toBe("json");

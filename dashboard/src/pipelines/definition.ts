@@ -11,10 +11,8 @@ export function jobText(definition: RunRequest): { text: string; language: Langu
     const text = [...(sql.setup ?? []), sql.statement].map(end).join("\n\n");
     return { text: `${text}\n`, language: "sql" };
   }
-  // The type of what is YAML in a string or an object is an object.
-  const yaml: unknown = pipeline;
-  if (typeof yaml === "string") return { text: yaml, language: "yaml" };
-  return { text: JSON.stringify(yaml ?? {}, null, 2), language: "json" };
+  if (typeof pipeline === "string") return { text: pipeline, language: "yaml" };
+  return { text: JSON.stringify(pipeline ?? {}, null, 2), language: "json" };
 }
 
 /** Everything else, with its names in a fixed order, so that two versions can be compared. */

@@ -84,8 +84,7 @@ function requestOf(draft: Draft, pipeline: Pipeline | undefined): PipelineReques
       : {
           ...common,
           parameters: toObject(draft.parameters),
-          // The document says that a pipeline is an object; as YAML it is a string.
-          pipeline: draft.job as unknown as Record<string, never>,
+          pipeline: draft.job,
         };
   return {
     ...(draft.description.trim() === "" ? {} : { description: draft.description.trim() }),

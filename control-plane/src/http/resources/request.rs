@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use weir_model::Digest;
 
 /// A job to run. Exactly one of `pipeline` and `sql` is given.
@@ -15,7 +16,7 @@ pub struct RunRequest {
     pub name: Option<String>,
     /// A Beam pipeline: its YAML as a string, or the same document as a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = pipeline_document)]
     pub pipeline: Option<serde_json::Value>,
     /// A SQL job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +41,19 @@ pub struct RunRequest {
     /// Words to find and group runs by: at most 64, keys of at most 63 bytes and values of at most 255.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Either form of a pipeline.
+fn pipeline_document() -> Schema {
+    let of = |kind| ObjectBuilder::new().schema_type(kind);
+    OneOfBuilder::new()
+        .item(of(Type::String))
+        .item(of(Type::Object))
+        .item(of(Type::Null))
+        .description(Some(
+            "A Beam pipeline: its YAML as a string, or the same document as a JSON object.",
+        ))
+        .into()
 }
 
 /// One SQL statement with what it needs.

@@ -26,6 +26,7 @@ const MAX_ATTEMPTS: usize = 50;
 #[into_params(parameter_in = Query)]
 pub(super) struct TaskParams {
     /// Only those of this stage.
+    #[param(format = Int64, minimum = 0, maximum = 4294967295u32)]
     stage: Option<u32>,
     /// Only those that are here.
     state: Option<AttemptState>,
