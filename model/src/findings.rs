@@ -48,7 +48,7 @@ pub const SPILL_WARNING_RATIO: f64 = 1.0;
 pub const HOT_FUNCTION_MAX_SHARE: f64 = 0.5;
 /// Time in a function that is worth mentioning, in microseconds.
 pub const HOT_FUNCTION_MIN_US: u64 = 10_000_000;
-/// The share of a stage's rows that user functions may refuse.
+/// The share of a stage's rows that functions and expressions may refuse.
 pub const REFUSED_ROWS_MAX_SHARE: f64 = 0.01;
 /// The share of attempts that may fail before it is more than noise.
 pub const RETRIES_WARNING_SHARE: f64 = 0.1;
@@ -101,7 +101,7 @@ pub enum FindingCode {
     IdleSlots,
     /// Attempts failed and were made again.
     Retries,
-    /// User functions refused many rows.
+    /// Functions or expressions refused many rows.
     RefusedRows,
     /// The run waited for workers to start.
     ColdStart,

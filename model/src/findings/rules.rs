@@ -400,7 +400,7 @@ fn memory_unused(profile: &RunProfile, found: &mut Vec<Finding>) {
     found.push(Finding {
         code: FindingCode::MemoryUnused,
         severity: Severity::Info,
-        title: format!("No more than {} of a worker's memory was used", percent(share)),
+        title: format!("Of a worker's memory {} was used at most", percent(share)),
         detail: format!(
             "The tasks of a worker held at most {} of {} at once; the run had {:.1} GiB hours of memory.",
             bytes(memory.peak_bytes),
@@ -603,16 +603,18 @@ fn retries(profile: &RunProfile, found: &mut Vec<Finding>) {
 fn refused_rows(profile: &RunProfile, found: &mut Vec<Finding>) {
     worst(profile, found, |stage| {
         let rows = &stage.conservation;
-        let share = rows.rows_refused as f64 / rows.rows_in.max(1) as f64;
+        // Rows that the pipeline makes itself are read from nowhere.
+        let all = rows.rows_in.max(rows.rows_out).max(rows.rows_refused);
+        let share = rows.rows_refused as f64 / all.max(1) as f64;
         (share > REFUSED_ROWS_MAX_SHARE).then(|| {
             let finding = Finding {
                 code: FindingCode::RefusedRows,
                 severity: Severity::Warning,
                 title: format!("{} of {} were refused", count(rows.rows_refused, "row"), named(stage)),
                 detail: format!(
-                    "User functions refused {} of {}.",
+                    "Functions and expressions refused {} of {}.",
                     percent(share),
-                    count(rows.rows_in, "row")
+                    count(all, "row")
                 ),
                 evidence: in_stage(
                     stage,

@@ -12,7 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
@@ -25,6 +25,7 @@ use weir_model::{Failure, FailureKind};
 use super::explode::Exploding;
 use super::tagged::{TaggedOutput, nullable};
 use crate::task::{OperatorError, classify};
+use crate::wasm::REFUSED_ROWS;
 
 /// What is done with rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -224,6 +225,7 @@ impl ExecutionPlan for MapRowsExec {
             schema: self.schema(),
             main: Arc::new(main),
             batch_rows,
+            refused: MetricBuilder::new(&self.metrics).counter(REFUSED_ROWS, partition),
         };
         let mapped = self
             .input
@@ -250,6 +252,8 @@ struct Mapper {
     /// Of good rows.
     main: SchemaRef,
     batch_rows: usize,
+    /// Rows that failed and were kept.
+    refused: Count,
 }
 
 /// A row that failed.
@@ -267,6 +271,7 @@ impl Mapper {
         }
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         self.separate(&batch, &mut good, &mut bad)?;
+        self.refused.add(bad.len());
         let schema = Arc::clone(&self.schema);
         let good = good.into_iter().flatten().map(move |batch| {
             let batch = batch?;
