@@ -6,6 +6,7 @@ use reqwest::Method;
 use weir_control_plane::http::resources::{
     Run, Schedule, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
+use weir_control_plane::pipelines::RESERVED_SCHEDULE;
 use weir_platform::clock;
 
 use super::pipelines::{address, delete, paged, print_lines, print_table, read_document};
@@ -58,7 +59,10 @@ pub(super) async fn execute(command: SchedulesCommand) -> Result<(), Error> {
 }
 
 fn path(name: &str) -> Result<String, Error> {
-    address("schedules", name)
+    match name == RESERVED_SCHEDULE {
+        true => Err(Error::Usage(format!("a schedule cannot be called `{name}`"))),
+        false => address("schedules", name),
+    }
 }
 
 async fn list(client: &Client, pipeline: Option<&str>) -> Result<Vec<Schedule>, Error> {

@@ -15,7 +15,7 @@ use super::precondition::{self, IfMatch};
 use super::resources::{Run, Schedule, SchedulePage, SchedulePreview, ScheduleRequest, Time, etag};
 use super::{Api, Problem, runs, submit};
 use crate::identity::Role;
-use crate::pipelines::{Cron, Overrides, is_name};
+use crate::pipelines::{Cron, Overrides, RESERVED_SCHEDULE, is_name};
 use crate::store::{PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleRow, Written};
 
 /// The longest deadline, in seconds: a year.
@@ -24,8 +24,6 @@ const MAX_DEADLINE_S: u64 = 365 * 24 * 3_600;
 const MAX_HISTORY: u32 = 10_000;
 /// Times that a preview shows.
 const PREVIEW: usize = 10;
-/// What a schedule cannot be called, because it is an address of its own.
-const RESERVED: &str = "preview";
 
 /// Which schedules to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -345,8 +343,10 @@ async fn wanted(
     known: Option<&ScheduleRow>,
 ) -> Result<ScheduleChange, Problem> {
     check_name(&name)?;
-    if name == RESERVED {
-        return Err(Problem::invalid(format!("a schedule cannot be called `{RESERVED}`")));
+    if name == RESERVED_SCHEDULE {
+        return Err(Problem::invalid(format!(
+            "a schedule cannot be called `{RESERVED_SCHEDULE}`"
+        )));
     }
     check_text("description", request.description.as_deref(), MAX_DESCRIPTION)?;
     submit::check_labels(&request.labels)?;

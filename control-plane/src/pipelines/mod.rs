@@ -13,6 +13,9 @@ pub use template::{Defaults, Overrides, Template};
 /// Bytes of the name of a pipeline or schedule.
 const MAX_NAME: usize = 63;
 
+/// What a schedule cannot be called, because its address is one of its own.
+pub const RESERVED_SCHEDULE: &str = "preview";
+
 /// Whether a text can name a pipeline or a schedule: 1 to 63 lower-case letters, digits, `-`, `_` and `.`, the first of
 /// them a letter or a digit.
 pub fn is_name(text: &str) -> bool {
