@@ -1,8 +1,12 @@
 //! What is worth a look in a run, as people are told of it.
 
-use serde_json::Value;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir_guest_build::BuildOptions;
 
 use super::dev::Dev;
+use super::fleet::{Fleet, until};
 use crate::support::{Place, repository};
 
 /// The findings about the newest run.
@@ -15,6 +19,20 @@ fn findings(place: &Place) -> Vec<Value> {
 
 fn codes(found: &[Value]) -> Vec<&str> {
     found.iter().filter_map(|finding| finding["code"].as_str()).collect()
+}
+
+/// The kinds of functions that the sandbox is tested with, as a component.
+fn kinds() -> Vec<u8> {
+    let guest = repository().join("sandbox/tests/guests/kinds");
+    let built = weir_guest_build::build(&guest, &BuildOptions::for_tests(env!("CARGO_TARGET_TMPDIR")));
+    built.unwrap_or_else(|error| panic!("{error}")).bytes
+}
+
+/// The finding of a kind, which there must be.
+#[track_caller]
+fn of_kind(found: &[Value], code: &str) -> Value {
+    let finding = found.iter().find(|finding| finding["code"] == code);
+    finding.unwrap_or_else(|| panic!("no `{code}` in {found:?}")).clone()
 }
 
 #[test]
@@ -81,8 +99,7 @@ fn spilling_is_found() {
                      ORDER BY h) TO 'sorted.csv'";
     place.ok(["sql", "--memory", "24MiB", "--target-partitions", "1", statement]);
     let found = findings(&place);
-    let spill = found.iter().find(|finding| finding["code"] == "spill");
-    let spill = spill.unwrap_or_else(|| panic!("{found:?}"));
+    let spill = of_kind(&found, "spill");
     assert!(
         spill["evidence"]["value"].as_f64().is_some_and(|bytes| bytes > 1e7),
         "{spill}"
@@ -93,6 +110,15 @@ fn spilling_is_found() {
             .as_str()
             .is_some_and(|detail| detail.contains("`SortExec`")),
         "{spill}"
+    );
+    // It spills since its memory is full.
+    let full = of_kind(&found, "memory_nearly_full");
+    let share = full["evidence"]["value"].as_f64().expect("a share");
+    assert!(share > 0.95 && share <= 1.0, "{full}");
+    assert_eq!(
+        (&full["evidence"]["stage"], &full["evidence"]["task"]),
+        (&json!(0), &json!(0)),
+        "{full}"
     );
 }
 
@@ -128,8 +154,7 @@ fn a_skewed_key_is_found_by_the_service_and_told_of_by_its_client() {
     let skew = out
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let skew = skew.into_iter().find(|finding| finding["code"] == "skewed_bytes");
-    let skew = skew.unwrap_or_else(|| panic!("{out}"));
+    let skew = of_kind(&skew.collect::<Vec<_>>(), "skewed_bytes");
     let evidence = &skew["evidence"];
     assert_eq!(
         (&evidence["stage"], &evidence["metric"]),
@@ -168,4 +193,152 @@ fn a_price_table_that_is_none_is_refused() {
     ]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     assert!(ran.stderr.contains("`vcpu_hour`"), "{}", ran.stderr);
+}
+
+#[test]
+fn slots_and_memory_that_nobody_needs_are_found() {
+    let place = Place::new();
+    // What a worker has is what it says: a petabyte, of which each of its slots is billed a part.
+    let machine = ["--memory", "8192TiB", "--slots", "1024", "--target-partitions", "1"];
+    let statement = "SELECT max(encode(sha512(CAST(value AS VARCHAR)), 'hex')) AS h FROM generate_series(1, 200000)";
+    place.ok([&["sql"], &machine[..], &[statement]].concat());
+    let found = findings(&place);
+    let idle = of_kind(&found, "idle_slots");
+    assert_eq!(
+        (&idle["severity"], &idle["evidence"]["threshold"]),
+        (&json!("info"), &json!(0.5)),
+        "{idle}"
+    );
+    assert!(
+        idle["evidence"]["value"].as_f64().is_some_and(|share| share > 0.9),
+        "{idle}"
+    );
+    assert!(
+        idle["detail"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("1024 slots ")),
+        "{idle}"
+    );
+    let unused = of_kind(&found, "memory_unused");
+    assert!(
+        unused["evidence"]["value"].as_f64().is_some_and(|share| share < 0.7),
+        "{unused}"
+    );
+    let title = unused["title"].as_str().expect("a title");
+    assert_eq!(title, "Of a worker's memory less than 0.1 % was used at most");
+    assert_eq!(found.len(), 2, "{found:?}");
+
+    // The same work by a machine of its size.
+    place.ok([
+        "sql",
+        "--memory",
+        "64MiB",
+        "--slots",
+        "1",
+        "--target-partitions",
+        "1",
+        statement,
+    ]);
+    assert_eq!(findings(&place), [] as [Value; 0]);
+}
+
+#[test]
+fn rows_that_functions_refuse_are_found() {
+    let place = Place::new();
+    place.write("kinds.wasm", kinds());
+    let pipeline = |bad: usize| {
+        let good = std::iter::repeat_n("{t: '1'}", 200 - bad);
+        let elements: Vec<_> = good.chain(std::iter::repeat_n("{t: x}", bad)).collect();
+        format!(
+            "pipeline:\n  transforms:\n    - {{type: Create, config: {{elements: [{}]}}}}\n    - {{type: MapToFields, \
+             name: M, input: Create, config: {{language: wasm, fields: {{n: {{path: kinds.wasm, name: parse, args: \
+             [t]}}}}, error_handling: {{output: bad}}}}}}\n    - {{type: WriteToJson, name: Good, input: M, config: \
+             {{path: out/good}}}}\n    - {{type: WriteToJson, name: Bad, input: M.bad, config: {{path: out/bad}}}}\n",
+            elements.join(", ")
+        )
+    };
+    // One in a hundred may be.
+    place.write("p.yaml", pipeline(2));
+    place.ok(["run", "p.yaml"]);
+    assert_eq!(findings(&place), [] as [Value; 0]);
+    place.write("p.yaml", pipeline(3));
+    place.ok(["run", "p.yaml"]);
+    let found = findings(&place);
+    let refused = of_kind(&found, "refused_rows");
+    assert_eq!(
+        (&refused["evidence"]["value"], found.len()),
+        (&json!(0.015), 1),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_run_that_waited_for_a_worker_says_so() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    fleet.place.write("q.sql", "SELECT 1 AS one");
+    let run = fleet.client_ok(server, ["submit", "q.sql"]);
+    let run = run.trim();
+    let planned = fleet.wait_for_event(server, run, "task_dispatched");
+    assert!(!planned.is_empty());
+    // Less would not be worth anybody's time.
+    let planned = Instant::now();
+    until("ten seconds without a worker", || {
+        (planned.elapsed() > Duration::from_millis(10_500)).then_some(())
+    });
+    fleet.worker(1);
+    assert_eq!(fleet.client(server, ["runs", "watch", run]).code, Some(0));
+    let found = fleet.client_ok(server, ["runs", "diagnose", run, "-o", "json"]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    let cold = of_kind(found["items"].as_array().expect("a list"), "cold_start");
+    let waited = fleet.run(server, run)["durations"]["cold_start_ms"]
+        .as_u64()
+        .expect("a time");
+    assert!(waited >= 10_000, "{waited}");
+    assert!(
+        cold["evidence"]["value"]
+            .as_f64()
+            .is_some_and(|share| share > 0.2 && share <= 1.0),
+        "{cold}"
+    );
+}
+
+#[test]
+fn a_task_that_ends_its_workers_is_found() {
+    let mut fleet = Fleet::new();
+    let [tasks, dead] = fleet.queues_with_patience(2);
+    fleet.set("WEIR_TASK_QUEUE", &tasks);
+    fleet.set("WEIR_DEAD_LETTER_QUEUE", &dead);
+    let server = fleet.server(&[]);
+    let endless = "SELECT count(*) AS n FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE \
+                   sin(a.value * b.value) > 2";
+    fleet.place.write("q.sql", endless);
+    // Before the attempts are given up for lost, and others take their places.
+    let run = fleet.client_ok(server, ["submit", "q.sql", "--set", "attempt_timeout_ms=600000"]);
+    let run = run.trim();
+    let started = |fleet: &Fleet| {
+        let events = fleet.events(server, run);
+        events.iter().filter(|event| event["type"] == "attempt_started").count()
+    };
+    for times in 1..=2 {
+        let worker = fleet.worker(1);
+        until("the task to be taken", || (started(&fleet) >= times).then_some(()));
+        fleet.kill(worker);
+    }
+    // Whoever asks for a message next makes the queue set the task's aside.
+    fleet.worker(1);
+    until("the failure that says so", || {
+        let events = fleet.events(server, run);
+        let failed = |event: &Value| event["type"] == "attempt_failed" && event.to_string().contains("poison_task");
+        events.iter().any(failed).then_some(())
+    });
+    let found = fleet.client_ok(server, ["runs", "diagnose", run, "-o", "json"]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    let dead = of_kind(found["items"].as_array().expect("a list"), "dead_letters");
+    assert_eq!(
+        (&dead["severity"], &dead["evidence"]["value"]),
+        (&json!("error"), &json!(1.0)),
+        "{dead}"
+    );
+    fleet.client_ok(server, ["runs", "cancel", run]);
 }

@@ -231,6 +231,22 @@ impl Fleet {
         MemberId(id)
     }
 
+    /// A queue of tasks of which a message is set aside that was received so often, and the queue that it goes to.
+    pub(crate) fn queues_with_patience(&self, max_receives: u32) -> [String; 2] {
+        self.runtime.block_on(async {
+            let aws = Aws::shared().await;
+            let dead = aws.queue(&QueueSpec::default()).await;
+            let spec = QueueSpec {
+                visibility: Some(Duration::from_secs(5)),
+                dead_letters: Some(DeadLetters {
+                    queue: dead.clone(),
+                    max_receives,
+                }),
+            };
+            [aws.queue(&spec).await, dead]
+        })
+    }
+
     /// Changes the database behind the service's back; says how many rows.
     #[must_use = "a statement that changed nothing proves nothing"]
     pub(crate) fn sql(&self, statement: &str) -> u64 {

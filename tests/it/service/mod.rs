@@ -1,6 +1,7 @@
 //! The service as it is run: servers and workers as processes of their own over real Postgres, SQS and S3 protocols.
 
 mod audit;
+mod commands;
 mod costly;
 mod database;
 mod dev;
@@ -9,6 +10,7 @@ mod faults;
 mod findings;
 pub(crate) mod fleet;
 mod history;
+mod housekeeping;
 mod http;
 mod identity;
 mod isolation;
