@@ -27,6 +27,7 @@ fn a_module_says_what_it_holds() {
             "answer",
             "divide",
             "spin",
+            "toil",
             "configured",
             "same",
             "columns",

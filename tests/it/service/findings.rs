@@ -243,6 +243,59 @@ fn slots_and_memory_that_nobody_needs_are_found() {
 }
 
 #[test]
+fn a_function_that_takes_most_of_the_time_and_a_task_that_it_takes_it_in_are_found() {
+    let dev = Dev::start(&["--slots", "2"]);
+    dev.place.write("kinds.wasm", kinds());
+    // The rounds of the row with the key 0; others take one. A task has a few of the keys.
+    let submit = |rounds: u64| {
+        let pipeline = format!(
+            "pipeline:\n  type: chain\n  transforms:\n    - {{type: Create, config: {{elements: [{{one: 1}}]}}}}\n    - type: \
+             Sql\n      config:\n        query: >\n          SELECT value AS k, max(CASE WHEN value = 0 THEN {rounds} \
+             ELSE one END) AS rounds FROM PCOLLECTION CROSS JOIN generate_series(0, 63) GROUP BY 1\n    - {{type: \
+             MapToFields, config: {{language: wasm, fields: {{n: {{path: kinds.wasm, name: toil, args: [rounds]}}}}}}}}\n    \
+             - {{type: WriteToJson, config: {{path: out/toil}}}}\n"
+        );
+        dev.place.write("toil.yaml", pipeline);
+        let submit = ["submit", "toil.yaml", "--wait", "--set", "target_partitions=8"];
+        let coalesce = ["--set", "coalesce.min_bytes=1", "--set", "coalesce.target_bytes=1"];
+        dev.json(&[&submit[..], &coalesce].concat())
+    };
+    let wasm_seconds = |run: &Value| run["usage"]["wasm_seconds"].as_f64().expect("a time");
+    // How fast this machine is.
+    let rounds = 50_000_000;
+    let took = wasm_seconds(&submit(rounds));
+    let needed = 12.0 / took * rounds as f64;
+    let run = submit(needed as u64);
+    assert!(wasm_seconds(&run) > 10.0, "{run}");
+    let found = dev.json(&["runs", "diagnose", "latest"]);
+    let found = found["items"].as_array().expect("a list");
+
+    let hot = of_kind(found, "hot_function");
+    let evidence = &hot["evidence"];
+    assert_eq!(
+        (&evidence["function"], &evidence["stage"]),
+        (&json!("toil"), &json!(1)),
+        "{hot}"
+    );
+    assert!(evidence["operator"].is_number(), "{hot}");
+    assert!(
+        evidence["value"]
+            .as_f64()
+            .is_some_and(|share| share > 0.5 && share <= 1.0),
+        "{hot}"
+    );
+    let skew = of_kind(found, "skewed_duration");
+    let evidence = &skew["evidence"];
+    assert_eq!(
+        (&evidence["stage"], &evidence["metric"]),
+        (&json!(1), &json!("elapsed_us")),
+        "{skew}"
+    );
+    assert!(evidence["value"].as_f64().is_some_and(|ratio| ratio > 10.0), "{skew}");
+    assert!(evidence["task"].is_number(), "{skew}");
+}
+
+#[test]
 fn rows_that_functions_refuse_are_found() {
     let place = Place::new();
     place.write("kinds.wasm", kinds());

@@ -62,6 +62,16 @@ fn spin(n: i64) -> i64 {
     state
 }
 
+/// Takes as long as `rounds` rounds take.
+#[weir_guest::scalar]
+fn toil(rounds: i64) -> i64 {
+    let mut state = rounds;
+    for _ in 0..rounds {
+        state = state.wrapping_mul(6_364_136_223_846_793_005) | 1;
+    }
+    state
+}
+
 #[weir_guest::scalar]
 fn configured(key: &str) -> Option<&'static str> {
     config().str(key)
@@ -217,6 +227,7 @@ weir_guest::export!(
     answer,
     divide,
     spin,
+    toil,
     configured,
     same,
     columns,
