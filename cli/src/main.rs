@@ -25,6 +25,9 @@ mod target;
 
 use std::process::ExitCode;
 
+/// The exit code of a process whose main thread panicked, as Rust has it.
+const PANICKED: u8 = 101;
+
 fn main() -> ExitCode {
     let args = match config::parse() {
         Ok(args) => args,
@@ -39,7 +42,28 @@ fn main() -> ExitCode {
             })
         });
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Jobs are planned, and results decoded, on the threads of the runtime and on this one.
+    let main = std::thread::Builder::new()
+        .name("main".to_owned())
+        .stack_size(weir_engine::STACK_BYTES)
+        .spawn(move || run(args));
+    match main.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // The panic is above.
+        Ok(Err(_)) => ExitCode::from(PANICKED),
+        Err(source) => error::report(&error::Error::Io {
+            action: "start the main thread".to_owned(),
+            source,
+        }),
+    }
+}
+
+fn run(args: args::Args) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(weir_engine::STACK_BYTES)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(source) => {
             return error::report(&error::Error::Io {

@@ -5,6 +5,7 @@ use weir_model::spec::Diagnostics;
 use weir_model::{Failure, FailureKind};
 use weir_platform::{StorageError, templates};
 
+use crate::depth::TooDeep;
 use crate::task::OperatorError;
 use crate::wasm::ModuleError;
 
@@ -30,6 +31,9 @@ pub enum PlanError {
         /// The column of the line, in characters, from one.
         column: u64,
     },
+    /// The job nests too deep, or is too large.
+    #[error("{0}")]
+    TooDeep(TooDeep),
     /// The job is fine, the platform is not.
     #[error("cannot plan the run")]
     Platform(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -42,6 +46,7 @@ impl PlanError {
             Self::Pipeline(_) => Failure::new(FailureKind::User, "invalid_pipeline", self.to_string()),
             Self::TemplateTooLarge(_) => Failure::new(FailureKind::User, "template_too_large", self.to_string()),
             Self::Query(_) | Self::QueryAt { .. } => Failure::new(FailureKind::User, "invalid_query", self.to_string()),
+            Self::TooDeep(_) => Failure::new(FailureKind::User, "query_too_deep", self.to_string()),
             Self::Platform(source) => {
                 let mut message = format!("{self}: {source}");
                 let mut source = source.source();
@@ -62,6 +67,11 @@ impl PlanError {
                 FailureKind::User => Self::Query(failure.message.clone()),
                 _ => Self::Platform(Box::new(error)),
             };
+        }
+        if let DataFusionError::External(cause) = error.find_root()
+            && let Some(too_deep) = cause.downcast_ref::<TooDeep>()
+        {
+            return Self::TooDeep(*too_deep);
         }
         match error.find_root() {
             // The rights to it, and whether there is such a bucket, are the user's.

@@ -8,6 +8,7 @@
 
 mod cache;
 mod constants;
+mod depth;
 mod engine;
 mod error;
 pub mod io;
@@ -20,6 +21,7 @@ pub mod statements;
 pub mod task;
 pub mod wasm;
 
+pub use depth::{MAX_DEPTH, STACK_BYTES, TooDeep};
 pub use engine::{Engine, EngineOptions, Explanation};
 pub use error::PlanError;
 pub use io::RowsError;

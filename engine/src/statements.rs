@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::PlanError;
+use crate::depth::check_text;
 use crate::error::place_in;
 
 /// One statement of a script.
@@ -103,6 +104,7 @@ impl<'a> Cursor<'a> {
 
 /// The statement of a piece that begins at a place of the script; nothing when it has only comments.
 fn statement(text: &str, line: u64, column: u64) -> Result<Option<Statement>, PlanError> {
+    check_text(text)?;
     let parsed = DFParser::parse_sql(text).map_err(|error| {
         let message = error.strip_backtrace();
         let place = place_in(&message).map(|(of_piece, at)| match of_piece {

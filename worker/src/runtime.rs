@@ -22,6 +22,7 @@ impl TaskRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("weir-task")
+            .thread_stack_size(weir_engine::STACK_BYTES)
             .enable_all()
             .build()?;
         Ok(Self {

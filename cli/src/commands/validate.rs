@@ -89,6 +89,7 @@ pub(super) fn plan_error(error: PlanError) -> Error {
         PlanError::Pipeline(diagnostics) => Error::Pipeline(diagnostics),
         PlanError::TemplateTooLarge(error) => Error::Usage(error.to_string()),
         PlanError::Query(message) | PlanError::QueryAt { message, .. } => Error::Usage(message),
+        PlanError::TooDeep(error) => Error::Usage(error.to_string()),
         PlanError::Platform(source) => Error::Platform {
             action: "plan the job",
             source,

@@ -13,6 +13,7 @@ use super::flow::{Flow, type_name, unify};
 use super::functions::not_null;
 use super::problems::{Place, Result};
 use super::wasm::WasmCalls;
+use crate::depth::check_text;
 
 /// Turns expressions about an input into DataFusion's.
 pub(super) struct Expressions<'a> {
@@ -116,6 +117,7 @@ impl<'a> Expressions<'a> {
     }
 
     fn sql(&self, text: &Spanned<String>) -> Result<Expr> {
+        check_text(text).map_err(|error| self.place.at(text.span, error.to_string()))?;
         self.state
             .create_logical_expr(text, self.input.schema())
             .map_err(|error| self.place.failed(text.span, &error))

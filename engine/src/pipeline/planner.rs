@@ -27,6 +27,7 @@ use super::tables::Query;
 use super::values;
 use super::wasm::WasmCalls;
 use crate::PlanError;
+use crate::depth::check_text;
 use crate::stages::StageBuilder;
 use crate::wasm::{FlatMapSpec, Functions, flat_map};
 
@@ -108,6 +109,11 @@ impl<'a> Planner<'a> {
     fn located(&self, transform: &Transform, error: PlanError) -> PlanError {
         match error {
             PlanError::Query(message) | PlanError::QueryAt { message, .. } => {
+                let diagnostic = self.pipeline.diagnostic(transform.span, Some(&transform.name), message);
+                PlanError::Pipeline(Diagnostics::from(diagnostic))
+            }
+            PlanError::TooDeep(error) => {
+                let message = error.to_string();
                 let diagnostic = self.pipeline.diagnostic(transform.span, Some(&transform.name), message);
                 PlanError::Pipeline(Diagnostics::from(diagnostic))
             }
@@ -397,6 +403,7 @@ impl<'a> Planner<'a> {
         if let [(_, index, schema)] = tables.as_slice() {
             tables.push((SINGLE_INPUT, *index, Arc::clone(schema)));
         }
+        check_text(&config.query).map_err(|error| place.at(span, error.to_string()))?;
         let query = Query::plan(&context, &config.query, &tables).await;
         let query = query.map_err(|error| place.failed(span, &error))?;
         if matches!(

@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{DdlStatement, Explain, LogicalPlan, Statement};
 use datafusion::prelude::SessionContext;
@@ -18,6 +19,7 @@ use weir_model::{RunId, Submission, TableRef};
 use weir_sandbox::FunctionKind;
 
 use crate::PlanError;
+use crate::depth::{check_plan, check_text};
 use crate::stages::StageBuilder;
 use crate::stages::codec::PlanCodec;
 use crate::wasm::{Functions, WasmFunctionRef};
@@ -27,6 +29,11 @@ const CONCURRENT_TABLES: usize = 8;
 
 /// The schema whose tables describe the others.
 const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Rows of a query over it, which are kept in the plan.
+const MAX_DESCRIBED_ROWS: usize = 100_000;
+/// Bytes of these rows in memory.
+const MAX_DESCRIBED_BYTES: usize = 32 << 20;
 
 /// Options that DataFusion's serialised scans leave out, so that a task would read something else.
 const UNSUPPORTED_OPTIONS: [&str; 2] = ["format.terminator", "format.newline_delimited"];
@@ -46,6 +53,9 @@ pub(crate) async fn build(
     let context = builder.context().clone();
     register_functions(&context, builder.functions())?;
     let statements = setup.iter().map(String::as_str).chain([statement]);
+    for statement in statements.clone() {
+        check_text(statement)?;
+    }
     let named = named_tables(&context, tables, statements)?;
     stream::iter(named.into_iter().map(Ok))
         .try_for_each_concurrent(CONCURRENT_TABLES, |table| {
@@ -56,6 +66,7 @@ pub(crate) async fn build(
         set_up(&context, statement, &submission.base).await?;
     }
     let plan = context.state().create_logical_plan(statement).await?;
+    check_plan(&plan)?;
     match plan {
         LogicalPlan::Explain(explain) => {
             let functions = builder.functions().clone();
@@ -78,7 +89,7 @@ pub(crate) async fn build(
         plan => {
             if describes_tables(&plan)? {
                 // These rows come from the planner's own catalog, which tasks do not have.
-                let rows = context.execute_logical_plan(plan).await?.collect().await?;
+                let rows = described(&context, plan).await?;
                 return builder.result(values(&context, rows)?).await;
             }
             builder.result(plan).await
@@ -150,6 +161,7 @@ fn unsupported(what: &str, instead: &str) -> PlanError {
 /// Runs a statement that defines something.
 async fn set_up(context: &SessionContext, statement: &str, base: &str) -> Result<(), PlanError> {
     let plan = context.state().create_logical_plan(statement).await?;
+    check_plan(&plan)?;
     let plan = match plan {
         LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut table)) => {
             if let Some(option) = table
@@ -221,6 +233,35 @@ fn describes_tables(plan: &LogicalPlan) -> Result<bool, PlanError> {
     Ok(described)
 }
 
+/// The rows of a query over the tables that describe the others.
+async fn described(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>, PlanError> {
+    let out_of_memory = |error: DataFusionError| match error.find_root() {
+        DataFusionError::ResourcesExhausted(message) => PlanError::Query(format!(
+            "a query over the information schema is answered while it is planned, and this one takes too much memory for \
+             that: {message}"
+        )),
+        _ => error.into(),
+    };
+    let rows = context.execute_logical_plan(plan).await?.execute_stream().await;
+    let mut rows = rows.map_err(out_of_memory)?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.try_next().await.map_err(out_of_memory)? {
+        bytes += batch.get_array_memory_size();
+        batches.push(batch);
+        if batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MAX_DESCRIBED_ROWS || bytes > MAX_DESCRIBED_BYTES
+        {
+            return Err(PlanError::Query(format!(
+                "a query over the information schema gives at most {MAX_DESCRIBED_ROWS} rows and {} MiB; ask for less, or \
+                 aggregate",
+                MAX_DESCRIBED_BYTES >> 20
+            )));
+        }
+        // Another one may have something to do on this thread, such as ending this.
+        tokio::task::yield_now().await;
+    }
+    Ok(batches)
+}
+
 /// Rows that are known already, as a plan.
 fn values(context: &SessionContext, rows: Vec<RecordBatch>) -> Result<LogicalPlan, PlanError> {
     Ok(context.read_batches(rows)?.into_unoptimized_plan())
@@ -255,5 +296,5 @@ async fn explain(
             ])),
         ],
     );
-    Ok(vec![rows.map_err(datafusion::error::DataFusionError::from)?])
+    Ok(vec![rows.map_err(DataFusionError::from)?])
 }

@@ -28,6 +28,7 @@ use super::plan::{Assignment, BUILD, StagePlan};
 use super::shared::SharedTable;
 use super::splits::balance;
 use crate::PlanError;
+use crate::depth::{check_operators, check_plan};
 use crate::engine::PlanBlob;
 use crate::io::SinkSpec;
 use crate::shuffle::ShuffleReaderExec;
@@ -167,6 +168,7 @@ impl StageBuilder {
         title: &str,
         plan: LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
+        check_plan(&plan)?;
         self.stages.transforms = transforms.to_vec();
         let state = self.context.state();
         let optimized = state.optimize(&plan)?;
@@ -254,6 +256,7 @@ impl CutStages {
     }
 
     fn push(&mut self, plan: Arc<dyn ExecutionPlan>, assignment: Assignment, output: StageOutput) -> Result<StageId> {
+        check_operators(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
         // Cutting must leave every operator with the distribution and order that it was planned with.
         let plan = SanityCheckPlan::new().optimize(plan, &self.options)?;
         let operators = self.codec.encode(&plan)?;

@@ -39,7 +39,8 @@ pub struct TaskFunctions {
 }
 
 impl Functions {
-    /// Functions for planning. They can be called, by an optimizer that folds constants.
+    /// Functions for planning. Scalar ones cannot be called then: an optimizer that folds constants leaves the calls to the
+    /// tasks, which have limits for them.
     pub fn for_planning(modules: BTreeMap<Digest, Module>) -> Self {
         Self(Arc::new(Inner { modules, task: None }))
     }
@@ -87,6 +88,11 @@ impl Functions {
     /// The modules of this session.
     pub fn modules(&self) -> &BTreeMap<Digest, Module> {
         &self.0.modules
+    }
+
+    /// Whether tenants' code may run here.
+    pub(super) fn are_callable(&self) -> bool {
+        self.0.task.is_some()
     }
 
     /// How to open a function here. With `charged`, its memory is a reservation of its own.

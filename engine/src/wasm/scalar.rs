@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use weir_sandbox::ScalarInstance;
@@ -43,6 +43,9 @@ impl WasmScalar {
     }
 
     fn call(&self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        if !self.function.functions().are_callable() {
+            return plan_err!("{} cannot be called while a job is planned", self.function);
+        }
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = idle().pop();
         let mut instance = match taken {

@@ -69,6 +69,9 @@ impl RunState {
 
     fn owner_changed(&mut self, queue_lost: bool, at: Timestamp) {
         self.live.restart(at, at.plus_ms(self.settings.attempt_timeout_ms));
+        if self.phase == RunPhase::Planning {
+            self.owners_without_plan = self.owners_without_plan.saturating_add(1);
+        }
         if !queue_lost || self.phase != RunPhase::Running {
             return;
         }

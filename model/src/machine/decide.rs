@@ -9,6 +9,10 @@ use super::dispatch::invalid_graph;
 use super::state::{RunState, Stop, TaskState, TaskStatus};
 use super::{Decision, Effect, Input, reason};
 
+/// Owners that a run may lose before its stages are known. One is lost when a queued run is begun elsewhere, and one
+/// with every server that stops meanwhile; so many are lost when planning ends whoever does it.
+pub const MAX_OWNERS_WITHOUT_PLAN: u32 = 6;
+
 /// What follows from `input` in this state. Changes nothing.
 ///
 /// Costs as much as what changes: a report of a task costs the same however many tasks there are;
@@ -248,6 +252,9 @@ impl Step<'_> {
     fn takeover(&mut self, queue_lost: bool, sent_through: u64) {
         self.event(Event::OwnerChanged { queue_lost });
         match self.state.phase {
+            RunPhase::Planning if self.state.owners_without_plan >= MAX_OWNERS_WITHOUT_PLAN => {
+                return self.finish_failed(reason::planners_lost(MAX_OWNERS_WITHOUT_PLAN));
+            }
             RunPhase::Planning => self.effect(Effect::Plan),
             RunPhase::Running => self.resume_stages(queue_lost, sent_through),
             RunPhase::Committing => self.effect(Effect::Commit),

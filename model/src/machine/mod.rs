@@ -37,7 +37,7 @@ use crate::{Event, Failure, OutputManifest, StageGraph, StageId, Submission, Tas
 
 pub use apply::apply;
 pub use coalesce::coalesce;
-pub use decide::decide;
+pub use decide::{MAX_OWNERS_WITHOUT_PLAN, decide};
 pub use state::RunState;
 
 /// Something that the control plane learned.

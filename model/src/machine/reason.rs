@@ -12,6 +12,8 @@ pub(super) const CANCELLED: &str = "cancelled";
 pub(super) const SHUFFLE_LOST: &str = "shuffle_lost";
 /// The run took longer than it may.
 pub(super) const TIMEOUT: &str = "timeout";
+/// The run could not be planned, whatever is wrong with it.
+pub(super) const PLANNING_FAILED: &str = "planning_failed";
 /// The plan contradicts itself.
 pub(super) const INVALID_PLAN: &str = "invalid_plan";
 
@@ -32,6 +34,20 @@ pub(super) fn invalid_plan(problem: &str) -> Reason {
     Reason {
         code: INVALID_PLAN.into(),
         message: format!("the plan of the run contradicts itself: {problem}. This is a bug: please report it"),
+        retryable: false,
+    }
+}
+
+/// Nobody who planned the run lived to the end of it.
+pub(super) fn planners_lost(owners: u32) -> Reason {
+    Reason {
+        code: PLANNING_FAILED.into(),
+        message: format!(
+            "{owners} servers in a row had the run and ended before it was planned. Planning it may take more memory \
+             than they have: look at the servers' logs, and plan the job with `weir explain` before it is submitted \
+             again"
+        ),
+        // Whoever tries is lost.
         retryable: false,
     }
 }

@@ -35,6 +35,8 @@ pub struct RunState {
     pub(super) outputs: Vec<OutputManifest>,
     pub(super) created_at: Timestamp,
     pub(super) planned_at: Option<Timestamp>,
+    /// Owners that it changed before its stages were known.
+    pub(super) owners_without_plan: u32,
     pub(super) finished_at: Option<Timestamp>,
     /// Since when nothing new is begun.
     pub(super) paused_at: Option<Timestamp>,
@@ -286,6 +288,7 @@ impl RunState {
             outputs: Vec::new(),
             created_at: Timestamp::default(),
             planned_at: None,
+            owners_without_plan: 0,
             finished_at: None,
             paused_at: None,
             paused_ms: 0,

@@ -1,7 +1,7 @@
 //! What a new owner of a run does.
 
-use weir_model::machine::{Effect, Input, RunState, apply, decide};
-use weir_model::{Event, EventRecord, ReportBody, RunPhase, StageId};
+use weir_model::machine::{Effect, Input, MAX_OWNERS_WITHOUT_PLAN, RunState, apply, decide};
+use weir_model::{Event, EventRecord, ReportBody, RunOutcome, RunPhase, StageId};
 
 use super::graphs::{graph, map_reduce, sink, stage, submission};
 use super::run::{Run, key, lost, only, platform, sent, task};
@@ -257,4 +257,24 @@ fn an_event_is_applied_once_and_to_its_own_run() {
     };
     apply(&mut state, &foreign);
     assert_eq!(state, run.state);
+}
+
+#[test]
+fn a_run_whose_planning_ends_every_owner_fails() {
+    let mut run = Run::submitted(submission());
+    for _ in 0..MAX_OWNERS_WITHOUT_PLAN {
+        assert_eq!(takeover(&mut run, false), [Effect::Plan]);
+    }
+    assert_eq!(takeover(&mut run, true), [Effect::Cleanup]);
+    let snapshot = run.state.snapshot();
+    assert_eq!(snapshot.outcome, Some(RunOutcome::Failed));
+    let reason = snapshot.reason.expect("a run that failed says why");
+    assert_eq!((reason.code.as_str(), reason.retryable), ("planning_failed", false));
+
+    // Owners that come after the plan do not count.
+    let (mut run, _) = Run::planned(map_reduce());
+    for _ in 0..=MAX_OWNERS_WITHOUT_PLAN {
+        takeover(&mut run, false);
+    }
+    assert_eq!(run.state.phase(), RunPhase::Running);
 }
