@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::store::{Durability, SqliteStore, Store};
-use weir_control_plane::{self as control_plane, ControlPlane};
+use weir_control_plane::{self as control_plane, ControlPlane, Planner};
 use weir_engine::Engine;
-use weir_platform::templates::Templates;
 use weir_platform::{MemoryQueue, Queue, Storage, StorageOptions};
 use weir_sandbox::{CacheOptions, Sandbox};
 use weir_worker::{self as worker, Worker, WorkerOptions};
@@ -16,6 +15,7 @@ use weir_worker::{self as worker, Worker, WorkerOptions};
 use crate::args::{DataArgs, EmbeddedArgs};
 use crate::error::Error;
 use crate::history::Here;
+use crate::planning::Setup;
 use crate::service::machine::{EnginePlanner, Machine};
 use crate::service::prices;
 use crate::submission;
@@ -74,13 +74,26 @@ impl DataFolder {
 
     /// Plans, modules and shuffle objects.
     pub(crate) fn storage(&self) -> Result<Storage, Error> {
-        let folder = self.root.join("storage");
         // For jobs whose files are in buckets.
         let options = StorageOptions {
-            path_style: std::env::var(PATH_STYLE).is_ok_and(|value| ["1", "on", "true", "yes"].contains(&&*value)),
+            path_style: path_style(),
             aws: None,
         };
-        Storage::open_with(&folder.to_string_lossy(), options).map_err(Error::platform("open the storage folder"))
+        Storage::open_with(&self.storage_folder(), options).map_err(Error::platform("open the storage folder"))
+    }
+
+    fn storage_folder(&self) -> String {
+        self.root.join("storage").to_string_lossy().into_owned()
+    }
+
+    /// What processes plan with that serve this folder.
+    pub(crate) fn planning(&self) -> Setup {
+        Setup {
+            storage: self.storage_folder(),
+            s3_path_style: path_style(),
+            data_dir: self.root.clone(),
+            local_files: true,
+        }
     }
 
     /// Compiled Wasm components.
@@ -98,6 +111,10 @@ impl DataFolder {
     }
 }
 
+fn path_style() -> bool {
+    std::env::var(PATH_STYLE).is_ok_and(|value| ["1", "on", "true", "yes"].contains(&&*value))
+}
+
 fn default_data_dir() -> Result<PathBuf, Error> {
     let absolute = |name: &str| {
         std::env::var_os(name)
@@ -113,29 +130,29 @@ fn default_data_dir() -> Result<PathBuf, Error> {
 /// The engine alone, for what needs no run.
 pub(crate) fn engine(folder: &DataFolder, memory: Option<u64>) -> Result<(Engine, Storage), Error> {
     let storage = folder.storage()?;
-    let machine = Machine::start(folder, &storage, memory, true, Templates::in_process())?;
+    let machine = Machine::start(folder, &storage, memory, true)?;
     Ok((machine.engine, storage))
 }
 
 impl Embedded {
     /// Starts everything.
     pub(crate) async fn start(args: &EmbeddedArgs) -> Result<Self, Error> {
-        Self::start_with(args, control_plane::Options::default(), 0, Templates::in_process()).await
+        Self::start_with(args, control_plane::Options::default(), 0, None).await
     }
 
     /// Starts everything, with options of the control plane. Every `presence_ms` milliseconds workers say how they are,
     /// unless that is zero: they are in this process, and who runs one job does not ask.
-    /// `templates` renders those of pipelines.
+    /// Jobs are planned by `planner`, or by this process.
     pub(crate) async fn start_with(
         args: &EmbeddedArgs,
         options: control_plane::Options,
         presence_ms: u64,
-        templates: Templates,
+        planner: Option<Arc<dyn Planner>>,
     ) -> Result<Self, Error> {
         let prices = prices::read(&args.prices)?;
         let folder = DataFolder::open(&args.data)?;
         let storage = folder.storage()?;
-        let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true, templates)?;
+        let Machine { engine, sandbox } = Machine::start(&folder, &storage, args.memory, true)?;
         let store: Arc<dyn Store> = Arc::new(folder.store().await?);
         let tasks: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
         let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Default::default()));
@@ -164,7 +181,7 @@ impl Embedded {
             tasks,
             reports,
             storage: storage.clone(),
-            planner: Arc::new(EnginePlanner(engine.clone())),
+            planner: planner.unwrap_or_else(|| Arc::new(EnginePlanner(engine.clone()))),
         };
         let options = control_plane::Options {
             slots: Some(u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(args.workers)),

@@ -15,6 +15,7 @@ mod embedded;
 mod error;
 mod format;
 mod history;
+mod planning;
 mod preview;
 mod progress;
 mod rows;
@@ -33,14 +34,18 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return error::report(&error),
     };
-    if let args::Command::RenderTemplate = args.command {
+    match args.command {
         // Before there are threads, whose stacks would count.
-        return weir_platform::templates::serve().unwrap_or_else(|source| {
-            error::report(&error::Error::Io {
-                action: "render a template".to_owned(),
-                source,
-            })
-        });
+        args::Command::RenderTemplate => {
+            return weir_platform::templates::serve().unwrap_or_else(|source| {
+                error::report(&error::Error::Io {
+                    action: "render a template".to_owned(),
+                    source,
+                })
+            });
+        }
+        args::Command::PlanJob => return planning::serve(args.log, args.log_format),
+        _ => {}
     }
     // Jobs are planned, and results decoded, on the threads of the runtime and on this one.
     let main = std::thread::Builder::new()

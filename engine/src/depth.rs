@@ -29,7 +29,7 @@ pub const MAX_DEPTH: usize = 1_000;
 /// The same in a stage: an optimizer makes two operators of some.
 const MAX_OPERATORS_DEPTH: usize = 2 * MAX_DEPTH;
 /// The same in a text, where not all that counts nests.
-const MAX_TEXT_DEPTH: usize = 4 * MAX_DEPTH;
+const MAX_TEXT_DEPTH: usize = 2 * MAX_DEPTH;
 /// Operators of a plan. A table expression is in it as often as it is named.
 const MAX_NODES: usize = 100_000;
 

@@ -8,6 +8,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod limits;
 mod memory_queue;
 pub mod output;
 mod queue;

@@ -3,6 +3,7 @@
 mod buckets;
 mod cancel;
 mod chaos;
+mod depth;
 mod explain;
 mod recovery;
 mod runs;

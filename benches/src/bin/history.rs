@@ -21,7 +21,7 @@ use weir_benches::{Random, argument, flag};
 use weir_control_plane::history::{self, Ended};
 use weir_control_plane::http::resources::{ModuleFunction, SqlCheck, SqlCheckRequest};
 use weir_control_plane::http::{
-    self, Api, FileBytes, InspectError, ModuleInspector, RowReader, Rows, RowsError, SqlChecker,
+    self, Api, CheckError, FileBytes, InspectError, ModuleInspector, RowReader, Rows, RowsError, SqlChecker,
 };
 use weir_control_plane::store::{Created, Durability, RunSummary, SqliteStore};
 use weir_control_plane::{ControlPlane, Environment, Options, Planner, RunResult};
@@ -300,7 +300,13 @@ impl RowReader for Nothing {
 
 #[async_trait]
 impl SqlChecker for Nothing {
-    async fn check(&self, _: &Namespace, _: SqlCheckRequest, _: String, _: &RunSettings) -> Result<SqlCheck> {
+    async fn check(
+        &self,
+        _: &Namespace,
+        _: SqlCheckRequest,
+        _: String,
+        _: &RunSettings,
+    ) -> std::result::Result<SqlCheck, CheckError> {
         Ok(SqlCheck::default())
     }
 }

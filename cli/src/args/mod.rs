@@ -24,6 +24,8 @@ pub(crate) use service::{
 
 /// The command of the processes in which servers have templates rendered.
 pub(crate) const RENDER_TEMPLATE: &str = "render-template";
+/// The command of the processes in which servers plan.
+pub(crate) const PLAN_JOB: &str = "plan-job";
 
 /// Batch pipelines and SQL with sandboxed Wasm functions.
 #[derive(Debug, Parser)]
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     /// Render the template of standard input, for a server
     #[command(name = RENDER_TEMPLATE, hide = true)]
     RenderTemplate,
+    /// Plan the job of standard input, for a server
+    #[command(name = PLAN_JOB, hide = true)]
+    PlanJob,
 }
 
 /// Where runs keep their history and their objects.

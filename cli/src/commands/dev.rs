@@ -9,12 +9,12 @@ use weir_platform::telemetry;
 
 use super::server::listen;
 use crate::args::DevArgs;
-use crate::embedded::Embedded;
+use crate::embedded::{DataFolder, Embedded};
 use crate::error::Error;
+use crate::planning::Planners;
 use crate::service::inspector::SandboxInspector;
 use crate::service::reader::EngineReader;
 use crate::service::signals;
-use crate::service::sql::EngineChecker;
 use crate::service::{machine, prices};
 use crate::submission;
 
@@ -39,7 +39,9 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         default_quota: args.quota.quota(),
         ..Options::default()
     };
-    let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS, machine::templates()?).await?;
+    let planners = Planners::start(&DataFolder::open(&args.embedded.data)?.planning())?;
+    let planner = Arc::new(planners.clone());
+    let service = Embedded::start_with(&args.embedded, options, PRESENCE_MS, Some(planner)).await?;
     let options = http::Options {
         base: submission::current_folder()?,
         default_settings: submission::settings(&args.embedded),
@@ -53,7 +55,7 @@ async fn run(args: DevArgs, stop: CancellationToken) -> Result<(), Error> {
         storage: service.storage.clone(),
         inspector: Arc::new(SandboxInspector(Arc::clone(&service.sandbox))),
         rows: Arc::new(EngineReader(service.engine.clone())),
-        sql: Arc::new(EngineChecker(service.engine.clone())),
+        sql: Arc::new(planners),
         templates: machine::templates()?,
         checks: Vec::new(),
         metrics: Arc::new(telemetry::prometheus_text),

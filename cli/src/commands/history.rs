@@ -64,7 +64,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     let data = DataFolder::open(&DataArgs {
         data_dir: Some(folder.path().to_owned()),
     })?;
-    let machine = Machine::start(&data, &storage, None, false, Templates::in_process())?;
+    let machine = Machine::start(&data, &storage, None, false)?;
     let listener = listen(args.listen, args.access.tls_cert.is_some()).await?;
     let options = http::Options {
         read_only: true,

@@ -66,5 +66,6 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Migrate(args) => migrate::execute(args).await,
         Command::Doctor(args) => doctor::execute(args).await,
         Command::RenderTemplate => Err(Error::Usage("this command is for servers".to_owned())),
+        Command::PlanJob => Err(Error::Usage("this command is for servers".to_owned())),
     }
 }

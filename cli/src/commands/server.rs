@@ -17,11 +17,11 @@ use weir_platform::{aws, telemetry};
 use crate::args::{AccessArgs, ProvisionerKind, ServerArgs};
 use crate::embedded::DataFolder;
 use crate::error::Error;
+use crate::planning::{Planners, Setup};
 use crate::service::inspector::SandboxInspector;
-use crate::service::machine::{self, EnginePlanner, Machine};
+use crate::service::machine::{self, Machine};
 use crate::service::parts::{self, Database, Queues};
 use crate::service::reader::EngineReader;
-use crate::service::sql::EngineChecker;
 use crate::service::{prices, signals};
 
 pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
@@ -35,13 +35,13 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
     let storage = parts::storage(&args.storage).await?;
     let provisioner = provisioner(&args).await?;
     let folder = DataFolder::open(&args.machine.data)?;
-    let machine = Machine::start(
-        &folder,
-        &storage,
-        args.machine.memory,
-        args.allow_local_files,
-        machine::templates()?,
-    )?;
+    let machine = Machine::start(&folder, &storage, args.machine.memory, args.allow_local_files)?;
+    let planners = Planners::start(&Setup {
+        storage: args.storage.storage.clone().unwrap_or_default(),
+        s3_path_style: args.storage.s3_path_style,
+        data_dir: folder.path().to_owned(),
+        local_files: args.allow_local_files,
+    })?;
     let access = &args.access;
     check_pairs(access)?;
     let open = access.bootstrap_api_key.is_none() && access.oidc_issuer.is_none() && !has_keys(&*store).await?;
@@ -65,7 +65,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         tasks: queues.tasks,
         reports: queues.reports,
         storage: storage.clone(),
-        planner: Arc::new(EnginePlanner(machine.engine.clone())),
+        planner: Arc::new(planners.clone()),
     };
     let control_plane = ControlPlane::start(options, environment);
     if let Some(dead_letters) = queues.dead_letters {
@@ -87,7 +87,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         storage,
         inspector: Arc::new(SandboxInspector(machine.sandbox)),
         rows: Arc::new(EngineReader(machine.engine.clone())),
-        sql: Arc::new(EngineChecker(machine.engine.clone())),
+        sql: Arc::new(planners),
         templates: machine::templates()?,
         checks,
         metrics: Arc::new(telemetry::prometheus_text),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use weir_platform::templates::Templates;
 use weir_worker::{Environment, Worker, WorkerOptions};
 
 use crate::args::WorkerArgs;
@@ -21,14 +20,7 @@ async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(), Error> {
     let queues = Queues::open(&args.queues).await?;
     let storage = parts::storage(&args.storage).await?;
     let folder = DataFolder::open(&args.machine.data)?;
-    let machine = Machine::start(
-        &folder,
-        &storage,
-        args.machine.memory,
-        args.allow_local_files,
-        // Workers get plans.
-        Templates::in_process(),
-    )?;
+    let machine = Machine::start(&folder, &storage, args.machine.memory, args.allow_local_files)?;
     let slots = args.slots.unwrap_or_else(crate::submission::processors) as usize;
     let options = WorkerOptions {
         slots,

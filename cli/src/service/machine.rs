@@ -22,13 +22,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// An engine that keeps its caches in `folder`, over `storage`. Without `local_files`, jobs can reach no file of this
-    /// machine. `templates` renders those of pipelines.
+    /// machine. It renders templates in this process: others than its own user's jobs
+    /// are planned by [`Planners`](crate::planning::Planners).
     pub(crate) fn start(
         folder: &DataFolder,
         storage: &Storage,
         memory: Option<u64>,
         local_files: bool,
-        templates: Templates,
     ) -> Result<Self, Error> {
         let sandbox = Sandbox::new(SandboxOptions {
             cache: Some(folder.cache()),
@@ -41,7 +41,7 @@ impl Machine {
             memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
             spill_dir: folder.spill(),
             local_files,
-            templates,
+            templates: Templates::in_process(),
         };
         let engine =
             Engine::new(options, storage.clone(), Arc::clone(&sandbox)).map_err(Error::platform("start the engine"))?;

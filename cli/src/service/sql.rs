@@ -1,8 +1,8 @@
 //! Looking at SQL, for the API.
 
 use async_trait::async_trait;
-use weir_control_plane::http::SqlChecker;
 use weir_control_plane::http::resources::{SqlCheck, SqlCheckRequest, SqlError, SqlRole, SqlStage, SqlStatement};
+use weir_control_plane::http::{CheckError, SqlChecker};
 use weir_engine::statements::{self, Statement, StatementRole};
 use weir_engine::{Engine, Explanation, PlanError};
 use weir_model::{Job, Namespace, RunSettings, Stage, Submission, TableRef};
@@ -11,8 +11,6 @@ use crate::cells;
 
 /// Statements of a script.
 const MAX_STATEMENTS: usize = 500;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Looks by planning with the engine of this process.
 pub(crate) struct EngineChecker(pub(crate) Engine);
@@ -25,7 +23,7 @@ impl SqlChecker for EngineChecker {
         request: SqlCheckRequest,
         base: String,
         settings: &RunSettings,
-    ) -> Result<SqlCheck, BoxError> {
+    ) -> Result<SqlCheck, CheckError> {
         let statements = match statements::split(&request.script) {
             Ok(statements) if statements.len() <= MAX_STATEMENTS => statements,
             Ok(statements) => {
@@ -113,15 +111,16 @@ fn stage(stage: &Stage) -> SqlStage {
 }
 
 /// What planning found wrong, unless the platform is at fault.
-fn refused(statements: Vec<SqlStatement>, error: PlanError) -> Result<SqlCheck, BoxError> {
+fn refused(statements: Vec<SqlStatement>, error: PlanError) -> Result<SqlCheck, CheckError> {
     match error {
-        PlanError::Platform(source) => Err(source),
+        PlanError::Platform(source) => Err(CheckError::Platform(source)),
         PlanError::QueryAt { message, line, column } => Ok(wrong(statements, message, Some((line, column)))),
         error => Ok(wrong(statements, error.to_string(), None)),
     }
 }
 
-fn wrong(statements: Vec<SqlStatement>, message: String, place: Option<(u64, u64)>) -> SqlCheck {
+/// A script that cannot be run.
+pub(crate) fn wrong(statements: Vec<SqlStatement>, message: String, place: Option<(u64, u64)>) -> SqlCheck {
     let error = SqlError {
         message,
         line: place.map(|(line, _)| line),

@@ -4,7 +4,7 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::task::JoinError;
+use tokio::task::{AbortHandle, JoinError};
 use tracing::Instrument as _;
 use weir_model::machine::{Effect, Input};
 use weir_model::{
@@ -144,7 +144,7 @@ impl Driver {
         &mut self,
         failed: impl FnOnce(Failure) -> Outcome + Send + 'static,
         effect: impl Future<Output = Outcome> + Send + 'static,
-    ) {
+    ) -> AbortHandle {
         let run = self.run;
         self.effects.spawn(async move {
             match AssertUnwindSafe(effect).catch_unwind().await {
@@ -158,7 +158,7 @@ impl Driver {
                     ))
                 }
             }
-        });
+        })
     }
 
     /// As [`start`](Self::start), within the bound on effects that are under way.
@@ -190,7 +190,8 @@ impl Driver {
                 Err(Failed(failure)) => Outcome::input(Input::PlanFailed(failure)),
             }
         };
-        self.start(failed, planned.instrument(span));
+        let planning = self.start(failed, planned.instrument(span));
+        self.planning = Some(planning);
     }
 
     fn write_manifest(&mut self, stage: StageId, stage_attempt: u32) {
@@ -246,6 +247,10 @@ impl Driver {
     }
 
     fn abort(&mut self) {
+        // Nobody waits for a plan any more.
+        if let Some(planning) = self.planning.take() {
+            planning.abort();
+        }
         let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
         let (storage, run) = (self.storage.clone(), self.run);
         let ended = self.executions_end();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use weir_model::machine::{Effect, Input, RunState, apply, decide};
 use weir_model::{
@@ -126,6 +126,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, start: Start) {
         place: Place::new(shared.clone(), run, namespace.clone()),
         counts: Counts::default(),
         effects: JoinSet::new(),
+        planning: None,
         executions: HashSet::new(),
         executions_left: watch::Sender::new(0),
         last_tick: None,
@@ -201,6 +202,8 @@ struct Driver {
     requests_noted: StorageRequests,
     /// Effects that are under way; dropped with the driver, which aborts them.
     effects: JoinSet<Outcome>,
+    /// Ends the planning of the run.
+    planning: Option<AbortHandle>,
     /// Executions that were heard of and have not ended.
     executions: HashSet<ExecutionId>,
     executions_left: watch::Sender<usize>,

@@ -81,7 +81,7 @@ pub use problem::{Problem, ProblemBody, ProblemDetail};
 pub use rate::RateOptions;
 pub use rows::{FileBytes, RowFormat, RowReader, Rows, RowsError};
 pub use serve::serve;
-pub use sql::SqlChecker;
+pub use sql::{CheckError, SqlChecker};
 pub use tls::TlsOptions;
 
 /// What an operator can tune.

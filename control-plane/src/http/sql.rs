@@ -14,14 +14,25 @@ use super::resources::{SqlCheck, SqlCheckRequest};
 use super::{Api, Problem, submit};
 use crate::identity::Role;
 
-/// Scripts that are looked at at once: each is planned, which reads the beginnings of files.
-pub(super) const CONCURRENT_CHECKS: usize = 4;
+/// Scripts that are looked at at once, or wait for their turn at the [`SqlChecker`].
+pub(super) const CONCURRENT_CHECKS: usize = 32;
 /// Bytes of a script.
 const MAX_SCRIPT: usize = 256 << 10;
 /// Tables of a script.
 const MAX_TABLES: usize = 256;
-/// How long planning may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an answer may take: to wait for a turn, and to plan.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Why a script was not looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Others are, and its turn did not come in time.
+    #[error("this server looks at as many scripts as it can; try again")]
+    Busy,
+    /// The platform failed.
+    #[error("cannot look at a script")]
+    Platform(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Looks at SQL, which needs the engine.
 #[async_trait]
@@ -29,14 +40,14 @@ pub trait SqlChecker: Send + Sync + 'static {
     /// What a script means. Relative paths start from `base`.
     ///
     /// # Errors
-    /// When the platform failed; what is wrong with the script is in the answer.
+    /// When nobody can do it now, or the platform failed; what is wrong with the script is in the answer.
     async fn check(
         &self,
         namespace: &Namespace,
         request: SqlCheckRequest,
         base: String,
         settings: &RunSettings,
-    ) -> Result<SqlCheck, Box<dyn std::error::Error + Send + Sync>>;
+    ) -> Result<SqlCheck, CheckError>;
 }
 
 /// Looks at a script without running it: what is wrong and where, its statements, and for the last one the columns and
@@ -60,16 +71,18 @@ pub(super) async fn check(
         )));
     }
     submit::check_modules(&api, caller.namespace(), &[], &request.modules).await?;
-    let _room = api.checks_of_sql().try_acquire().map_err(|_| {
-        let detail = "this server looks at as many scripts as it can; try again";
+    let busy = || {
+        let detail = CheckError::Busy.to_string();
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_checks", detail).retry_after(1)
-    })?;
+    };
+    let _room = api.checks_of_sql().try_acquire().map_err(|_| busy())?;
     let base = request.base.take().unwrap_or_else(|| api.options().base.clone());
     let settings = &api.options().default_settings;
     let checked = api.sql().check(caller.namespace(), request, base, settings);
     match tokio::time::timeout(PATIENCE, checked).await {
         Ok(Ok(checked)) => Ok(Json(checked)),
-        Ok(Err(error)) => {
+        Ok(Err(CheckError::Busy)) => Err(busy()),
+        Ok(Err(CheckError::Platform(error))) => {
             tracing::error!(error = &*error as &dyn std::error::Error, "cannot look at a script");
             Err(Problem::unavailable(
                 "the script cannot be looked at at the moment; try again",

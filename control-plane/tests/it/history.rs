@@ -16,7 +16,7 @@ use weir_control_plane::history::{self, Ended, History};
 use weir_control_plane::housekeeping::Retention;
 use weir_control_plane::http::resources::{Column, ModuleFunction, SqlCheck, SqlCheckRequest};
 use weir_control_plane::http::{
-    self, Api, FileBytes, InspectError, ModuleInspector, RowFormat, RowReader, Rows, RowsError, SqlChecker,
+    self, Api, CheckError, FileBytes, InspectError, ModuleInspector, RowFormat, RowReader, Rows, RowsError, SqlChecker,
 };
 use weir_control_plane::store::{Created, Durability, RunFilter, SqliteStore, Store};
 use weir_model::machine::{RunState, apply};
@@ -256,8 +256,8 @@ impl SqlChecker for NoEngine {
         _: SqlCheckRequest,
         _: String,
         _: &RunSettings,
-    ) -> Result<SqlCheck, Box<dyn std::error::Error + Send + Sync>> {
-        Err(no_rows().into())
+    ) -> Result<SqlCheck, CheckError> {
+        Err(CheckError::Platform(no_rows().into()))
     }
 }
 

@@ -223,6 +223,20 @@ async fn constants_are_folded() {
 }
 
 #[tokio::test]
+async fn nothing_is_called_while_a_job_is_planned() {
+    let module = SANDBOX.load(&COMPONENT).unwrap();
+    let functions = Functions::for_planning([(module.digest(), module)].into());
+    let session = SessionContext::new();
+    // The one would never return.
+    for name in ["spin", "add"] {
+        session.register_udf(function(&functions, name).scalar_udf().unwrap().as_ref().clone());
+    }
+    let plan = session.sql("SELECT spin(1) AS a, add(1, 2) AS b").await.unwrap();
+    let plan = plan.into_optimized_plan().unwrap().to_string();
+    assert!(plan.contains("spin(") && plan.contains("add("), "{plan}");
+}
+
+#[tokio::test]
 async fn arguments_that_do_not_fit_are_named() {
     let attempt = Attempt::new(SessionConfig::new());
     for (query, expected) in [

@@ -35,6 +35,7 @@ use object_store::{
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::OnceCell;
+use weir_model::StorageRequests;
 
 pub use multipart::{MIN_PART_BYTES, OpenUpload, WriteCondition};
 pub use requests::RequestCounts;
@@ -91,6 +92,13 @@ impl S3 {
     #[must_use]
     pub fn counted(&self, counts: Arc<RequestCounts>) -> Self {
         Self::sharing(Arc::clone(&self.shared.config), self.shared.path_style, Some(counts))
+    }
+
+    /// Counts requests that another process sent for this one, if requests are counted.
+    pub fn count(&self, requests: StorageRequests) {
+        if let Some(counts) = &self.shared.counts {
+            counts.add(requests);
+        }
     }
 
     fn sharing(config: Arc<OnceCell<SdkConfig>>, path_style: bool, counts: Option<Arc<RequestCounts>>) -> Self {

@@ -33,6 +33,19 @@ impl RequestCounts {
         }
     }
 
+    /// Counts requests that another process sent for this one.
+    pub(super) fn add(&self, requests: StorageRequests) {
+        for (count, sent) in [
+            (&self.put, requests.put),
+            (&self.get, requests.get),
+            (&self.head, requests.head),
+            (&self.list, requests.list),
+            (&self.delete, requests.delete),
+        ] {
+            count.fetch_add(sent, Ordering::Relaxed);
+        }
+    }
+
     fn count(&self, method: &str, uri: &str) {
         let query = uri.split_once('?').map_or("", |(_, query)| query);
         let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));

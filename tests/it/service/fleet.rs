@@ -37,6 +37,11 @@ pub(crate) fn is_running(process: u32) -> bool {
     state_and_parent(process).is_some_and(|(state, _)| state != 'Z')
 }
 
+fn is_planner(process: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|word| word == b"plan-job")
+}
+
 fn state_and_parent(process: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // After the name, which may hold anything.
@@ -337,8 +342,21 @@ impl Fleet {
         self.members[member.0].child.id()
     }
 
-    /// Processes whose parent is this one.
+    /// Processes whose parent is this one, those aside in which it plans.
     pub(crate) fn children(&self, member: MemberId) -> Vec<u32> {
+        let mut children = self.processes_of(member);
+        children.retain(|process| !is_planner(*process));
+        children
+    }
+
+    /// Processes in which a server plans, and the one that waits to.
+    pub(crate) fn planners(&self, member: MemberId) -> Vec<u32> {
+        let mut planners = self.processes_of(member);
+        planners.retain(|process| is_planner(*process));
+        planners
+    }
+
+    fn processes_of(&self, member: MemberId) -> Vec<u32> {
         let parent = self.pid(member);
         let processes = std::fs::read_dir("/proc").expect("there is /proc");
         processes

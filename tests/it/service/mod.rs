@@ -17,6 +17,7 @@ mod isolation;
 mod lists;
 mod oidc;
 mod pipelines;
+mod planning;
 mod quotas;
 mod rows;
 mod runs;
