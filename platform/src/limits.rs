@@ -1,38 +1,61 @@
-//! Limits that a process sets for itself, before it does what others ask of it.
+//! Limits that a process sets for itself, before it does what others ask of it. What goes beyond them ends it by a signal.
+//!
+//! Memory is limited on Linux alone, the time of a processor on Unix.
 
 use std::io;
 
-/// Leaves the process so many bytes of memory that it can write to beyond what it has mapped now; whoever asks for more
-/// gets none, which ends a Rust program by an abort. Address space that is only reserved does not count, and neither do
-/// files. It also keeps no core file, and is what the system ends first when the machine has no memory left.
-///
-/// Only Linux has such a limit; elsewhere nothing is limited.
+/// Leaves the process so many bytes of address space beyond what it has now.
 ///
 /// # Errors
-/// When the limits cannot be set.
-#[cfg(target_os = "linux")]
-pub fn limit_memory(bytes: u64) -> io::Result<()> {
-    // Raising it needs no rights. A system without the file has other ways.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    limit(libc::RLIMIT_CORE, 0)?;
-    limit(libc::RLIMIT_DATA, writable()?.saturating_add(bytes))
+/// When the limit cannot be set.
+pub fn address_space(bytes: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    limit(libc::RLIMIT_AS, mapped("VmSize:")?.saturating_add(bytes))?;
+    let _ = bytes;
+    no_core_file()
 }
 
-/// See the one for Linux.
+/// Leaves the process so many bytes of memory to write to beyond what it has now. Other than
+/// [`address_space`], it does not count what is only reserved. The process is also what the system ends first when the
+/// machine has no memory left.
 ///
 /// # Errors
-/// None.
-#[cfg(not(target_os = "linux"))]
-pub fn limit_memory(_: u64) -> io::Result<()> {
+/// When the limit cannot be set.
+pub fn memory(bytes: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // Raising it needs no rights. A system without the file has other ways.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        limit(libc::RLIMIT_DATA, mapped("VmData:")?.saturating_add(bytes))?;
+    }
+    let _ = bytes;
+    no_core_file()
+}
+
+/// Leaves the process so many seconds of a processor.
+///
+/// # Errors
+/// When the limit cannot be set.
+pub fn processor_time(seconds: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    limit(libc::RLIMIT_CPU, seconds)?;
+    let _ = seconds;
+    Ok(())
+}
+
+/// A process without memory ends by an abort, which is nothing to keep a core file of.
+fn no_core_file() -> io::Result<()> {
+    #[cfg(unix)]
+    limit(libc::RLIMIT_CORE, 0)?;
     Ok(())
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 type Resource = libc::__rlimit_resource_t;
-#[cfg(all(target_os = "linux", not(target_env = "gnu")))]
+#[cfg(all(unix, not(all(target_os = "linux", target_env = "gnu"))))]
 type Resource = libc::c_int;
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn limit(resource: Resource, value: u64) -> io::Result<()> {
     let limit = libc::rlimit {
         rlim_cur: value,
@@ -45,11 +68,11 @@ fn limit(resource: Resource, value: u64) -> io::Result<()> {
     }
 }
 
-/// Bytes that are mapped for this process alone to write to, as the limit counts them.
+/// Bytes that this process has mapped, as the kernel counts them under a name.
 #[cfg(target_os = "linux")]
-fn writable() -> io::Result<u64> {
+fn mapped(name: &str) -> io::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
     kib.map(|kib| kib.saturating_mul(1024))
         .ok_or_else(|| io::Error::other("/proc/self/status is not what it should be"))

@@ -61,7 +61,7 @@ fn answer() -> Result<(), Error> {
             // Nobody wants to know anything any more.
             return Ok(());
         };
-        limits::limit_memory(question.memory()).map_err(Error::io("limit the memory of a planner"))?;
+        limits::memory(question.memory()).map_err(Error::io("limit the memory of a planner"))?;
         let answer = match question {
             Question::Plan { run, submission } => {
                 let requests = Arc::new(RequestCounts::default());
