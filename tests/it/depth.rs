@@ -34,7 +34,7 @@ fn what_is_deep_runs_and_what_is_too_deep_is_refused() {
     let ran = sum(&format!("CASE WHEN {} THEN 1 ELSE 0 END", conditions.join(" OR ")));
     assert_eq!((ran.code, &*ran.stdout), (Some(0), "total\n10\n"), "{}", ran.stderr);
     // Refused when it is planned, when it is put together from views, and before it is parsed.
-    assert_refused(&sum(&calculation("value", 1_000)), 1);
+    assert_refused(&sum(&calculation("value", 700)), 1);
     let script: Vec<_> = (0..10)
         .map(|n| {
             let from = match n {
