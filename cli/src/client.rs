@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use weir_control_plane::http::ProblemBody;
 use weir_control_plane::http::resources::{
-    EventPage, FindingList, ListedRun, LogPage, Module, Run, RunPage, RunRequest, Upload,
+    EventPage, FindingList, ListedRun, LogFilter, LogPage, Module, Run, RunPage, RunRequest, Upload,
 };
 use weir_model::{Digest, Namespace, RunId};
 use weir_platform::{aws, clock};
@@ -267,9 +267,20 @@ impl Client {
         self.json(self.page(run, "events", after)?).await
     }
 
-    /// Log lines of a run after a cursor.
-    pub(crate) async fn logs(&self, run: RunId, after: Option<&str>) -> Result<LogPage, Error> {
-        self.json(self.page(run, "logs", after)?).await
+    /// Log lines of a run that are wanted, after a cursor.
+    pub(crate) async fn logs(&self, run: RunId, filter: &LogFilter, after: Option<&str>) -> Result<LogPage, Error> {
+        let LogFilter {
+            search,
+            stage,
+            task,
+            severity,
+        } = filter;
+        let request = self
+            .page(run, "logs", after)?
+            .query(&[("search", search)])
+            .query(&[("stage", stage), ("task", task)])
+            .query(&[("severity", severity)]);
+        self.json(request).await
     }
 
     fn page(&self, run: RunId, what: &str, after: Option<&str>) -> Result<RequestBuilder, Error> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_control_plane::http::resources::{LogEntry, LogSeverity, Run, RunResult, RunState};
+use weir_control_plane::http::resources::{LogEntry, LogFilter, LogSeverity, Run, RunResult, RunState};
 use weir_model::{LogLevel, RunId, RunSnapshot};
 
 use crate::client::Client;
@@ -91,7 +91,7 @@ async fn follow(client: &Client, mut run: Run, progress: &mut Progress) -> Resul
         if run.log_lines > printed {
             printed = run.log_lines;
             let mut lines = Vec::new();
-            remote_logs(client, run.id, &mut cursor, |line| {
+            remote_logs(client, run.id, &LogFilter::default(), &mut cursor, |line| {
                 lines.push(line);
                 Ok(())
             })
@@ -109,15 +109,16 @@ async fn follow(client: &Client, mut run: Run, progress: &mut Progress) -> Resul
     }
 }
 
-/// Hands over the log lines after a cursor, which moves on.
+/// Hands over the log lines that are wanted after a cursor, which moves on.
 pub(crate) async fn remote_logs(
     client: &Client,
     run: RunId,
+    filter: &LogFilter,
     cursor: &mut Option<String>,
     mut line: impl FnMut(LogEntry) -> Result<(), Error>,
 ) -> Result<(), Error> {
     loop {
-        let page = client.logs(run, cursor.as_deref()).await?;
+        let page = client.logs(run, filter, cursor.as_deref()).await?;
         *cursor = Some(page.next_cursor);
         page.items.into_iter().try_for_each(&mut line)?;
         if page.complete {

@@ -16,7 +16,9 @@ pub(crate) use pipelines::{
     PipelineApplyArgs, PipelineRunArgs, PipelinesCommand, ScheduleApplyArgs, ScheduleRef, SchedulesCommand,
 };
 pub(crate) use quotas::{DefaultQuotaArgs, Limit, QuotasCommand, SetQuotaArgs};
-pub(crate) use runs::{LookArgs, ModulesCommand, RunsCommand, SubmitArgs, TargetArgs, WorkersCommand};
+pub(crate) use runs::{
+    LogFilterArgs, LookArgs, ModulesCommand, RunsCommand, Severity, SubmitArgs, TargetArgs, WorkersCommand,
+};
 pub(crate) use service::{
     DatabaseArgs, DatabaseAuth, DevArgs, DoctorArgs, HistoryArgs, MigrateArgs, PriceArgs, ProvisionerKind, QueueArgs,
     ServerArgs, StorageArgs, WorkerArgs,

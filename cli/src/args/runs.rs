@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use weir_control_plane::store;
 use weir_model::{Digest, Namespace, Timestamp};
 
@@ -28,6 +28,42 @@ pub(crate) struct TargetArgs {
     /// The namespace that is meant [default: that of the profile, else that of the key]
     #[arg(long, env = "WEIR_NAMESPACE", value_name = "NAME")]
     pub(crate) namespace: Option<Namespace>,
+}
+
+/// Which log lines are meant.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LogFilterArgs {
+    /// Only lines whose source or text has this, in whatever case
+    #[arg(long, value_name = "TEXT", value_parser = search)]
+    pub(crate) search: Option<String>,
+
+    /// Only lines of this stage
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Option<u32>,
+
+    /// Only lines of this task of the stage
+    #[arg(long, value_name = "TASK", requires = "stage")]
+    pub(crate) task: Option<u32>,
+
+    /// Only lines that are at least so serious
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<Severity>,
+}
+
+/// How serious a log line is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Severity {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+fn search(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=200 => Ok(text.to_owned()),
+        _ => Err("give between 1 and 200 characters".to_owned()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -236,6 +272,8 @@ pub(crate) enum RunsCommand {
         run: RunRef,
         #[command(flatten)]
         look: LookArgs,
+        #[command(flatten)]
+        filter: LogFilterArgs,
         /// Go on until the run is over
         #[arg(short, long)]
         follow: bool,

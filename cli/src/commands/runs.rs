@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_control_plane as control_plane;
-use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, Run, RunState, Time};
+use weir_control_plane::http::resources::{Event, ListedRun, LogEntry, LogFilter, LogSeverity, Run, RunState, Time};
 use weir_control_plane::store::RunFilter;
 use weir_model::{RunId, Timestamp};
 
-use crate::args::{DataArgs, EmbeddedArgs, LookArgs, OutputFormat, PriceArgs, RunRef, RunsCommand, TargetArgs};
+use crate::args::{
+    DataArgs, EmbeddedArgs, LogFilterArgs, LookArgs, OutputFormat, PriceArgs, RunRef, RunsCommand, Severity, TargetArgs,
+};
 use crate::client::Client;
 use crate::embedded::Embedded;
 use crate::error::Error;
@@ -46,7 +48,12 @@ pub(super) async fn execute(command: RunsCommand) -> Result<(), Error> {
         }
         RunsCommand::Get { run, look } => get(run, &look).await,
         RunsCommand::Watch { run, look, timeout } => watch(run, &look, timeout.map(Duration::from_secs)).await,
-        RunsCommand::Logs { run, look, follow } => print_logs(run, &look, follow).await,
+        RunsCommand::Logs {
+            run,
+            look,
+            filter,
+            follow,
+        } => print_logs(run, &look, &LogFilter::from(filter), follow).await,
         RunsCommand::Diagnose { run, look } => diagnose(run, &look).await,
         RunsCommand::Export {
             run,
@@ -174,12 +181,16 @@ impl Source {
     async fn logs(
         &self,
         run: RunId,
+        filter: &LogFilter,
         cursor: &mut Cursor,
-        line: impl FnMut(LogEntry) -> Result<(), Error>,
+        mut line: impl FnMut(LogEntry) -> Result<(), Error>,
     ) -> Result<(), Error> {
         match self {
-            Self::Server(client) => drive::remote_logs(client, run, &mut cursor.server, line).await,
-            Self::Here(here) => here.lines(run, &mut cursor.here, line).await,
+            Self::Server(client) => drive::remote_logs(client, run, filter, &mut cursor.server, line).await,
+            Self::Here(here) => {
+                let wanted = |entry: LogEntry| if filter.matches(&entry) { line(entry) } else { Ok(()) };
+                here.lines(run, &mut cursor.here, wanted).await
+            }
         }
     }
 
@@ -261,7 +272,23 @@ async fn watch_here(source: &Source, mut run: Run, patience: Option<Duration>) -
     Ok(run)
 }
 
-async fn print_logs(run: RunRef, look: &LookArgs, follow: bool) -> Result<(), Error> {
+impl From<LogFilterArgs> for LogFilter {
+    fn from(args: LogFilterArgs) -> Self {
+        Self {
+            search: args.search.map(|text| text.to_lowercase()),
+            stage: args.stage,
+            task: args.task,
+            severity: args.severity.map(|severity| match severity {
+                Severity::Debug => LogSeverity::Debug,
+                Severity::Info => LogSeverity::Info,
+                Severity::Warn => LogSeverity::Warn,
+                Severity::Error => LogSeverity::Error,
+            }),
+        }
+    }
+}
+
+async fn print_logs(run: RunRef, look: &LookArgs, filter: &LogFilter, follow: bool) -> Result<(), Error> {
     let source = Source::open(look).await?;
     let mut run = source.run(source.find(run).await?).await?;
     let mut cursor = Cursor::default();
@@ -270,7 +297,7 @@ async fn print_logs(run: RunRef, look: &LookArgs, follow: bool) -> Result<(), Er
         // Asked before the lines, so that none is missed when the run is over by then.
         let over = run.state == RunState::Finished;
         source
-            .logs(run.id, &mut cursor, |line| {
+            .logs(run.id, filter, &mut cursor, |line| {
                 match look.output {
                     OutputFormat::Json => all.push(line),
                     OutputFormat::Jsonl => summary::print_json(&mut io::stdout().lock(), &line, false)

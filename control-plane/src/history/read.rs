@@ -289,6 +289,20 @@ impl History {
         Ok(found)
     }
 
+    /// The event that carries the log line of a place, from zero, and the line's place among those of that event.
+    pub async fn log_place(&self, summary: &Summary, line: u64) -> Result<Option<(u64, usize)>, Error> {
+        let mut before = 0;
+        for (number, page) in summary.logs.iter().enumerate() {
+            if line < before + page.lines {
+                let skip = (line - before) as usize;
+                let found: Vec<PlacedLine> = self.lines(summary, Kind::Logs, number, skip, 1).await?;
+                return Ok(found.first().map(|line| (line.seq, line.place)));
+            }
+            before += page.lines;
+        }
+        Ok(None)
+    }
+
     /// Lines of a page.
     async fn lines<T: DeserializeOwned + Send + 'static>(
         &self,

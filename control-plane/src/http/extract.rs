@@ -155,6 +155,19 @@ async fn segment(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     first.ok_or_else(Problem::internal)
 }
 
+/// Letters of a text that is searched for.
+const MAX_SEARCH: usize = 200;
+
+/// A text that is searched for in whatever case, in lower case.
+pub(super) fn check_search(text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.is_empty() || text.chars().count() > MAX_SEARCH => Err(Problem::invalid_query(format!(
+            "`search` must have between 1 and {MAX_SEARCH} characters"
+        ))),
+        text => Ok(text.map(|text| text.to_lowercase())),
+    }
+}
+
 /// A page's size, within bounds.
 pub(super) fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
     match asked.unwrap_or(default) {

@@ -22,6 +22,7 @@ mod history;
 mod journal;
 mod keys;
 mod layer;
+mod logs;
 mod modules;
 mod namespaces;
 mod peer;
@@ -500,7 +501,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(export::get))
         .routes(routes!(history::events))
         .routes(routes!(history::event))
-        .routes(routes!(history::logs))
+        .routes(routes!(logs::list))
         .routes(routes!(rows::result::get))
         .routes(routes!(rows::outputs::list))
         .routes(routes!(rows::outputs::rows))

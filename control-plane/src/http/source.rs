@@ -9,7 +9,7 @@ use weir_model::{AttemptTable, EventRecord, Profiler, RunId, RunProfile};
 
 use super::extract::RunPath;
 use super::{Api, Problem};
-use crate::history::Summary;
+use crate::history::{Summary, lines};
 
 /// Runs whose folded logs are kept, so that a look costs the events since the last one.
 const KEPT: usize = 16;
@@ -91,7 +91,32 @@ pub(super) struct LogFolds(Mutex<VecDeque<(RunId, Arc<tokio::sync::Mutex<LogFold
 #[derive(Default)]
 pub(super) struct LogFold {
     pub(super) table: AttemptTable,
+    pub(super) lines: LineIndex,
     profiler: Profiler,
+}
+
+/// Where log lines are.
+#[derive(Default)]
+pub(super) struct LineIndex {
+    /// Of each event that carries lines, how many come before its own, and its place.
+    events: Vec<(u64, u64)>,
+    total: u64,
+}
+
+impl LineIndex {
+    fn add(&mut self, seq: u64, lines: u64) {
+        if lines > 0 {
+            self.events.push((self.total, seq));
+            self.total += lines;
+        }
+    }
+
+    /// The event that carries a line, and the place of the line in there.
+    pub(super) fn place(&self, line: u64) -> Option<(u64, usize)> {
+        let after = self.events.partition_point(|(before, _)| *before <= line);
+        let (before, seq) = *self.events[..after].last().filter(|_| line < self.total)?;
+        Some((seq, usize::try_from(line - before).ok()?))
+    }
 }
 
 impl LogFolds {
@@ -119,10 +144,29 @@ impl LogFold {
             for record in &page.records {
                 self.table.apply(record);
                 self.profiler.apply(record);
+                self.lines.add(record.seq, lines(&record.event).count() as u64);
             }
             if page.complete {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_by_their_place() {
+        let mut index = LineIndex::default();
+        assert_eq!(index.place(0), None);
+        for (seq, lines) in [(1, 0), (4, 2), (5, 0), (9, 1), (10, 3)] {
+            index.add(seq, lines);
+        }
+        let found: Vec<_> = (0..7).map(|line| index.place(line)).collect();
+        let places = [(4, 0), (4, 1), (9, 0), (10, 0), (10, 1), (10, 2)].map(Some);
+        assert_eq!(found[..6], places);
+        assert_eq!(found[6], None);
     }
 }

@@ -5,16 +5,13 @@ import { useEffect } from "react";
 
 import { api, data, Problem } from "./client";
 import { useFollow } from "./stream";
+import { PIECE, useWindow } from "./window";
 import type { Attempt, ListedRun, LogEntry, RowPage, Run, RunEvent } from "./types";
 
 const PAGE = 50;
 const ATTEMPTS = 5000;
-const EVENTS = 500;
-const LINES = 1000;
 const ROWS = 200;
 const LINKS = 100;
-/** A page holds no more entries of a list than so many; a program has the rest. */
-export const MOST = 100_000;
 
 export interface RunFilter {
   state?: ListedRun["state"];
@@ -103,53 +100,103 @@ interface Page<T> {
   items: T[];
   next_cursor: string;
   complete: boolean;
+  /** Entries that were looked at. */
+  searched: number;
 }
 
-export interface Tail<T> extends Page<T> {
-  /** Whether there may be more, but not here. */
-  full: boolean;
-}
+/** What was found in a list that only grows, so far. */
+export type Found<T> = Page<T>;
 
-/** The beginning of a list that only grows: `wanted` entries of it, or a few more; while it grows, all that comes. */
-function useTail<T>(
-  queryKey: readonly string[],
+/** Searches a list until `wanted` entries are found; what is added to it later is searched then. */
+function useFound<T>(
+  queryKey: readonly unknown[],
   page: (after: string, signal: AbortSignal) => Promise<Page<T>>,
   wanted: number,
+  enabled: boolean,
 ) {
   const client = useQueryClient();
   const query = useQuery({
     queryKey,
-    queryFn: async ({ signal }): Promise<Tail<T>> => {
-      const known = client.getQueryData<Tail<T>>(queryKey);
-      let { next_cursor, complete } = known ?? { next_cursor: "", complete: false };
+    enabled,
+    queryFn: async ({ signal }): Promise<Found<T>> => {
+      const known = client.getQueryData<Found<T>>(queryKey);
+      let { next_cursor, complete, searched } = known ?? { next_cursor: "", complete: false, searched: 0 };
       const items = [...(known?.items ?? [])];
-      while (items.length < MOST) {
+      for (;;) {
         const next = await page(next_cursor, signal);
         items.push(...next.items);
+        searched += next.searched;
         ({ next_cursor, complete } = next);
-        if (complete || items.length >= wanted) break;
-        client.setQueryData(queryKey, { items: [...items], next_cursor, complete, full: false });
+        const found = { items: [...items], next_cursor, complete, searched };
+        if (complete || items.length >= wanted) return found;
+        client.setQueryData(queryKey, found);
       }
-      return { items, next_cursor, complete, full: !complete && items.length >= MOST };
     },
     structuralSharing: false,
     staleTime: Infinity,
   });
   const { data, isFetching, error, refetch } = query;
-  const short = data !== undefined && !data.complete && data.items.length < Math.min(wanted, MOST);
+  const short = data !== undefined && !data.complete && data.items.length < wanted;
   useEffect(() => {
     if (short && !isFetching && !error) void refetch();
   }, [short, isFetching, error, refetch]);
   return query;
 }
 
-/** What happened to a run. */
-export function useEvents(id: string, wanted: number) {
-  const page = async (after: string, signal: AbortSignal) => {
-    const query = { limit: EVENTS, ...(after ? { after } : {}) };
-    return data(await api.GET("/api/v1/runs/{run}/events", { params: { path: { run: id }, query }, signal }));
-  };
-  return useTail<RunEvent>(["events", id], page, wanted);
+/** So many entries of a list, or those that there are: a page may have fewer although more follow. */
+async function pieceOf<T>(first: Page<T>, page: (after: string) => Promise<Page<T>>): Promise<T[]> {
+  const { items } = first;
+  let last = first;
+  while (!last.complete && items.length < PIECE) {
+    last = await page(last.next_cursor);
+    items.push(...last.items);
+  }
+  return items.slice(0, PIECE);
+}
+
+async function eventPage(run: string, query: { after?: string; search?: string }, signal: AbortSignal) {
+  const params = { path: { run }, query: { ...query, limit: PIECE } };
+  return data(await api.GET("/api/v1/runs/{run}/events", { params, signal }));
+}
+
+/** What happened to a run, by its place. */
+export function useEvents(id: string, total: number) {
+  return useWindow<RunEvent>(["events", id, "places"], total, async (from, signal) => {
+    const page = (after: string) => eventPage(id, { after }, signal);
+    return pieceOf(await page(String(from)), page);
+  });
+}
+
+/** Events of a run that have a text. */
+export function useFoundEvents(id: string, search: string, wanted: number) {
+  const page = (after: string, signal: AbortSignal) => eventPage(id, { search, ...(after ? { after } : {}) }, signal);
+  return useFound<RunEvent>(["events", id, "found", search], page, wanted, search !== "");
+}
+
+export interface LineFilter {
+  search?: string;
+  stage?: number;
+  task?: number;
+  severity?: LogEntry["severity"];
+}
+
+async function linePage(run: string, query: LineFilter & { after?: string; offset?: number }, signal: AbortSignal) {
+  const params = { path: { run }, query: { ...query, limit: PIECE } };
+  return data(await api.GET("/api/v1/runs/{run}/logs", { params, signal }));
+}
+
+/** What the functions of a run wrote, by its place. */
+export function useLogs(id: string, total: number) {
+  return useWindow<LogEntry>(["logs", id, "places"], total, async (offset, signal) => {
+    const page = (after: string) => linePage(id, { after }, signal);
+    return pieceOf(await linePage(id, { offset }, signal), page);
+  });
+}
+
+/** Lines of a run that pass a filter. */
+export function useFoundLogs(id: string, filter: LineFilter, wanted: number) {
+  const page = (after: string, signal: AbortSignal) => linePage(id, { ...filter, ...(after ? { after } : {}) }, signal);
+  return useFound<LogEntry>(["logs", id, "found", filter], page, wanted, Object.keys(filter).length > 0);
 }
 
 /** All of one event. */
@@ -160,15 +207,6 @@ export function useEvent(id: string, seq: number) {
     queryFn: async ({ signal }) =>
       data(await api.GET("/api/v1/runs/{run}/events/{seq}", { params: { path: { run: id, seq } }, signal })),
   });
-}
-
-/** What the functions of a run wrote. */
-export function useLogs(id: string, wanted: number) {
-  const page = async (after: string, signal: AbortSignal) => {
-    const query = { limit: LINES, ...(after ? { after } : {}) };
-    return data(await api.GET("/api/v1/runs/{run}/logs", { params: { path: { run: id }, query }, signal }));
-  };
-  return useTail<LogEntry>(["logs", id], page, wanted);
 }
 
 /** The stages of a run with what was measured of them. */

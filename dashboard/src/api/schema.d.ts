@@ -1463,6 +1463,11 @@ export interface components {
             items: components["schemas"]["Event"][];
             /** @description What to give as `after` to go on, now or when the run has gone on. */
             next_cursor: string;
+            /**
+             * Format: int64
+             * @description Events that were looked at for the page.
+             */
+            searched: number;
         };
         /** @description What a finding was found by. */
         Evidence: {
@@ -1754,6 +1759,11 @@ export interface components {
             items: components["schemas"]["LogEntry"][];
             /** @description What to give as `after` to go on, now or when the run has gone on. */
             next_cursor: string;
+            /**
+             * Format: int64
+             * @description Lines that were looked at for the page.
+             */
+            searched: number;
         };
         /**
          * @description How serious a line is.
@@ -4952,8 +4962,10 @@ export interface operations {
     runs_events: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before. */
+                /** @description The `next_cursor` of the page before, or the place of the event before the first one that is wanted. */
                 after?: string;
+                /** @description Only those whose type or details have this text, in whatever case. A page may have none although more follow. */
+                search?: string;
                 /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };
@@ -5115,6 +5127,19 @@ export interface operations {
             query?: {
                 /** @description The `next_cursor` of the page before. */
                 after?: string;
+                /**
+                 * @description Lines of the run to leave out: the place of the first one that is wanted, from zero. It goes with nothing else but
+                 *     `limit`.
+                 */
+                offset?: number;
+                /** @description Only lines whose source or text has this, in whatever case. A page may have none although more follow. */
+                search?: string;
+                /** @description Only lines of this stage. */
+                stage?: number;
+                /** @description Only lines of this task of the `stage`. */
+                task?: number;
+                /** @description Only lines that are at least so serious. */
+                severity?: "debug" | "info" | "warn" | "error";
                 /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };

@@ -3,6 +3,9 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef } from "react";
 
+import { count } from "../lib/format";
+import { SEGMENT, type Segment } from "../lib/segments";
+
 export interface LinesProps {
   label: string;
   /** The role of the list; `log` where new lines come at the end. */
@@ -10,36 +13,37 @@ export interface LinesProps {
   count: number;
   keyOf: (index: number) => string | number;
   line: (index: number) => React.ReactNode;
-  /** The last line that is in sight, whenever it changes. */
-  onLast?: (index: number) => void;
+  /** The lines that are in sight, whenever they change. */
+  onRange?: (first: number, last: number) => void;
   /** The line to begin with. */
   start?: number;
   height?: number;
 }
 
 export function Lines(props: LinesProps) {
-  const { label, role, count, keyOf, line, onLast, start, height = 620 } = props;
+  const { label, role, count: lines, keyOf, line, onRange, start, height = 620 } = props;
   const frame = useRef<HTMLDivElement>(null);
   // The virtualizer hands out functions of its own state, which the compiler of React cannot follow.
   // eslint-disable-next-line react-hooks/incompatible-library
   const virtual = useVirtualizer({
-    count,
+    count: lines,
     getScrollElement: () => frame.current,
     estimateSize: () => 24,
     getItemKey: keyOf,
     overscan: 20,
   });
   const shown = virtual.getVirtualItems();
+  const first = shown[0]?.index ?? -1;
   const last = shown.at(-1)?.index ?? -1;
   useEffect(() => {
-    if (last >= 0) onLast?.(last);
-  }, [last, onLast]);
+    if (last >= 0) onRange?.(first, last);
+  }, [first, last, onRange]);
   const begun = useRef(false);
   useEffect(() => {
-    if (begun.current || start === undefined || start >= count) return;
+    if (begun.current || start === undefined || start >= lines) return;
     begun.current = true;
     virtual.scrollToIndex(start, { align: "center" });
-  }, [start, count, virtual]);
+  }, [start, lines, virtual]);
   const item = role === "list" ? "listitem" : undefined;
   return (
     <div ref={frame} className="lines" role={role} aria-label={label} tabIndex={0} style={{ maxHeight: height }}>
@@ -58,6 +62,40 @@ export function Lines(props: LinesProps) {
         ))}
       </div>
     </div>
+  );
+}
+
+/** The place of a line that is on the way. */
+export function LinePlace() {
+  return (
+    <div className="line">
+      <span className="skeleton">············</span>
+    </div>
+  );
+}
+
+/** Which segment of a long list is shown, and the way to others. */
+export function SegmentBar(props: { what: string; segment: Segment; total: number; onEntry: (entry: number) => void }) {
+  const { what, segment, total, onEntry } = props;
+  if (total <= SEGMENT) return null;
+  const { from, count: shown } = segment;
+  const buttons: [string, number, boolean][] = [
+    ["First", 0, from === 0],
+    ["Earlier", from - SEGMENT, from === 0],
+    ["Later", from + SEGMENT, from + shown >= total],
+    ["Last", total - 1, from + shown >= total],
+  ];
+  return (
+    <nav className="segments row" aria-label={`Parts of the ${what}`}>
+      <span className="muted">
+        {what} {count(from + 1)} to {count(from + shown)} of {count(total)}
+      </span>
+      {buttons.map(([name, entry, disabled]) => (
+        <button key={name} disabled={disabled} onClick={() => onEntry(entry)}>
+          {name}
+        </button>
+      ))}
+    </nav>
   );
 }
 

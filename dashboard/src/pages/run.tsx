@@ -1,5 +1,6 @@
 import "../run/run.css";
 
+import { useState } from "react";
 import { Link } from "wouter";
 
 import { Problem } from "../api/client";
@@ -37,11 +38,13 @@ export default function RunPage({ id, view }: { id: string; view: string; item: 
 
 function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | null }) {
   const live = run.state !== "finished";
+  // A page that was opened while its run went on keeps its shape when that ends.
+  const [steady] = useState(live);
   const now = useNow(live);
   const tabs = [
     { key: "overview", title: "Overview" },
-    { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : undefined },
-    { key: "logs", title: "Logs", note: run.log_lines > 0 ? short(run.log_lines) : undefined },
+    { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : "" },
+    { key: "logs", title: "Logs", note: run.log_lines > 0 ? short(run.log_lines) : "" },
     { key: "outputs", title: run.job === "sql" && run.outputs.length === 0 ? "Result" : "Outputs" },
     { key: "configuration", title: "Configuration" },
     { key: "events", title: "Events" },
@@ -50,15 +53,15 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
     <>
       <title>{`${run.name} · Weir`}</title>
       <Header run={run} now={now} />
-      <Reason run={run} />
-      <Progress run={run} now={now} stale={stale} />
+      {!steady && <Reason run={run} />}
+      <Progress run={run} now={now} stale={stale} steady={steady} />
       <Tabs label="Run" tabs={tabs} current={view} />
-      {view === "overview" && <Overview run={run} now={now} />}
+      {view === "overview" && <Overview run={run} now={now} steady={steady} />}
       {view === "tasks" && <TasksView run={run} />}
       {view === "logs" && <Logs run={run} />}
       {view === "outputs" && <OutputView run={run} />}
       {view === "configuration" && <Configuration run={run} />}
-      {view === "events" && <Events run={run.id} />}
+      {view === "events" && <Events run={run} />}
       {(view === "overview" || view === "tasks") && <TaskPanel run={run.id} />}
       {!tabs.some((tab) => tab.key === view) && (
         <div className="card">

@@ -1,76 +1,132 @@
 // The event log, in order.
 
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 
-import { useEvent, useEvents } from "../api/queries";
-import type { RunEvent } from "../api/types";
+import { useEvent, useEvents, useFoundEvents } from "../api/queries";
+import type { Run, RunEvent } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
-import { Lines, Marked } from "../components/lines";
+import { LinePlace, Lines, Marked, SegmentBar } from "../components/lines";
 import { numeric, useAddress } from "../lib/address";
 import { count, moment } from "../lib/format";
+import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
-import { useWanted } from "./wanted";
 
 /** Letters of an event's details that are shown before it is opened. */
 const PREVIEW = 160;
+/** Found events that are asked for at once. */
+const STEP = 500;
+/** The server takes no longer text. */
+const LONGEST = 200;
 
-export function Events({ run }: { run: string }) {
+export function Events({ run }: { run: Run }) {
   const [search, change] = useAddress();
   const text = search.get("find") ?? "";
   const wanted = useSettled(text.trim().toLowerCase());
-  const opened = numeric(search, "event");
-  const [limit, more] = useWanted(wanted !== "" || opened !== undefined);
-  const events = useEvents(run, limit);
-  const all = useMemo(() => events.data?.items ?? [], [events.data]);
-  const found = useMemo(
-    () =>
-      wanted === ""
-        ? all
-        : all.filter((event) => `${words(event)} ${JSON.stringify(event.data)}`.toLowerCase().includes(wanted)),
-    [all, wanted],
-  );
-  const onLast = useCallback(
-    (last: number) => {
-      if (last > found.length - 200) more(all.length);
-    },
-    [found.length, all.length, more],
-  );
-  const start = opened === undefined ? -1 : found.findIndex((event) => event.seq === opened);
+  const [status, setStatus] = useState("");
   return (
     <section className="card" aria-label="Events">
       <header>
         <div className="row">
           <h2>Events</h2>
           <span className="muted" role="status">
-            {wanted ? `${count(found.length)} in ${count(all.length)} events` : `${count(all.length)} events`}
-            {events.data && !events.data.complete ? " so far" : ""}
+            {wanted === "" ? `${count(run.events)} events` : status}
           </span>
         </div>
         <input
           type="search"
           placeholder="Find in the events"
           aria-label="Find in the events"
+          maxLength={LONGEST}
           value={text}
           onChange={(event) => change({ find: event.target.value })}
         />
       </header>
+      {wanted === "" ? (
+        <AllEvents run={run} />
+      ) : (
+        <FoundEvents key={wanted} run={run} wanted={wanted.slice(0, LONGEST)} onStatus={setStatus} />
+      )}
+    </section>
+  );
+}
+
+/** Every event, in order: its place in the log is its number. */
+function AllEvents({ run }: { run: Run }) {
+  const [search, change] = useAddress();
+  const opened = numeric(search, "event");
+  const total = run.events;
+  const { entry, onRange, error, retry } = useEvents(run.id, total);
+  const segment = segmentOf((numeric(search, "from") ?? opened ?? 1) - 1, total);
+  const { from } = segment;
+  const inSight = useCallback((first: number, last: number) => onRange(from + first, from + last), [from, onRange]);
+  const start = opened !== undefined && opened > from && opened <= from + segment.count ? opened - 1 - from : undefined;
+  if (total === 0) return <Empty icon="lines" title="Nothing has happened yet" />;
+  return (
+    <>
+      <SegmentBar what="Events" segment={segment} total={total} onEntry={(event) => change({ from: event + 1 })} />
+      {error && <Failure error={error} retry={retry} />}
+      <Lines
+        key={from}
+        label="Events, in order"
+        role="list"
+        count={segment.count}
+        keyOf={(index) => from + index}
+        onRange={inSight}
+        {...(start === undefined ? {} : { start })}
+        line={(index) => {
+          const event = entry(from + index);
+          return event ? (
+            <Entry
+              run={run.id}
+              event={event}
+              wanted=""
+              initially={event.seq === opened}
+              onOpen={(open) => change({ event: open ? event.seq : null })}
+            />
+          ) : (
+            <LinePlace />
+          );
+        }}
+      />
+    </>
+  );
+}
+
+/** The events that have a text, as far as the reader goes. */
+function FoundEvents(props: { run: Run; wanted: string; onStatus: (status: string) => void }) {
+  const { run, wanted, onStatus } = props;
+  const [search, change] = useAddress();
+  const opened = numeric(search, "event");
+  const [limit, setLimit] = useState(STEP);
+  const events = useFoundEvents(run.id, wanted, limit);
+  const found = events.data?.items ?? [];
+  const searched = events.data?.searched ?? 0;
+  const all = Math.max(run.events, searched);
+  const status = `${count(found.length)} in ${count(searched)} of ${count(all)} events${events.isFetching ? " …" : ""}`;
+  useEffect(() => onStatus(status), [status, onStatus]);
+  const known = found.length;
+  const onRange = useCallback(
+    (_: number, last: number) => {
+      if (last > known - 200) setLimit((limit) => Math.max(limit, known + STEP));
+    },
+    [known],
+  );
+  return (
+    <>
       {events.error && <Failure error={events.error} retry={() => void events.refetch()} />}
-      {events.isPending ? (
-        <LoadingBlock height={240} label="Loading the events" />
-      ) : found.length > 0 ? (
+      {found.length > 0 ? (
         <Lines
           label="Events, in order"
           role="list"
           count={found.length}
           keyOf={(index) => found[index]?.seq ?? index}
-          onLast={onLast}
-          {...(start >= 0 ? { start } : {})}
+          onRange={onRange}
           line={(index) => {
             const event = found[index];
             return (
               event && (
                 <Entry
-                  run={run}
+                  run={run.id}
                   event={event}
                   wanted={wanted}
                   initially={event.seq === opened}
@@ -80,15 +136,12 @@ export function Events({ run }: { run: string }) {
             );
           }}
         />
+      ) : events.data?.complete ? (
+        <Empty icon="lines" title="No event has that" />
       ) : (
-        <Empty icon="lines" title={wanted ? "No event has that" : "Nothing has happened yet"} />
+        <LoadingBlock height={240} label="Searching the events" />
       )}
-      {events.data?.full && (
-        <p className="foot muted">
-          These are the first {count(all.length)} events. <code>weir runs events {run}</code> has all of them.
-        </p>
-      )}
-    </section>
+    </>
   );
 }
 

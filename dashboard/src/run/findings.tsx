@@ -1,5 +1,6 @@
 // What is worth a look in a run: what was found, where, and what to do about it.
 
+import { useState } from "react";
 import { Link } from "wouter";
 
 import { useFindings } from "../api/queries";
@@ -14,33 +15,93 @@ const severities = {
   info: { word: "Info", tone: "busy", shape: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1ZM7 6.4v4M7 3.6v.5" },
 } as const;
 
-export function Findings({ run }: { run: Run }) {
-  const live = run.state !== "finished";
+/** Pixels that the closed bar is high. */
+export const BAR = 46;
+
+/** What was found. While more may be found, `steady`, it is a bar of one height that opens on a click. */
+export function Findings({ run, steady }: { run: Run; steady: boolean }) {
   const findings = useFindings(run.id);
+  const [open, setOpen] = useState(false);
   const items = findings.data?.items ?? [];
-  if (findings.isPending) return <LoadingBlock height={86} label="Loading the findings" />;
+  if (steady && findings.data) {
+    return (
+      <section className="card" aria-label="Findings">
+        <header className="findings-bar">
+          <div className="row">
+            <h2>Findings</h2>
+            <Counts items={items} />
+          </div>
+          <button aria-expanded={open} disabled={items.length === 0} onClick={() => setOpen(!open)}>
+            {open ? "Hide" : "Show"}
+          </button>
+        </header>
+        {open && items.length > 0 && <List items={items} />}
+      </section>
+    );
+  }
+  if (findings.isPending) return <LoadingBlock height={steady ? BAR : 86} label="Loading the findings" />;
   if (findings.error && !findings.data) {
     return <Failure error={findings.error} retry={() => void findings.refetch()} />;
   }
   return (
     <Card title="Findings" note={items.length > 0 ? count(items.length) : undefined}>
       {items.length > 0 ? (
-        <ul className="findings">
-          {items.map((finding, index) => (
-            <Entry key={`${finding.code}.${finding.evidence.stage ?? ""}.${index}`} finding={finding} />
-          ))}
-        </ul>
+        <List items={items} />
       ) : (
         <p className="all-well">
           <svg className="tone good" width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
             <path d="M3 7.2 5.8 10 11 4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />
           </svg>
-          {live
-            ? "Nothing stands out so far."
-            : "Nothing stands out: no skew, no spill, no retries, no idle slots that cost anything."}
+          Nothing stands out: no skew, no spill, no retries, no idle slots that cost anything.
         </p>
       )}
     </Card>
+  );
+}
+
+function List({ items }: { items: Finding[] }) {
+  return (
+    <ul className="findings">
+      {items.map((finding, index) => (
+        <Entry key={`${finding.code}.${finding.evidence.stage ?? ""}.${index}`} finding={finding} />
+      ))}
+    </ul>
+  );
+}
+
+/** How many there are of each severity. */
+function Counts({ items }: { items: Finding[] }) {
+  const all = (Object.keys(severities) as Finding["severity"][]).map((severity) => ({
+    ...severities[severity],
+    found: items.filter((finding) => finding.severity === severity).length,
+  }));
+  if (items.length === 0) return <span className="muted">Nothing stands out so far</span>;
+  return (
+    <span className="row finding-counts" role="status">
+      {all.map(({ word, tone, shape, found }) =>
+        found === 0 ? null : (
+          <span className={`severity tone ${tone}`} key={word}>
+            <Mark shape={shape} />
+            {found} {word.toLowerCase()}
+          </span>
+        ),
+      )}
+    </span>
+  );
+}
+
+function Mark({ shape }: { shape: string }) {
+  return (
+    <svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
+      <path
+        d={shape}
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.6"
+        strokeLinejoin="round"
+        strokeLinecap="round"
+      />
+    </svg>
   );
 }
 
@@ -50,16 +111,7 @@ function Entry({ finding }: { finding: Finding }) {
   return (
     <li className={`finding ${tone}`}>
       <span className={`severity tone ${tone}`}>
-        <svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
-          <path
-            d={shape}
-            fill="none"
-            stroke="currentColor"
-            strokeWidth="1.6"
-            strokeLinejoin="round"
-            strokeLinecap="round"
-          />
-        </svg>
+        <Mark shape={shape} />
         {word}
       </span>
       <div className="finding-text">

@@ -10,6 +10,15 @@ import { byLane, spanAt, timeline, type Span } from "../lib/timeline";
 import { coloursOf, draw, GUTTER, HEAD, LANE } from "./gantt-draw";
 
 const HEIGHT = 360;
+/** Slots that one of a steady height has room for; more are scrolled to. */
+const STEADY = 8;
+/** Pixels of the heading and the borders. */
+const AROUND = 44;
+
+/** Pixels that a timeline takes: at most, or always when it is steady. */
+export function timelineHeight(steady: boolean): number {
+  return AROUND + (steady ? HEAD + STEADY * LANE + 6 : HEIGHT);
+}
 /** The shortest time that fills the width, in milliseconds of the axis. */
 const CLOSEST = 2;
 
@@ -31,6 +40,8 @@ export interface GanttProps {
   /** The stretch that is shown; all of it when there is none. */
   view: View | undefined;
   onView: (view: View | undefined) => void;
+  /** Whether its height stays as it is when slots come. */
+  steady: boolean;
   compress: boolean;
   onCompress: (compress: boolean) => void;
   onOpen: (attempt: Attempt) => void;
@@ -39,7 +50,7 @@ export interface GanttProps {
 }
 
 export function Gantt(props: GanttProps) {
-  const { attempts, from, now, stage, task, view, onView, compress, onCompress, onOpen, note } = props;
+  const { attempts, from, now, stage, task, view, onView, steady, compress, onCompress, onOpen, note } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(800);
@@ -69,7 +80,8 @@ export function Gantt(props: GanttProps) {
 
   const window = shown(scale, view);
   const plot = Math.max(1, width - GUTTER - 12);
-  const height = Math.min(HEIGHT, HEAD + Math.max(1, line.lanes.length) * LANE + 6);
+  const lanes = steady ? STEADY : Math.max(1, line.lanes.length);
+  const height = Math.min(HEIGHT, HEAD + lanes * LANE + 6);
   const toAt = (x: number) => window.at + ((x - GUTTER) / plot) * window.size;
 
   useEffect(() => {

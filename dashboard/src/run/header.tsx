@@ -67,16 +67,6 @@ function Actions({ run }: { run: Run }) {
   return (
     <div className="run-actions">
       <div className="row">
-        <button
-          disabled={download.isPending}
-          title="The run as one HTML file, to be kept and read without a server"
-          onClick={() => download.mutate({ path: `/api/v1/runs/${run.id}/export`, name: `${run.name} ${run.id}.html` })}
-        >
-          {download.isPending ? "Exporting…" : "Export"}
-        </button>
-        <Link className="button" href={`/compare?a=${run.retry_of ?? ""}&b=${run.id}`}>
-          Compare
-        </Link>
         {!over && !cancelling && (
           <button disabled={order.isPending} onClick={() => order.mutate(paused ? "resume" : "pause")}>
             {paused ? "Resume" : "Pause"}
@@ -89,6 +79,16 @@ function Actions({ run }: { run: Run }) {
             {cancelling ? "Cancelling…" : "Cancel"}
           </button>
         )}
+        <button
+          disabled={download.isPending}
+          title="The run as one HTML file, to be kept and read without a server"
+          onClick={() => download.mutate({ path: `/api/v1/runs/${run.id}/export`, name: `${run.name} ${run.id}.html` })}
+        >
+          {download.isPending ? "Exporting…" : "Export"}
+        </button>
+        <Link className="button" href={`/compare?a=${run.retry_of ?? ""}&b=${run.id}`}>
+          Compare
+        </Link>
       </div>
       {error && <Failure error={error} />}
       {asked === "cancel" && !over && (
@@ -138,11 +138,13 @@ export function Reason({ run }: { run: Run }) {
 }
 
 /** How far it is, and its totals. */
-export function Progress({ run, now, stale }: { run: Run; now: number; stale: Error | null }) {
+export function Progress(props: { run: Run; now: number; stale: Error | null; steady: boolean }) {
+  const { run, now, stale, steady } = props;
   const { progress } = run;
   return (
     <section className="card progress" aria-label="Progress">
       {stale && <Failure error={stale} />}
+      {steady && <Outcome run={run} />}
       <TaskBar done={progress.tasks_done} running={progress.tasks_running} total={progress.tasks} />
       <Facts
         facts={[
@@ -169,30 +171,82 @@ function Of({ done, all }: { done: number; all: number }) {
   );
 }
 
+/** How a run goes on, and then how it ended: one line, so that its end moves nothing. */
+function Outcome({ run }: { run: Run }) {
+  const [open, setOpen] = useState(false);
+  const { reason, progress, result } = run;
+  const bad = reason && result !== "cancelled";
+  const text = reason
+    ? (reason.message.split("\n")[0] ?? "")
+    : run.state === "finished"
+      ? "It succeeded: its outputs are visible."
+      : `${count(progress.tasks_running)} running, ${count(progress.tasks_waiting)} waiting, ${count(progress.tasks_done)} done.`;
+  return (
+    <>
+      <div className="outcome" role="status">
+        {reason && <strong className={`mono tone ${bad ? "bad" : "warn"}`}>{reason.code}</strong>}
+        <span className={reason ? "outcome-text" : "outcome-text muted"}>{text}</span>
+        {reason && (
+          <button aria-expanded={open} onClick={() => setOpen(!open)}>
+            {open ? "Less" : "More"}
+          </button>
+        )}
+      </div>
+      {open && reason && (
+        <pre className="outcome-message">
+          {reason.message}
+          {reason.retryable && "\n\nThe same run may succeed when it is run again."}
+        </pre>
+      )}
+    </>
+  );
+}
+
+const PHASES = [
+  ["queued", "var(--line-strong)"],
+  ["planning", "var(--muted)"],
+  ["cold start", "var(--warn)"],
+  ["running", "var(--accent)"],
+  ["committing", "var(--good)"],
+] as const;
+
 /** How the time was spent, phase by phase; the one that goes on grows. */
 function Phases({ run, now }: { run: Run; now: number }) {
   const { durations } = run;
-  const over = (
-    [
-      ["queued", durations.queued_ms],
-      ["planning", durations.planning_ms],
-      ["cold start", durations.cold_start_ms],
-      ["running", durations.running_ms],
-      ["committing", durations.committing_ms],
-    ] as const
-  ).flatMap(([name, ms]) => (ms == null ? [] : [{ name, ms }]));
-  const sum = over.reduce((sum, phase) => sum + phase.ms, 0);
-  const present = Math.max(0, now - Date.parse(run.created_at) - sum);
-  const phases = run.state === "finished" ? over : [...over, { name: run.state, ms: present }];
-  const total = phases.reduce((sum, phase) => sum + phase.ms, 0);
+  const known: Record<string, number | null | undefined> = {
+    queued: durations.queued_ms,
+    planning: durations.planning_ms,
+    "cold start": durations.cold_start_ms,
+    running: durations.running_ms,
+    committing: durations.committing_ms,
+  };
+  const sum = Object.values(known).reduce<number>((sum, ms) => sum + (ms ?? 0), 0);
+  // Phases follow each other: the one that goes on is the first of which there is no end.
+  const present = run.state === "finished" ? undefined : PHASES.find(([name]) => known[name] == null)?.[0];
+  const phases = PHASES.map(([name, colour]) => ({
+    name,
+    colour,
+    ms: name === present ? Math.max(0, now - Date.parse(run.created_at) - sum) : known[name],
+  }));
+  const total = Math.max(
+    1,
+    phases.reduce((sum, { ms }) => sum + (ms ?? 0), 0),
+  );
+  const stops = phases.map(({ colour, ms }, at) => {
+    const before = phases.slice(0, at).reduce((sum, { ms }) => sum + (ms ?? 0), 0);
+    return `${colour} ${(100 * before) / total}% ${(100 * (before + (ms ?? 0))) / total}%`;
+  });
   return (
-    <ul className="phases" aria-label="Phases">
-      {phases.map(({ name, ms }) => (
-        <li key={name} style={{ flexGrow: total === 0 ? 1 : ms / total }}>
-          <i className={name.replace(" ", "-")} />
-          <span className="muted">{name}</span> {duration(ms)}
-        </li>
-      ))}
-    </ul>
+    <>
+      <div className="phase-bar" style={{ background: `linear-gradient(to right, ${stops.join(", ")})` }} />
+      <ul className="phases" aria-label="Phases">
+        {phases.map(({ name, colour, ms }) => (
+          <li key={name}>
+            <i style={{ background: colour }} />
+            <span className="muted">{name}</span> {ms == null ? "–" : duration(ms)}
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }

@@ -1,66 +1,64 @@
 // Lines that functions and logging transforms wrote.
 
-import { useCallback, useMemo } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 
-import { useLogs } from "../api/queries";
+import { useFoundLogs, useLogs, type LineFilter } from "../api/queries";
 import type { LogEntry, Run } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
-import { Lines, Marked } from "../components/lines";
-import { useAddress } from "../lib/address";
+import { LinePlace, Lines, Marked, SegmentBar } from "../components/lines";
+import { numeric, useAddress } from "../lib/address";
 import { count, moment } from "../lib/format";
+import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
-import { useWanted } from "./wanted";
 
 const severities = ["debug", "info", "warn", "error"] as const;
+/** Found lines that are asked for at once. */
+const STEP = 500;
+/** The server takes no longer text. */
+const LONGEST = 200;
+
+/** A stage, `2`, or a task of it, `2.13`; nothing when it is neither. */
+function placeOf(text: string): Pick<LineFilter, "stage" | "task"> | undefined {
+  const found = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(text);
+  if (!found) return undefined;
+  return { stage: Number(found[1]), ...(found[2] === undefined ? {} : { task: Number(found[2]) }) };
+}
 
 export function Logs({ run }: { run: Run }) {
   const [search, change] = useAddress();
-  const least = Math.max(
-    0,
-    severities.findIndex((severity) => severity === search.get("severity")),
-  );
+  const severity = severities.find((severity) => severity === search.get("severity")) ?? "debug";
   const task = search.get("task") ?? "";
   const text = search.get("find") ?? "";
   const wanted = useSettled(text.trim().toLowerCase());
-  const filtered = least > 0 || task !== "" || wanted !== "";
-  const [limit, more] = useWanted(filtered);
-  const logs = useLogs(run.id, limit);
-  const lines = useMemo(() => logs.data?.items ?? [], [logs.data]);
-  const found = useMemo(() => {
-    const fits = (line: LogEntry) =>
-      severities.indexOf(line.severity) >= least &&
-      (task === "" || line.task === task || line.task.split(".")[0] === task) &&
-      (wanted === "" || `${line.source} ${line.message}`.toLowerCase().includes(wanted));
-    return filtered ? lines.filter(fits) : lines;
-  }, [lines, filtered, least, task, wanted]);
-  const onLast = useCallback(
-    (last: number) => {
-      if (last > found.length - 200) more(lines.length);
-    },
-    [found.length, lines.length, more],
+  const place = useSettled(task);
+  const filter = useMemo<LineFilter>(
+    () => ({
+      ...(wanted === "" ? {} : { search: wanted.slice(0, LONGEST) }),
+      ...placeOf(place),
+      ...(severity === "debug" ? {} : { severity }),
+    }),
+    [wanted, place, severity],
   );
-  const all = Math.max(run.log_lines, lines.length);
+  const filtered = Object.keys(filter).length > 0;
+  const [status, setStatus] = useState("");
   return (
     <section className="card" aria-label="Logs">
       <header>
         <div className="row">
           <h2>Logs</h2>
           <span className="muted" role="status">
-            {filtered
-              ? `${count(found.length)} in ${count(lines.length)} of ${count(all)} lines`
-              : `${count(lines.length)} of ${count(all)} lines`}
-            {logs.isFetching && lines.length < all ? " …" : ""}
+            {filtered ? status : `${count(run.log_lines)} ${run.log_lines === 1 ? "line" : "lines"}`}
           </span>
         </div>
         <div className="row">
           <div className="chips" role="group" aria-label="Severity">
-            {severities.map((severity, index) => (
+            {severities.map((key, index) => (
               <button
-                key={severity}
-                aria-pressed={index === least}
-                onClick={() => change({ severity: index === 0 ? null : severity })}
+                key={key}
+                aria-pressed={key === severity}
+                onClick={() => change({ severity: index === 0 ? null : key })}
               >
-                {index === 0 ? "All" : severity === "error" ? "Errors" : `${severity} and worse`}
+                {index === 0 ? "All" : key === "error" ? "Errors" : `${key} and worse`}
               </button>
             ))}
           </div>
@@ -68,7 +66,9 @@ export function Logs({ run }: { run: Run }) {
             type="search"
             className="narrow"
             placeholder="Task or stage"
+            title="A stage, such as 2, or a task of it, such as 2.13"
             aria-label="Task or stage"
+            aria-invalid={task !== "" && !placeOf(task)}
             value={task}
             onChange={(event) => change({ task: event.target.value.trim() })}
           />
@@ -76,39 +76,94 @@ export function Logs({ run }: { run: Run }) {
             type="search"
             placeholder="Find in the lines"
             aria-label="Find in the lines"
+            maxLength={LONGEST}
             value={text}
             onChange={(event) => change({ find: event.target.value })}
           />
         </div>
       </header>
+      {filtered ? (
+        <FoundLines key={JSON.stringify(filter)} run={run} filter={filter} onStatus={setStatus} />
+      ) : (
+        <AllLines run={run} />
+      )}
+    </section>
+  );
+}
+
+/** Every line, in the order in which their attempts ended. */
+function AllLines({ run }: { run: Run }) {
+  const [search, change] = useAddress();
+  const total = run.log_lines;
+  const { entry, onRange, error, retry } = useLogs(run.id, total);
+  const segment = segmentOf((numeric(search, "line") ?? 1) - 1, total);
+  const { from } = segment;
+  const inSight = useCallback((first: number, last: number) => onRange(from + first, from + last), [from, onRange]);
+  if (total === 0) {
+    return (
+      <Empty icon="lines" title="Nothing was logged">
+        Functions write lines with the SDK's log macros, pipelines with LogForTesting.
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <SegmentBar what="Lines" segment={segment} total={total} onEntry={(line) => change({ line: line + 1 })} />
+      {error && <Failure error={error} retry={retry} />}
+      <Lines
+        key={from}
+        label="Log lines"
+        role="log"
+        count={segment.count}
+        keyOf={(index) => from + index}
+        onRange={inSight}
+        line={(index) => {
+          const line = entry(from + index);
+          return line ? <Line line={line} wanted="" /> : <LinePlace />;
+        }}
+      />
+    </>
+  );
+}
+
+/** The lines that pass a filter, as far as the reader goes. */
+function FoundLines(props: { run: Run; filter: LineFilter; onStatus: (status: string) => void }) {
+  const { run, filter, onStatus } = props;
+  const [limit, setLimit] = useState(STEP);
+  const logs = useFoundLogs(run.id, filter, limit);
+  const found = logs.data?.items ?? [];
+  const searched = logs.data?.searched ?? 0;
+  const all = Math.max(run.log_lines, searched);
+  const status = `${count(found.length)} in ${count(searched)} of ${count(all)} lines${logs.isFetching ? " …" : ""}`;
+  useEffect(() => onStatus(status), [status, onStatus]);
+  const known = found.length;
+  const onRange = useCallback(
+    (_: number, last: number) => {
+      if (last > known - 200) setLimit((limit) => Math.max(limit, known + STEP));
+    },
+    [known],
+  );
+  return (
+    <>
       {logs.error && <Failure error={logs.error} retry={() => void logs.refetch()} />}
-      {logs.isPending ? (
-        <LoadingBlock height={240} label="Loading the lines" />
-      ) : found.length > 0 ? (
+      {found.length > 0 ? (
         <Lines
           label="Log lines"
           role="log"
           count={found.length}
           keyOf={(index) => index}
-          onLast={onLast}
+          onRange={onRange}
           line={(index) => {
             const line = found[index];
-            return line && <Line line={line} wanted={wanted} />;
+            return line && <Line line={line} wanted={filter.search ?? ""} />;
           }}
         />
+      ) : logs.data?.complete ? (
+        <Empty icon="lines" title="No line has that" />
       ) : (
-        <Empty icon="lines" title={filtered ? "No line has that" : "Nothing was logged"}>
-          {filtered
-            ? lines.length < all && "The lines that are still to come are searched as they come."
-            : "Functions write lines with the SDK's log macros, pipelines with LogForTesting."}
-        </Empty>
+        <LoadingBlock height={240} label="Searching the lines" />
       )}
-      {logs.data?.full && (
-        <p className="foot muted">
-          These are the first {count(lines.length)} lines. <code>weir runs logs {run.id}</code> has all of them.
-        </p>
-      )}
-    </section>
+    </>
   );
 }
 

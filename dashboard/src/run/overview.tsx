@@ -2,22 +2,31 @@
 
 import { useEffect, useMemo, useRef, useState } from "react";
 
-import { useAttempts, useStages } from "../api/queries";
+import { useAttempts, useFindings, useStages } from "../api/queries";
 import type { Attempt, Run } from "../api/types";
-import { Failure, LoadingBlock } from "../components/feedback";
+import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { numeric, useAddress } from "../lib/address";
 import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
-import { Findings } from "./findings";
-import { Gantt, type View } from "./gantt";
+import { BAR, Findings } from "./findings";
+import { Gantt, timelineHeight, type View } from "./gantt";
 import { StageGraph, type Selection } from "./graph";
 import { Metrics } from "./metrics";
 import { Outputs } from "./outputs";
 import { Stages } from "./stages";
 import { UsageCard } from "./usage";
 
-export function Overview({ run, now }: { run: Run; now: number }) {
+/** Pixels that the graph is high, with its borders. */
+const GRAPH = 422;
+/** Attempts that are waited for, so that the timeline has its height when it appears. */
+const FEW = 2_000;
+
+/** `steady` is the page of a run that went on when it was opened: nothing moves when something comes. */
+export function Overview({ run, now, steady }: { run: Run; now: number; steady: boolean }) {
   const stages = useStages(run.id);
+  const findings = useFindings(run.id);
+  const [few] = useState(run.progress.tasks <= FEW);
+  const attempts = useAttempts(run.id, few);
   const details = useMemo(() => stages.data ?? [], [stages.data]);
   const nodes = useMemo(
     () => details.map(({ id, inputs }) => ({ id, inputs: inputs.map((input) => input.stage) })),
@@ -29,11 +38,21 @@ export function Overview({ run, now }: { run: Run; now: number }) {
   const selected: Selection | undefined =
     stage === undefined ? undefined : { stage, operator: numeric(search, "operator") };
   const select = (next: Selection | undefined) => change({ stage: next?.stage, operator: next?.operator });
+  if (findings.isPending || stages.isPending || (few && attempts.isPending)) {
+    return (
+      <>
+        <LoadingBlock height={steady ? BAR : 86} label="Loading the findings" />
+        <LoadingBlock height={GRAPH} label="Loading the stages" />
+      </>
+    );
+  }
+  const planned = run.stages.length > 0;
+  const outputs = <Outputs run={run} />;
   return (
     <>
-      <Findings run={run} />
+      <Findings run={run} steady={steady} />
       {stages.error && !stages.data && <Failure error={stages.error} retry={() => void stages.refetch()} />}
-      {run.stages.length > 0 && (
+      {planned ? (
         <StageGraph
           stages={run.stages}
           nodes={nodes}
@@ -42,24 +61,38 @@ export function Overview({ run, now }: { run: Run; now: number }) {
           selected={selected}
           onSelect={select}
         />
+      ) : (
+        steady && (
+          <section className="card" aria-label="Graph of stages" style={{ height: GRAPH }}>
+            <Empty icon="runs" title={run.state === "finished" ? "It has no stages" : "Its stages are being planned"} />
+          </section>
+        )
       )}
-      {run.stages.length > 0 && <RunTimeline run={run} now={now} />}
+      {(planned || steady) && <RunTimeline run={run} now={now} steady={steady} few={few} />}
       <Stages run={run} details={details} now={now} />
-      <Outputs run={run} />
-      <UsageCard usage={run.usage} resources={run.resources} />
+      {!steady && outputs}
+      {(planned || run.state === "finished") && <UsageCard usage={run.usage} resources={run.resources} />}
       <Metrics metrics={run.metrics} />
+      {steady && outputs}
     </>
   );
 }
 
-const TIMELINE = 360;
+interface TimelineProps {
+  run: Run;
+  now: number;
+  /** Whether it keeps its height when slots come. */
+  steady: boolean;
+  /** Whether its attempts are asked for at once, and not when it comes into sight. */
+  few: boolean;
+}
 
-/** The timeline of a run; its attempts are asked for when it comes into sight. */
-export function RunTimeline({ run, now }: { run: Run; now: number }) {
+/** The timeline of a run. */
+function RunTimeline({ run, now, steady, few }: TimelineProps) {
   const place = useRef<HTMLDivElement>(null);
   const seen = useSeen(place);
   const [search, change] = useAddress();
-  const attempts = useAttempts(run.id, seen);
+  const attempts = useAttempts(run.id, few || seen);
   const [view, setView] = useState(() => viewOf(search));
   // While somebody zooms and moves, the address waits until they have settled.
   const settled = useSettled(view);
@@ -75,12 +108,13 @@ export function RunTimeline({ run, now }: { run: Run; now: number }) {
       {attempts.error && !attempts.data ? (
         <Failure error={attempts.error} retry={() => void attempts.refetch()} />
       ) : !attempts.data ? (
-        <LoadingBlock height={Math.min(TIMELINE, 140)} label="Loading the timeline" />
+        <LoadingBlock height={timelineHeight(steady)} label="Loading the timeline" />
       ) : (
         <Gantt
           attempts={items}
           from={run.created_at}
           now={now}
+          steady={steady}
           stage={numeric(search, "stage")}
           task={search.get("task") ?? undefined}
           view={view}

@@ -1,6 +1,7 @@
 //! Runs of a server, from the command line.
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::fleet::{Fleet, until};
 
@@ -108,6 +109,114 @@ fn log_lines_reach_whoever_asks_for_them() {
         line["message"].as_str().is_some_and(|text| text.contains('1')),
         "{line}"
     );
+    let asked = |args: &[&str]| {
+        let all: Vec<&str> = ["runs", "logs", "latest"].iter().chain(args).copied().collect();
+        fleet.client(server, all)
+    };
+    for (args, lines) in [
+        (&["--search", "2"][..], 1),
+        (&["--search", "K", "--severity", "info"], 3),
+        (&["--severity", "warn"], 0),
+        (&["--stage", "0", "--task", "0"], 3),
+        (&["--stage", "1"], 0),
+    ] {
+        let printed = asked(args);
+        assert_eq!(
+            (printed.code, printed.stdout.lines().count()),
+            (Some(0), lines),
+            "{args:?}: {}",
+            printed.stdout
+        );
+    }
+    for args in [&["--task", "0"][..], &["--search", ""], &["--severity", "loud"]] {
+        assert_eq!(asked(args).code, Some(2), "{args:?}");
+    }
+}
+
+/// Logs in its first stage; the second one takes for ever.
+const LOGGING_ENDLESS: &str = r#"
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [{k: 1}, {k: 2}, {k: 3}]}
+    - type: LogForTesting
+    - type: Combine
+      config: {group_by: k, combine: {n: {value: k, fn: count}}}
+    - type: Sql
+      config: {query: "SELECT sum(n * a.value * b.value) AS s FROM PCOLLECTION, generate_series(1, 1000000) a, generate_series(1, 1000000) b"}
+    - type: LogForTesting
+"#;
+
+#[test]
+fn lines_and_events_are_found_while_a_run_goes_on() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&[]);
+    fleet.worker(1);
+    let body = json!({"name": "endless", "pipeline": LOGGING_ENDLESS}).to_string();
+    let json = [("content-type", "application/json")];
+    let made = fleet.request(server, Method::POST, "/api/v1/runs", &json, body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let run = format!("/api/v1/runs/{}", made.body["id"].as_str().expect("an id"));
+    let get = |path: &str| {
+        let answer = fleet.request(server, Method::GET, &format!("{run}{path}"), &[], "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    };
+    until("lines of the first stage", || (get("")["log_lines"] == 3).then_some(()));
+    assert_eq!(get("")["state"], "running");
+    let items = |page: &Value| page["items"].as_array().expect("items").clone();
+    let all = items(&get("/logs"));
+    assert_eq!(all.len(), 3);
+    for line in 0..3 {
+        let page = get(&format!("/logs?offset={line}&limit=1"));
+        assert_eq!(items(&page), [all[line].clone()], "{page}");
+        let message = all[line]["message"].as_str().expect("a message");
+        let digit = message.find(|letter: char| letter.is_ascii_digit()).expect("a number");
+        let search = &message[digit..=digit];
+        let found = get(&format!("/logs?search={search}&stage=0&task=0&severity=info"));
+        assert_eq!(
+            (items(&found), &found["searched"]),
+            (vec![all[line].clone()], &json!(3))
+        );
+    }
+    let beyond = get("/logs?offset=3");
+    assert_eq!(
+        (items(&beyond).len(), &beyond["complete"]),
+        (0, &json!(true)),
+        "{beyond}"
+    );
+    let none = get("/logs?stage=1");
+    assert_eq!((items(&none).len(), &none["searched"]), (0, &json!(3)), "{none}");
+
+    let events = items(&get("/events?limit=1000"));
+    let found = items(&get("/events?search=TASK%20Accepted"));
+    assert!(!found.is_empty());
+    for event in events {
+        let wanted = event["type"] == "task_accepted";
+        assert_eq!(found.contains(&event), wanted, "{event}");
+    }
+    for (path, wrong) in [
+        ("/logs?task=0", "stage"),
+        ("/logs?offset=0&stage=0", "offset"),
+        ("/logs?offset=0&after=0.0", "offset"),
+        ("/logs?search=", "search"),
+        ("/events?search=", "search"),
+    ] {
+        let answer = fleet.request(server, Method::GET, &format!("{run}{path}"), &[], "");
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (400, &json!("invalid_query")),
+            "{path}"
+        );
+        assert!(
+            answer.body["detail"].as_str().is_some_and(|text| text.contains(wrong)),
+            "{}",
+            answer.body
+        );
+    }
+    let cancelled = fleet.request(server, Method::POST, &format!("{run}/cancel"), &[], "");
+    assert!(cancelled.status < 300, "{}", cancelled.body);
 }
 
 #[test]

@@ -32,6 +32,16 @@ const KEPT_ITEMS: usize = 100;
 const KEPT_TEXT: usize = 4 << 10;
 
 impl Event {
+    /// Whether its type or its details have a text, which is in lower case; and the bytes that were looked at.
+    pub fn mentions(&self, text: &str) -> (bool, usize) {
+        // Of plain data, so that writing it cannot fail.
+        let details = serde_json::to_string(&self.data).unwrap_or_default();
+        let found = self.kind.replace('_', " ").contains(text)
+            || self.kind.contains(text)
+            || details.to_lowercase().contains(text);
+        (found, details.len())
+    }
+
     /// As it is in a list: without what is very large.
     pub fn listed(record: &EventRecord) -> Self {
         let mut event = Self::from(record);
@@ -105,6 +115,8 @@ pub struct EventPage {
     pub next_cursor: String,
     /// Whether everything that is there up to now has been given.
     pub complete: bool,
+    /// Events that were looked at for the page.
+    pub searched: u64,
 }
 
 #[cfg(test)]
@@ -131,5 +143,21 @@ mod tests {
         assert_eq!(large.data["stage"], 4);
         assert_eq!(large.data["tasks"]["cut"]["items"], 10_000);
         assert!(size(&large.data) < 200);
+    }
+
+    #[test]
+    fn events_are_found_by_their_type_and_their_details() {
+        let event = Event::from(&EventRecord {
+            run: RunId::from_parts(Timestamp(1), 1),
+            seq: 3,
+            at: Timestamp(2),
+            event: ModelEvent::CancelRequested {
+                by: "Somebody".to_owned(),
+            },
+        });
+        for text in ["cancel_req", "cancel req", "somebody", "\"by\""] {
+            assert!(event.mentions(text).0, "{text}");
+        }
+        assert!(!event.mentions("somebody else").0);
     }
 }

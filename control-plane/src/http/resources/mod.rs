@@ -32,7 +32,7 @@ pub(super) use event::size;
 pub use event::{Event, EventPage};
 pub use finding::{Evidence, EvidenceUnit, Finding, FindingList, FindingSeverity};
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
-pub use log::{LogEntry, LogPage, LogSeverity};
+pub use log::{LogEntry, LogFilter, LogPage, LogSeverity};
 pub use module::{ListedModule, Module, ModuleFunction, ModuleOutput, ModulePage, Upload};
 pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
 pub(super) use pipeline::etag;
