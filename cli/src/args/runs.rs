@@ -34,7 +34,7 @@ pub(crate) struct TargetArgs {
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct LogFilterArgs {
     /// Only lines whose source or text has this, in whatever case
-    #[arg(long, value_name = "TEXT", value_parser = search)]
+    #[arg(long, value_name = "TEXT", value_parser = line_text)]
     pub(crate) search: Option<String>,
 
     /// Only lines of this stage
@@ -59,7 +59,7 @@ pub(crate) enum Severity {
     Error,
 }
 
-fn search(text: &str) -> Result<String, String> {
+fn line_text(text: &str) -> Result<String, String> {
     match text.chars().count() {
         1..=200 => Ok(text.to_owned()),
         _ => Err("give between 1 and 200 characters".to_owned()),
