@@ -27,7 +27,7 @@ pub(super) async fn sink(
             "write each partition with a COPY of its own",
         ));
     }
-    let absolute = tables::absolute(&copy.output_url, &submission.base);
+    let absolute = tables::located(builder.context(), &copy.output_url, &submission.base)?;
     let wrong = |error: LocationError| PlanError::Query(error.to_string());
     let location = Location::resolve(&submission.base, &absolute).map_err(wrong)?;
     location.open(builder.context()).map_err(wrong)?;

@@ -175,7 +175,7 @@ async fn set_up(context: &SessionContext, statement: &str, base: &str) -> Result
                 ));
             }
             for location in &mut table.locations {
-                *location = tables::absolute(location, base);
+                *location = tables::located(context, location, base)?;
             }
             LogicalPlan::Ddl(DdlStatement::CreateExternalTable(table))
         }

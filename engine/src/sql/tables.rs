@@ -19,7 +19,7 @@ use url::Url;
 use weir_model::TableRef;
 
 use crate::PlanError;
-use crate::io::Location;
+use crate::io::{Location, check_local};
 
 /// What makes a path a glob.
 const GLOB: [char; 3] = ['*', '?', '['];
@@ -29,9 +29,8 @@ const GLOB: [char; 3] = ['*', '?', '['];
 /// What stores there are is up to the context's runtime.
 pub(super) async fn register(context: &SessionContext, table: &TableRef, base: &str) -> Result<(), PlanError> {
     let unreadable = |message: String| PlanError::Query(format!("table `{}`: {message}", table.name));
-    let location = folder(context, absolute(&table.path, base))
-        .await
-        .map_err(&unreadable)?;
+    let location = located(context, &table.path, base).map_err(|e| unreadable(e.to_string()))?;
+    let location = folder(context, location).await.map_err(&unreadable)?;
     let mut url = listing(&location).map_err(|e| unreadable(e.strip_backtrace()))?;
     let file = first_file(context, &url).await.map_err(&unreadable)?;
     let (format, extension) = format(&file).ok_or_else(|| {
@@ -91,21 +90,31 @@ async fn folder(context: &SessionContext, location: String) -> Result<String, St
     }
 }
 
-/// `path` from `base`, unless it is absolute or a URL; folders end in a slash.
-pub(super) fn absolute(path: &str, base: &str) -> String {
-    let mut path = match path.contains("://") || Path::new(path).is_absolute() {
+/// Where `path` is; folders end in a slash. A local one is looked at only if jobs may use the files of this machine: an
+/// answer must not tell which there are.
+pub(super) fn located(context: &SessionContext, path: &str, base: &str) -> Result<String, PlanError> {
+    let mut path = absolute(path, base);
+    let local = path.strip_prefix("file://").unwrap_or(&path);
+    if local.contains("://") {
+        return Ok(path);
+    }
+    check_local(&context.runtime_env(), local).map_err(PlanError::from_datafusion)?;
+    if !path.ends_with('/') && Path::new(local).is_dir() {
+        path.push('/');
+    }
+    Ok(path)
+}
+
+/// `path` from `base`, unless it is absolute or a URL.
+fn absolute(path: &str, base: &str) -> String {
+    match path.contains("://") || Path::new(path).is_absolute() {
         true => path.to_owned(),
         false => format!(
             "{}/{}",
             base.trim_end_matches('/'),
             path.strip_prefix("./").unwrap_or(path)
         ),
-    };
-    let local = path.strip_prefix("file://").unwrap_or(&path);
-    if !path.ends_with('/') && Path::new(local).is_dir() {
-        path.push('/');
     }
-    path
 }
 
 /// The path of the first file of a known format, or else of the first file.
@@ -215,8 +224,5 @@ mod tests {
         assert_eq!(absolute("./a.csv", "/base/"), "/base/a.csv");
         assert_eq!(absolute("/data/*.csv", "/base"), "/data/*.csv");
         assert_eq!(absolute("s3://bucket/key", "/base"), "s3://bucket/key");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_str().unwrap();
-        assert_eq!(absolute(path, "/base"), format!("{path}/"));
     }
 }

@@ -186,6 +186,31 @@ async fn servers_refuse_files_of_their_machines() {
             other => panic!("{other:?}\n{submission:?}"),
         }
     }
+    // What is said of a folder that is there is said of one that is not.
+    let external = |path: &str| {
+        let mut submission = query("select * from t", &[]);
+        if let Job::Sql { setup, .. } = &mut submission.job {
+            setup.push(format!("create external table t stored as csv location '{path}'"));
+        }
+        submission
+    };
+    let table = |path: &str| query("select * from t", &[("t", path.to_owned())]);
+    let copy = |path: &str| query(&format!("copy (select 1 as x) to '{path}' stored as csv"), &[]);
+    let shapes: [&dyn Fn(&str) -> weir_model::Submission; 3] = [&external, &table, &copy];
+    for shape in shapes {
+        for prefix in ["", "file://"] {
+            let mut told = Vec::new();
+            for folder in ["/etc", "/cte"] {
+                let path = format!("{prefix}{folder}");
+                match driver.rows(&shape(&path)).await {
+                    Err(Failed::Plan(error)) => told.push(error.to_string().replace(folder, "FOLDER")),
+                    other => panic!("{other:?}\n{path}"),
+                }
+            }
+            assert!(is_refusal(&told[0], "FOLDER"), "{told:?}");
+            assert_eq!(told[0], told[1]);
+        }
+    }
     let read = "{type: ReadFromText, config: {path: /etc/passwd}}";
     let create = "{type: Create, config: {elements: [{x: 1}]}}";
     let write = format!("{{type: WriteToJson, config: {{path: 's3://{bucket}/out/x'}}}}");
