@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use weir_control_plane::http::ProblemBody;
 use weir_control_plane::http::resources::{
-    EventPage, FindingList, ListedRun, LogFilter, LogPage, Module, Run, RunPage, RunRequest, Upload,
+    EventPage, FindingList, ListedRun, LogFilter, LogPage, Module, Run, RunPage, RunRequest, Upload, UploadRequest,
 };
 use weir_model::{Digest, Namespace, RunId};
 use weir_platform::{aws, clock};
@@ -143,9 +143,11 @@ impl Client {
 
     /// Puts a module straight into the server's storage, if that can be reached so; says whether it could.
     async fn upload_past(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
-        let asked = self
-            .send(self.request(Method::POST, &format!("{path}/upload"))?)
-            .await?;
+        let request = UploadRequest {
+            bytes: bytes.len() as u64,
+        };
+        let asked = self.request(Method::POST, &format!("{path}/upload"))?.json(&request);
+        let asked = self.send(asked).await?;
         if asked.status() == StatusCode::CONFLICT {
             return Ok(false);
         }

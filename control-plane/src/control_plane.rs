@@ -7,6 +7,7 @@ use tokio_util::sync::DropGuard;
 use weir_model::machine::{Input, RunState};
 use weir_model::{
     EventRecord, Namespace, RunId, RunOutcome, RunSnapshot, ShuffleObject, StageGraph, StageOutput, Submission,
+    Timestamp,
 };
 use weir_platform::{Queue, Storage, clock};
 
@@ -20,8 +21,8 @@ use crate::receipts::Receipts;
 use crate::replay::{PAGE_BYTES, replay};
 use crate::shared::{Mail, Shared};
 use crate::store::{
-    Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, ModuleStore, NamespaceLoad, PipelineStore,
-    RunFilter, RunRow, ScalingRow, Store, WorkerRow,
+    self, Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, ModuleStore, NamespaceCreation,
+    NamespaceDeletion, NamespaceLoad, NamespaceRow, PipelineStore, RunFilter, RunRow, ScalingRow, Store, WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -344,6 +345,40 @@ impl ControlPlane {
     /// Events of a run in order that come after `after_seq`, about as many as can be held at once.
     pub async fn run_events_page(&self, run: RunId, after_seq: u64) -> Result<EventPage, Error> {
         Ok(self.shared.store.run_events_page(run, after_seq, PAGE_BYTES).await?)
+    }
+
+    /// Makes a namespace. What an older one of its name has left is deleted first, once nothing can come to it any more.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation, store::Error> {
+        let created = self.identities().namespace_create(namespace).await?;
+        if created != NamespaceCreation::JustDeleted {
+            return Ok(created);
+        }
+        let before = Timestamp(clock::now().0.saturating_sub(housekeeping::namespaces::LATE_MS));
+        if let Err(error) = housekeeping::namespaces::sweep(&self.shared, before).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot delete what namespaces have left"
+            );
+        }
+        self.identities().namespace_create(namespace).await
+    }
+
+    /// Deletes a namespace, and its objects.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion, store::Error> {
+        let deletion = self.identities().namespace_delete(name, clock::now()).await?;
+        if deletion == NamespaceDeletion::Deleted
+            && let Err(error) = housekeeping::namespaces::delete_objects(&self.shared.storage, name).await
+        {
+            // They are deleted once more before the name can be used again.
+            tracing::warn!(error = &error as &dyn std::error::Error, namespace = %name, "cannot delete its objects");
+        }
+        Ok(deletion)
     }
 
     /// Who may do what, and what they did.

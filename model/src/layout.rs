@@ -111,3 +111,12 @@ pub fn history_result_key(namespace: &Namespace, run: RunId) -> String {
 pub fn history_page_key(namespace: &Namespace, run: RunId, kind: &str, page: usize) -> String {
     format!("{}/{kind}/{page:06}", history_prefix(namespace, run))
 }
+
+/// Where everything of a namespace is that is not of one run alone.
+pub fn namespace_prefixes(namespace: &Namespace) -> [String; 3] {
+    [
+        module_prefix(namespace),
+        format!("uploads/{namespace}"),
+        format!("{HISTORY}/{namespace}"),
+    ]
+}

@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Who may use a server, and how it is reached.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct AccessArgs {
-    /// A key that opens everything: for whoever makes the first keys, by `weir keys create`
+    /// A key that opens everything, of 20 characters or more: for whoever makes the first keys, by `weir keys create`
     #[arg(long, env = "WEIR_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) bootstrap_api_key: Option<String>,
 

@@ -13,7 +13,7 @@ use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
 use weir_platform::templates::Templates;
 use weir_platform::{MemoryQueue, Queue, Storage, clock, telemetry};
 
-use super::server::{check_pairs, http_options, listen};
+use super::server::{http_options, listen};
 use crate::args::{DataArgs, HistoryArgs};
 use crate::embedded::DataFolder;
 use crate::error::{Error, chain};
@@ -32,8 +32,8 @@ pub(super) async fn execute(args: HistoryArgs) -> Result<(), Error> {
 
 async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     let prices = prices::read(&args.prices)?;
-    check_pairs(&args.access)?;
-    let open = args.access.bootstrap_api_key.is_none() && args.access.oidc_issuer.is_none();
+    let options = http_options(&args.access)?;
+    let open = options.api_key.is_none() && options.oidc.is_none();
     if open && !args.listen.ip().is_loopback() {
         return Err(Error::Usage(format!(
             "whoever reaches {} could see every run; set WEIR_BOOTSTRAP_API_KEY or WEIR_OIDC_ISSUER",
@@ -70,7 +70,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
         read_only: true,
         prices,
         open,
-        ..http_options(&args.access)
+        ..options
     };
     let environment = http::Environment {
         control_plane: control_plane.clone(),

@@ -24,11 +24,15 @@ use crate::service::parts::{self, Database, Queues};
 use crate::service::reader::EngineReader;
 use crate::service::{prices, signals};
 
+/// Characters of a bootstrap key.
+const MIN_BOOTSTRAP_KEY: usize = 20;
+
 pub(super) async fn execute(args: ServerArgs) -> Result<(), Error> {
     signals::serve(|stop| run(args, stop)).await
 }
 
 async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
+    let options = http_options(&args.access)?;
     let prices = prices::read(&args.prices)?;
     let store = Database::open(&args.database).await?.store(args.migrate).await?;
     let queues = Queues::open(&args.queues).await?;
@@ -43,8 +47,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         local_files: args.allow_local_files,
     })?;
     let access = &args.access;
-    check_pairs(access)?;
-    let open = access.bootstrap_api_key.is_none() && access.oidc_issuer.is_none() && !has_keys(&*store).await?;
+    let open = options.api_key.is_none() && options.oidc.is_none() && !has_keys(&*store).await?;
     if open && !args.listen.ip().is_loopback() {
         return Err(Error::Usage(format!(
             "whoever reaches {} could do everything; set WEIR_BOOTSTRAP_API_KEY, or make a key while the server listens \
@@ -53,7 +56,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         )));
     }
     let listener = listen(args.listen, access.tls_cert.is_some()).await?;
-    let options = Options {
+    let driving = Options {
         lease_ms: args.lease_ms,
         max_runs: args.max_runs as usize,
         default_quota: args.quota.quota(),
@@ -67,7 +70,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         storage: storage.clone(),
         planner: Arc::new(planners.clone()),
     };
-    let control_plane = ControlPlane::start(options, environment);
+    let control_plane = ControlPlane::start(driving, environment);
     if let Some(dead_letters) = queues.dead_letters {
         control_plane.watch_dead_letters(dead_letters);
     }
@@ -79,7 +82,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         default_settings: default_settings(&args),
         prices,
         open,
-        ..http_options(&args.access)
+        ..options
     };
     control_plane.schedule(options.defaults());
     let environment = http::Environment {
@@ -101,7 +104,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
 }
 
 /// Refuses half of what goes together.
-pub(super) fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
+fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
     let pairs = [
         (
             "--tls-cert",
@@ -122,13 +125,31 @@ pub(super) fn check_pairs(args: &AccessArgs) -> Result<(), Error> {
     }
 }
 
+/// The digest of the bootstrap key. It opens everything, so one that is missing by mistake, or that somebody could come
+/// upon by trying, is refused.
+fn bootstrap_key(args: &AccessArgs) -> Result<Option<Digest>, Error> {
+    let Some(key) = &args.bootstrap_api_key else {
+        return Ok(None);
+    };
+    // As requests carry it: without what an editor leaves at the end of a file.
+    let key = key.trim();
+    if key.chars().count() < MIN_BOOTSTRAP_KEY {
+        return Err(Error::Usage(format!(
+            "the bootstrap key opens everything, and must have at least {MIN_BOOTSTRAP_KEY} characters; make one by \
+             `head -c 32 /dev/urandom | base64`, or leave WEIR_BOOTSTRAP_API_KEY unset"
+        )));
+    }
+    Ok(Some(Digest::of(key.as_bytes())))
+}
+
 /// Who may use the server, and how it is reached.
-pub(super) fn http_options(args: &AccessArgs) -> http::Options {
+pub(super) fn http_options(args: &AccessArgs) -> Result<http::Options, Error> {
+    check_pairs(args)?;
     let tls = args.tls_cert.clone().zip(args.tls_key.clone());
     let oidc = args.oidc_issuer.clone().zip(args.oidc_audience.clone());
     let requests_per_second = f64::from(args.requests_per_second);
-    http::Options {
-        api_key: args.bootstrap_api_key.as_ref().map(|key| Digest::of(key.as_bytes())),
+    Ok(http::Options {
+        api_key: bootstrap_key(args)?,
         oidc: oidc.map(|(issuer, audience)| OidcOptions {
             issuer,
             audience,
@@ -144,7 +165,7 @@ pub(super) fn http_options(args: &AccessArgs) -> http::Options {
             ..Default::default()
         },
         ..Default::default()
-    }
+    })
 }
 
 /// Whether there is a key by which somebody could be let in: then nobody is without one.

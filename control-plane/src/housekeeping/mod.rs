@@ -4,6 +4,7 @@
 
 mod leftovers;
 mod modules;
+pub(crate) mod namespaces;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -60,6 +61,9 @@ pub struct HousekeepingOptions {
     /// How old a module must be that was uploaded past the server and never completed, before it is deleted, in
     /// milliseconds.
     pub uploads_ms: u64,
+    /// How long after its deletion a namespace's name cannot be used again, in milliseconds: requests that were let in
+    /// before may still leave something there.
+    pub namespaces_ms: u64,
 }
 
 impl Default for HousekeepingOptions {
@@ -74,6 +78,7 @@ impl Default for HousekeepingOptions {
             session_idle_ms: HOUR_MS,
             unused_ms: 7 * 24 * HOUR_MS,
             uploads_ms: 24 * HOUR_MS,
+            namespaces_ms: namespaces::LATE_MS,
         }
     }
 }
@@ -160,6 +165,8 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
     let incomplete = done.count("delete incomplete uploads of modules", incomplete);
     done.count("note the sizes of modules", modules::note_sizes(shared).await);
     let uploads = done.count("abort uploads", sweep_uploads(shared).await);
+    let namespaces = namespaces::sweep(shared, before(options.namespaces_ms)).await;
+    let namespaces = done.count("delete what namespaces have left", namespaces);
     tracing::info!(
         workers,
         requests,
@@ -170,6 +177,7 @@ pub(crate) async fn sweep(shared: &Shared, options: &HousekeepingOptions) -> Res
         modules,
         incomplete,
         uploads,
+        namespaces,
         "kept house"
     );
     done.failed.map_or(Ok(()), Err)

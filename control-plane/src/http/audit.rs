@@ -69,17 +69,20 @@ pub(super) async fn list(
     let limit = limit(params.limit, 100, 1000)?;
     let before = params.cursor.map(|cursor| cursor.parse::<AuditId>()).transpose();
     let before = before.map_err(|_| Problem::invalid_cursor())?;
+    let identities = api.control_plane().identities();
+    // What was done in one of the same name before is not for whoever has it now.
+    let since = match &namespace {
+        Some(namespace) => identities.namespace_get(namespace).await?.map(|row| row.created_at),
+        None => None,
+    };
     let filter = AuditFilter {
         namespace,
+        since,
         principal: params.principal,
         action: params.action,
         outcome: params.outcome,
     };
-    let rows = api
-        .control_plane()
-        .identities()
-        .audit_list(&filter, before, limit)
-        .await?;
+    let rows = identities.audit_list(&filter, before, limit).await?;
     let next_cursor = match rows.len() < limit as usize {
         true => None,
         false => rows.last().map(|row| row.id.to_string()),

@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use weir_model::Namespace;
 
 use super::caller::{Caller, NAMESPACE_HEADER};
-use super::journal::Asked;
+use super::journal::{self, Asked};
 use super::peer::Source;
 use super::{Api, Problem, session};
 use crate::identity::{Credential, Identity, Principal, Refusal, Role};
@@ -39,7 +39,11 @@ pub(super) async fn authenticate(
     asked: &mut Asked,
 ) -> Result<Option<(Authenticated, Caller)>, Problem> {
     let headers = &request.headers;
-    let authenticated = match (api.options().open, bearer(headers), session::cookie(headers)) {
+    let authenticated = match (
+        api.options().open,
+        bearer(headers),
+        session::cookie(headers, source.secure),
+    ) {
         (true, _, _) => {
             check_local(headers, source)?;
             Authenticated {
@@ -47,7 +51,7 @@ pub(super) async fn authenticate(
                 means: Means::Anonymous,
             }
         }
-        _ if is_login(request) => return Ok(None),
+        _ if session::is_login(&request.method, request.uri.path()) => return Ok(None),
         (false, Some(text), _) => Authenticated {
             principal: known(api, Credential::Bearer(text), source).await?,
             means: Means::Bearer,
@@ -71,7 +75,9 @@ pub(super) async fn authenticate(
         session::check_origin(&request.method, headers, token)?;
     }
     let identity = identity(api, &authenticated.principal, headers).await?;
-    asked.namespace = Some(identity.namespace.clone());
+    // What those of the whole service do to it is noted in no namespace, not even in that which a request falls back to.
+    let of_service = authenticated.principal.service_role().is_some() && journal::is_of_service(&asked.route);
+    asked.namespace = (!of_service).then(|| identity.namespace.clone());
     let caller = Caller(identity);
     if !request.method.is_safe() && request.uri.path() != session::PATH {
         // Each handler asks for what it needs; none changes anything for somebody who may only look.
@@ -117,11 +123,6 @@ fn is_loopback_name(host: &str) -> bool {
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The one request that comes before anybody is known.
-fn is_login(request: &Parts) -> bool {
-    request.method == Method::POST && request.uri.path() == session::PATH
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -1,9 +1,12 @@
 //! `/api/v1/runs/{run}/export`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::caller::Caller;
 use super::follow::Follower;
 use super::source::{RunSource, Source};
 use super::{Api, Problem, profile, stages};
@@ -11,6 +14,8 @@ use crate::export::{self, Export};
 
 /// Files that are made at once; more wait.
 pub(super) const CONCURRENT_EXPORTS: usize = 2;
+/// How long one waits for others.
+const QUEUE: Duration = Duration::from_secs(60);
 
 /// A run as one HTML file, to be kept and read without a server.
 #[utoipa::path(
@@ -23,9 +28,14 @@ pub(super) const CONCURRENT_EXPORTS: usize = 2;
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(State(api): State<Api>, RunSource(source): RunSource) -> Result<Response, Problem> {
-    // All attempts of a run are in memory while its file is made. It is closed with the interface, never before.
-    let _turn = api.exports().acquire().await.map_err(|_| Problem::internal())?;
+pub(super) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    RunSource(source): RunSource,
+) -> Result<Response, Problem> {
+    // All attempts of a run are in memory while its file is made.
+    let room = api.rooms().exports.wait(caller.namespace(), QUEUE).await;
+    let room = room.map_err(|full| full.problem("too_many_exports", "exports"))?;
     let run = Follower::at(&api, &source).await?.present(&api).await?;
     let stages = stages::stages(&api, &source).await?;
     let findings = profile::findings_of(&api, &source).await?;
@@ -39,7 +49,12 @@ pub(super) async fn get(State(api): State<Api>, RunSource(source): RunSource) ->
         Source::History(summary) => export::of_history(api.history(), summary, run, stages, findings).await?,
     };
     let name = format!("attachment; filename=\"weir-{}.html\"", source.run());
-    let html = tokio::task::spawn_blocking(move || export.to_html()).await;
+    let html = tokio::task::spawn_blocking(move || {
+        // Taken until it is made, whoever still waits for it.
+        let _room = room;
+        export.to_html()
+    });
+    let html = html.await;
     let html = html.map_err(|_| Problem::internal())?;
     let mut response = (StatusCode::OK, html).into_response();
     let headers = response.headers_mut();

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -30,7 +30,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
             ));
         }
         let limit = api.options().max_body_bytes;
-        let bytes = read(request, limit).await?;
+        let bytes = whole(request.into_body(), limit).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Problem::invalid(format!("the body does not fit: {error}")),
             _ => Problem::malformed(format!("the body is not JSON: {error}")),
@@ -51,8 +51,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The whole body, up to `limit` bytes.
-async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+pub(super) async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
         let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
         match too_large {
             true => too_large_problem(limit),

@@ -14,6 +14,34 @@ use super::{Api, Problem};
 /// How long one part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long an answer is good for others who ask: whoever asks often asks the parts no more often for it.
+const GOOD: Duration = Duration::from_secs(1);
+
+/// What the parts said last, and when.
+#[derive(Default)]
+pub(super) struct Known(tokio::sync::Mutex<Option<(Instant, Vec<ReadinessCheck>)>>);
+
+impl Known {
+    /// Asks the parts, unless somebody did just now. Why one does not answer goes to the log alone: anybody may ask.
+    async fn look(&self, checks: &[Check]) -> Vec<ReadinessCheck> {
+        let mut known = self.0.lock().await;
+        if let Some((at, said)) = &*known
+            && at.elapsed() < GOOD
+        {
+            return said.clone();
+        }
+        let mut said = join_all(checks.iter().map(Check::run)).await;
+        for check in &mut said {
+            if let Some(error) = &mut check.error {
+                tracing::warn!(part = check.name, error, "a part of the service is not ready");
+                *error = "it does not answer as it should; the server's log says more".to_owned();
+            }
+        }
+        *known = Some((Instant::now(), said.clone()));
+        said
+    }
+}
+
 /// Asks one part of the service whether it is there.
 pub struct Check {
     name: &'static str,
@@ -62,7 +90,7 @@ pub(super) async fn healthz() -> Json<Health> {
     })
 }
 
-/// Whether the server can do its work: asks its store, its queues and its storage.
+/// Whether the server can do its work: asks its store, its queues and its storage, at most once a second.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", operation_id = "readyz",
     responses(
@@ -71,7 +99,7 @@ pub(super) async fn healthz() -> Json<Health> {
     ),
 )]
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
-    let mut checks = join_all(api.checks().iter().map(Check::run)).await;
+    let mut checks = api.readiness().look(api.checks()).await;
     if api.is_closing() {
         checks.push(ReadinessCheck {
             name: "server".to_owned(),
@@ -103,4 +131,30 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         text,
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_often_learns_no_more_and_costs_no_more() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&asked);
+        let check = Check::new("store", move || {
+            counting.fetch_add(1, Ordering::Relaxed);
+            async { Err("the password of weir@10.0.0.7 is wrong".to_owned()) }
+        });
+        let (known, checks) = (Known::default(), [check]);
+        let looks = join_all((0..100).map(|_| known.look(&checks))).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        for said in looks {
+            let [said] = &said[..] else { panic!("one part") };
+            assert_eq!((said.name.as_str(), said.ok), ("store", false));
+            assert!(!said.error.as_deref().unwrap().contains("10.0.0.7"), "{said:?}");
+        }
+    }
 }

@@ -45,6 +45,20 @@ pub(super) struct LoggedIn(pub(super) String);
 #[derive(Clone)]
 pub(super) struct Target(pub(super) String);
 
+/// Where what was done is noted, if not in the namespace that the request is about: in that of the thing that was changed,
+/// or in none when it is the service's.
+#[derive(Clone)]
+pub(super) struct NotedIn(pub(super) Option<Namespace>);
+
+/// Whether a route is about the service, and no namespace.
+pub(super) fn is_of_service(route: &str) -> bool {
+    let collection = route.strip_prefix("/api/v1/").and_then(|path| path.split('/').next());
+    matches!(
+        collection,
+        Some("namespaces" | "workers" | "scaling" | "session" | "sessions")
+    )
+}
+
 /// What is known of a request when it is answered.
 pub(super) struct Asked {
     pub(super) method: Method,
@@ -170,7 +184,10 @@ pub(super) fn note<B>(place: Place, asked: &Asked, response: &Response<B>) {
             .clone()
             .or(logged_in)
             .unwrap_or_else(|| UNKNOWN.to_owned()),
-        namespace: asked.namespace.clone(),
+        namespace: match response.extensions().get::<NotedIn>() {
+            Some(NotedIn(namespace)) => namespace.clone(),
+            None => asked.namespace.clone(),
+        },
         action: operation(&asked.method, &asked.route),
         target,
         outcome,

@@ -5,12 +5,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use weir_model::KeyId;
+use weir_model::{KeyId, Timestamp};
 use weir_platform::clock;
 
+use super::authenticate::Authenticated;
 use super::caller::Caller;
 use super::extract::{JsonBody, Params, limit};
-use super::resources::{CreatedKey, Key, KeyPage, KeyRequest};
+use super::journal::NotedIn;
+use super::resources::{CreatedKey, Key, KeyPage, KeyRequest, Time};
 use super::{Api, Problem};
 use crate::identity::{Refusal, Role, Secret};
 use crate::store::{KeyFilter, KeyRow};
@@ -85,6 +87,8 @@ pub(super) async fn list(
 }
 
 /// Makes a key. The answer has its secret, which is shown this once. For admins.
+///
+/// A key that is made with one that ends does not end after it; without `expires_at` it ends with it.
 #[utoipa::path(
     post, path = "/api/v1/keys", tag = "identity", operation_id = "keys_create",
     request_body = KeyRequest,
@@ -96,10 +100,24 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    authenticated: Authenticated,
     body: JsonBody<KeyRequest>,
+) -> Response {
+    let is_of_service = body.value.whole_service && caller.0.whole_service;
+    let mut response = make(&api, &caller, &authenticated, body.value).await.into_response();
+    if is_of_service {
+        response.extensions_mut().insert(NotedIn(None));
+    }
+    response
+}
+
+async fn make(
+    api: &Api,
+    caller: &Caller,
+    authenticated: &Authenticated,
+    request: KeyRequest,
 ) -> Result<Response, Problem> {
     caller.require(Role::Admin)?;
-    let request = body.value;
     if request.whole_service {
         caller.require_whole_service()?;
     }
@@ -112,6 +130,7 @@ pub(super) async fn create(
     if request.expires_at.is_some_and(|end| end.0 <= now) {
         return Err(Problem::invalid("`expires_at` is over already"));
     }
+    let expires_at = end(api, authenticated, request.expires_at.map(|end| end.0)).await?;
     let secret = Secret::new().map_err(Refusal::Random)?;
     let row = KeyRow {
         id: clock::new_key_id(),
@@ -121,7 +140,7 @@ pub(super) async fn create(
         prefix: secret.prefix().to_owned(),
         created_by: caller.principal().to_owned(),
         created_at: now,
-        expires_at: request.expires_at.map(|end| end.0),
+        expires_at,
         last_used_at: None,
         revoked_at: None,
     };
@@ -145,6 +164,24 @@ pub(super) async fn create(
     Ok(response)
 }
 
+/// When a key ends that was asked to end then: not after that which it is made with, whose holder could stay in by it.
+async fn end(api: &Api, maker: &Authenticated, asked: Option<Timestamp>) -> Result<Option<Timestamp>, Problem> {
+    let own = match maker.principal.key {
+        Some(key) => api.control_plane().identities().key_get(key).await?,
+        None => None,
+    };
+    match (asked, own.and_then(|own| own.expires_at)) {
+        (Some(asked), Some(own)) if asked > own => {
+            let detail = format!(
+                "your own key ends at {}, and a key that it makes cannot end later",
+                Time(own)
+            );
+            Err(Problem::invalid(detail))
+        }
+        (asked, own) => Ok(asked.or(own)),
+    }
+}
+
 /// A key, without its secret. For admins.
 #[utoipa::path(
     get, path = "/api/v1/keys/{key}", tag = "identity", operation_id = "keys_get",
@@ -163,17 +200,34 @@ pub(super) async fn get(State(api): State<Api>, caller: Caller, Path(key): Path<
     params(("key" = String, Path, description = "The key's id")),
     responses((status = 200, body = Key), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn revoke(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(key): Path<String>,
-) -> Result<Json<Key>, Problem> {
-    let row = find(&api, &caller, &key).await?;
+pub(super) async fn revoke(State(api): State<Api>, caller: Caller, Path(key): Path<String>) -> Response {
+    let found = find(&api, &caller, &key).await;
+    let noted_in = match &found {
+        Ok(row) => Some(NotedIn(row.namespace.clone())),
+        // It may be one of any namespace.
+        Err(_) => caller.0.whole_service.then_some(NotedIn(None)),
+    };
+    let revoked = match found {
+        Ok(row) => end_now(&api, row).await,
+        Err(problem) => Err(problem),
+    };
+    let mut response = revoked.into_response();
+    if let Some(noted_in) = noted_in {
+        response.extensions_mut().insert(noted_in);
+    }
+    response
+}
+
+async fn end_now(api: &Api, row: KeyRow) -> Result<Json<Key>, Problem> {
     let now = clock::now();
     let identities = api.control_plane().identities();
     identities.key_revoke(row.id, now).await?;
     api.authenticator().forget();
-    let row = identities.key_get(row.id).await?.ok_or_else(|| not_found(&key))?;
+    let id = row.id;
+    let row = identities
+        .key_get(id)
+        .await?
+        .ok_or_else(|| not_found(&id.to_string()))?;
     Ok(Json(Key::at(row, now)))
 }
 

@@ -11,6 +11,7 @@ mod attempts;
 mod audit;
 mod authenticate;
 mod caller;
+mod connection;
 mod dashboard;
 mod document;
 mod export;
@@ -27,6 +28,7 @@ mod modules;
 mod namespaces;
 mod peer;
 mod pipelines;
+mod pool;
 mod precondition;
 mod problem;
 mod profile;
@@ -47,6 +49,7 @@ mod tasks;
 mod tls;
 mod workers;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +59,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi as _;
@@ -69,6 +72,7 @@ use weir_platform::templates::Templates;
 
 use self::journal::{Asked, Journal};
 use self::peer::{Peer, Source};
+use self::pool::{Full, Pool, Room};
 use self::rate::Rates;
 use crate::ControlPlane;
 use crate::history::History;
@@ -93,11 +97,13 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// Bytes of a module.
     pub max_module_bytes: usize,
-    /// Modules that are taken at once.
+    /// Modules that are taken at once; one namespace has half.
     pub concurrent_uploads: usize,
-    /// Requests that are answered at once, health checks aside; more are refused.
+    /// Requests that are answered at once, health checks aside; more are refused. One namespace has a quarter.
     pub concurrent_requests: usize,
-    /// Streams of changes that are open at once; more are refused.
+    /// Long polls that wait at once; more are refused. One namespace has a quarter.
+    pub concurrent_long_polls: usize,
+    /// Streams of changes that are open at once; more are refused. One namespace has a quarter.
     pub concurrent_streams: usize,
     /// The longest time for one request, in milliseconds; longer than the longest wait of a long poll.
     pub request_timeout_ms: u64,
@@ -119,7 +125,7 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Networks of proxies, which say by `X-Forwarded-For` and `X-Forwarded-Proto` where requests come from.
     pub trusted_proxies: Vec<Network>,
-    /// Connections at once; more wait.
+    /// Connections at once; more wait. One network, unless it is a trusted proxy's, has a quarter.
     pub max_connections: usize,
     /// How many requests one may send.
     pub rates: RateOptions,
@@ -136,6 +142,7 @@ impl Default for Options {
             max_module_bytes: 64 << 20,
             concurrent_uploads: 4,
             concurrent_requests: 1_024,
+            concurrent_long_polls: 4_096,
             concurrent_streams: 1_024,
             request_timeout_ms: 120_000,
             base: "/".to_owned(),
@@ -204,12 +211,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     options: Options,
     environment: Environment,
-    requests: Semaphore,
-    uploads: Semaphore,
-    pages: Semaphore,
-    downloads: Arc<Semaphore>,
-    checks_of_sql: Semaphore,
-    exports: Semaphore,
+    rooms: Rooms,
     folds: follow::Folds,
     feeds: stream::Feeds,
     streams: stream::Streams,
@@ -220,7 +222,44 @@ struct Inner {
     authenticator: Authenticator,
     rates: Rates,
     journal: Journal,
+    /// Requests that change something: they come to their end, whoever waits for it.
+    changes: TaskTracker,
+    readiness: health::Known,
     closing: CancellationToken,
+}
+
+/// Room for what is done at once. One namespace has a part of it.
+struct Rooms {
+    requests: Pool,
+    long_polls: Pool,
+    streams: Pool,
+    /// Modules, each of which is held in memory while it is checked.
+    uploads: Pool,
+    /// Pages of rows.
+    pages: Pool,
+    /// Results and files that are sent.
+    downloads: Pool,
+    checks_of_sql: Pool,
+    /// Runs that are written as one file.
+    exports: Pool,
+    /// By network: nobody is known yet.
+    logins: Pool<IpAddr>,
+}
+
+impl Rooms {
+    fn new(options: &Options) -> Self {
+        Self {
+            requests: Pool::new(options.concurrent_requests, 4),
+            long_polls: Pool::new(options.concurrent_long_polls, 4),
+            streams: Pool::new(options.concurrent_streams, 4),
+            uploads: Pool::new(options.concurrent_uploads, 8),
+            pages: Pool::new(rows::CONCURRENT_PAGES, 8),
+            downloads: Pool::new(rows::CONCURRENT_DOWNLOADS, 8),
+            checks_of_sql: Pool::new(sql::CONCURRENT_CHECKS, 8),
+            exports: Pool::new(export::CONCURRENT_EXPORTS, 8),
+            logins: Pool::new(session::CONCURRENT_LOGINS, 8),
+        }
+    }
 }
 
 impl Api {
@@ -261,12 +300,7 @@ impl Api {
             rates: Rates::new(&options.rates),
             journal: Journal::start(environment.control_plane.clone()),
             authenticator,
-            requests: Semaphore::new(options.concurrent_requests.max(1)),
-            uploads: Semaphore::new(options.concurrent_uploads.max(1)),
-            pages: Semaphore::new(rows::CONCURRENT_PAGES),
-            downloads: Arc::new(Semaphore::new(rows::CONCURRENT_DOWNLOADS)),
-            checks_of_sql: Semaphore::new(sql::CONCURRENT_CHECKS),
-            exports: Semaphore::new(export::CONCURRENT_EXPORTS),
+            rooms: Rooms::new(&options),
             folds: Default::default(),
             feeds: Default::default(),
             streams: Default::default(),
@@ -274,6 +308,8 @@ impl Api {
             orders: Default::default(),
             history: History::new(environment.storage.clone()),
             namespaces: Default::default(),
+            changes: TaskTracker::new(),
+            readiness: Default::default(),
             closing: CancellationToken::new(),
             options,
             environment,
@@ -297,8 +333,8 @@ impl Api {
         &self.0.environment.storage
     }
 
-    fn inspector(&self) -> &dyn ModuleInspector {
-        &*self.0.environment.inspector
+    fn inspector(&self) -> Arc<dyn ModuleInspector> {
+        Arc::clone(&self.0.environment.inspector)
     }
 
     fn rows(&self) -> &dyn RowReader {
@@ -321,24 +357,8 @@ impl Api {
         (self.0.environment.metrics)()
     }
 
-    fn uploads(&self) -> &Semaphore {
-        &self.0.uploads
-    }
-
-    fn pages(&self) -> &Semaphore {
-        &self.0.pages
-    }
-
-    fn downloads(&self) -> &Arc<Semaphore> {
-        &self.0.downloads
-    }
-
-    fn checks_of_sql(&self) -> &Semaphore {
-        &self.0.checks_of_sql
-    }
-
-    fn exports(&self) -> &Semaphore {
-        &self.0.exports
+    fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     fn folds(&self) -> &follow::Folds {
@@ -381,6 +401,14 @@ impl Api {
         &self.0.journal
     }
 
+    fn readiness(&self) -> &health::Known {
+        &self.0.readiness
+    }
+
+    fn changes(&self) -> &TaskTracker {
+        &self.0.changes
+    }
+
     /// Where a request comes from.
     fn source(&self, request: &Request) -> Source {
         // Without a connection it is of this process.
@@ -401,20 +429,18 @@ impl Api {
     }
 
     /// Lets a request in: it is known who sends it, they do not send too many, and there is room.
-    async fn admit(
-        &self,
-        request: &mut Parts,
-        source: Source,
-        asked: &mut Asked,
-    ) -> Result<SemaphorePermit<'_>, Problem> {
-        if !self.options().open {
-            self.rates().source(source.network())?;
-        }
+    async fn admit(&self, request: &mut Parts, source: Source, asked: &mut Asked) -> Result<Room, Problem> {
         request.extensions.insert(source);
-        if let Some((authenticated, caller)) = authenticate::authenticate(self, request, source, asked).await? {
-            request.extensions.insert(authenticated);
-            request.extensions.insert(caller);
-        }
+        let Some((authenticated, caller)) = authenticate::authenticate(self, request, source, asked).await? else {
+            let room = self.rooms().logins.enter(&source.network());
+            return room.map_err(|_| {
+                let detail = "others log in at the moment; try again";
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_logins", detail).retry_after(1)
+            });
+        };
+        let namespace = caller.namespace().clone();
+        request.extensions.insert(authenticated);
+        request.extensions.insert(caller);
         // Whoever looks at it in a browser may have to log in.
         let changes = !matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() != session::PATH;
         if self.0.options.read_only && changes {
@@ -422,9 +448,12 @@ impl Api {
                 "this server shows the history of runs in storage and changes nothing; send this to `weir server`";
             return Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail));
         }
-        self.0.requests.try_acquire().map_err(|_| {
-            let detail = "this server answers as many requests as it can; try again";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+        self.rooms().requests.enter(&namespace).map_err(|full| match full {
+            Full::Share => full.problem("too_many_requests", "requests"),
+            Full::All => {
+                let detail = "this server answers as many requests as it can; try again";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+            }
         })
     }
 }

@@ -6,17 +6,17 @@ use async_trait::async_trait;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::SemaphorePermit;
 use weir_model::{Digest, Event, Namespace, RunId, RunPhase, layout};
 use weir_platform::clock;
 
 use super::caller::Caller;
-use super::extract::{ModulePath, Params, limit, too_large_problem};
-use super::resources::{ListedModule, Module, ModuleFunction, ModulePage, Time, Upload};
+use super::extract::{JsonBody, ModulePath, Params, limit, too_large_problem};
+use super::pool::Room;
+use super::resources::{ListedModule, Module, ModuleFunction, ModulePage, Time, Upload, UploadRequest};
 use super::{Api, Problem};
 use crate::identity::Role;
 use crate::pipelines::Template;
@@ -54,19 +54,20 @@ pub enum InspectError {
 const READS_AT_ONCE: usize = 16;
 /// Runs and pipelines that are listed at once in search of those that use a module.
 const RUNS_AT_ONCE: u32 = 500;
+/// How long a module waits for others of the namespace.
+const QUEUE: Duration = Duration::from_secs(20);
 /// How long an upload past the server may take.
 const UPLOAD_TTL: Duration = Duration::from_secs(900);
 
-/// Room for one more module, each of which is held in memory while it is checked.
-fn room(api: &Api) -> Result<SemaphorePermit<'_>, Problem> {
-    api.uploads().try_acquire().map_err(|_| {
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_uploads",
-            "this server takes other modules at the moment; try again",
-        )
-        .retry_after(1)
-    })
+/// Whether a request to a route carries a module, which its handler reads itself: it is larger than other bodies.
+pub(super) fn takes_body(method: &Method, route: &str) -> bool {
+    method == Method::PUT && route == "/api/v1/modules/{digest}"
+}
+
+/// Room for one more module.
+async fn room(api: &Api, caller: &Caller) -> Result<Room, Problem> {
+    let room = api.rooms().uploads.wait(caller.namespace(), QUEUE).await;
+    room.map_err(|full| full.problem("too_many_uploads", "modules"))
 }
 
 /// What is kept beside a module, so that nobody has to look into it again.
@@ -89,8 +90,14 @@ impl Notes {
     }
 }
 
-async fn inspect(api: &Api, digest: Digest, bytes: Bytes) -> Result<Vec<ModuleFunction>, Problem> {
-    match api.inspector().inspect(bytes).await {
+/// The functions of a module. The room is taken until it is compiled, whoever still waits for that.
+async fn inspect(api: &Api, room: Room, digest: Digest, bytes: Bytes) -> Result<Vec<ModuleFunction>, Problem> {
+    let inspector = api.inspector();
+    let inspecting = tokio::spawn(async move {
+        let _room = room;
+        inspector.inspect(bytes).await
+    });
+    match inspecting.await.map_err(|_| Problem::internal())? {
         Ok(functions) => Ok(functions),
         Err(InspectError::Invalid { message }) => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -158,7 +165,7 @@ pub(super) async fn get(
             functions: notes.functions,
         }));
     }
-    let _room = room(&api)?;
+    let room = room(&api, &caller).await?;
     let bytes = match api.storage().get(&key).await {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return Err(not_found(digest)),
@@ -173,7 +180,7 @@ pub(super) async fn get(
         bytes: bytes.len() as u64,
         uploaded_at: None,
         uploaded_by: None,
-        functions: inspect(&api, digest, bytes).await?,
+        functions: inspect(&api, room, digest, bytes).await?,
     }))
 }
 
@@ -353,13 +360,13 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Role::Submitter)?;
-    let _room = room(&api)?;
+    let room = room(&api, &caller).await?;
     let bytes = read(body, api.options().max_module_bytes).await?;
-    keep(&api, &caller, digest, bytes).await
+    keep(&api, &caller, room, digest, bytes).await
 }
 
 /// Keeps a module that is what it is said to be.
-async fn keep(api: &Api, caller: &Caller, digest: Digest, bytes: Bytes) -> Result<Response, Problem> {
+async fn keep(api: &Api, caller: &Caller, room: Room, digest: Digest, bytes: Bytes) -> Result<Response, Problem> {
     let found = Digest::of(&bytes);
     if found != digest {
         return Err(Problem::new(
@@ -372,7 +379,7 @@ async fn keep(api: &Api, caller: &Caller, digest: Digest, bytes: Bytes) -> Resul
         uploaded_at: Time(clock::now()),
         uploaded_by: caller.principal().to_owned(),
         bytes: bytes.len() as u64,
-        functions: inspect(api, digest, bytes.clone()).await?,
+        functions: inspect(api, room, digest, bytes.clone()).await?,
     };
     let namespace = caller.namespace();
     let key = layout::module_key(namespace, &digest);
@@ -413,6 +420,7 @@ async fn keep(api: &Api, caller: &Caller, digest: Digest, bytes: Bytes) -> Resul
 #[utoipa::path(
     post, path = "/api/v1/modules/{digest}/upload", tag = "modules", operation_id = "modules_upload",
     params(("digest" = String, Path, description = "The SHA-256 of its bytes, in hexadecimal")),
+    request_body = UploadRequest,
     responses(
         (status = 200, body = Upload),
         (status = 409, body = Problem, description = "The storage has no such URLs: `PUT` the module instead"),
@@ -423,11 +431,16 @@ pub(super) async fn upload(
     State(api): State<Api>,
     caller: Caller,
     ModulePath(digest): ModulePath,
+    body: JsonBody<UploadRequest>,
 ) -> Result<Json<Upload>, Problem> {
     caller.require(Role::Submitter)?;
+    let (bytes, limit) = (body.value.bytes, api.options().max_module_bytes);
+    if bytes > limit as u64 {
+        return Err(too_large_problem(limit));
+    }
     let url = api
         .storage()
-        .presign_put(&layout::upload_key(caller.namespace(), &digest), UPLOAD_TTL)
+        .presign_put(&layout::upload_key(caller.namespace(), &digest), bytes, UPLOAD_TTL)
         .await?;
     let url = url.ok_or_else(|| {
         Problem::new(
@@ -460,7 +473,7 @@ pub(super) async fn complete(
     ModulePath(digest): ModulePath,
 ) -> Result<Response, Problem> {
     caller.require(Role::Submitter)?;
-    let _room = room(&api)?;
+    let room = room(&api, &caller).await?;
     let (key, limit) = (
         layout::upload_key(caller.namespace(), &digest),
         api.options().max_module_bytes,
@@ -473,7 +486,7 @@ pub(super) async fn complete(
     };
     let kept = match bytes.len() > limit {
         true => Err(too_large_problem(limit)),
-        false => keep(&api, &caller, digest, bytes).await,
+        false => keep(&api, &caller, room, digest, bytes).await,
     };
     // It is in its place, or no good.
     api.storage().delete(vec![key]).await?;

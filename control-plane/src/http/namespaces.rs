@@ -12,7 +12,7 @@ use super::caller::Caller;
 use super::extract::{JsonBody, Params, limit};
 use super::resources::{Namespace, NamespacePage, NamespaceRequest};
 use super::{Api, Problem};
-use crate::store::{NamespaceDeletion, NamespaceRow};
+use crate::store::{NamespaceCreation, NamespaceDeletion, NamespaceRow};
 
 /// Characters of a name for people.
 const MAX_DISPLAY_NAME: usize = 100;
@@ -80,7 +80,7 @@ pub(super) async fn list(
     request_body = NamespaceRequest,
     responses(
         (status = 201, body = Namespace, headers(("Location" = String, description = "The namespace"))),
-        (status = 409, body = Problem, description = "There is one of this name"),
+        (status = 409, body = Problem, description = "There is one of this name, or was a moment ago"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
@@ -103,9 +103,19 @@ pub(super) async fn create(
         created_at: clock::now(),
         created_by: caller.principal().to_owned(),
     };
-    if !api.control_plane().identities().namespace_create(&row).await? {
-        let detail = format!("there is a namespace `{name}` already");
-        return Err(Problem::new(StatusCode::CONFLICT, "namespace_exists", detail));
+    let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    match api.control_plane().namespace_create(&row).await? {
+        NamespaceCreation::Created => {}
+        NamespaceCreation::Exists => {
+            return conflict("namespace_exists", format!("there is a namespace `{name}` already"));
+        }
+        NamespaceCreation::JustDeleted => {
+            let detail = format!(
+                "the namespace `{name}` was deleted a moment ago, and what is left of it is still to be deleted; make it \
+                 again in five minutes, or choose another name"
+            );
+            return conflict("namespace_just_deleted", detail);
+        }
     }
     let mut response = (StatusCode::CREATED, Json(Namespace::from(row))).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/namespaces/{name}")) {
@@ -132,7 +142,8 @@ pub(super) async fn get(
     row.map(|row| Json(row.into())).ok_or_else(absent)
 }
 
-/// Deletes a namespace that has no runs, pipelines and schedules, and its keys and quota with it. For admins of the whole service.
+/// Deletes a namespace that has no runs, pipelines and schedules, and its keys, its quota and its modules with it. The
+/// name can be used again after five minutes. For admins of the whole service.
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_delete",
     params(("namespace" = String, Path, description = "Its name")),
@@ -152,7 +163,7 @@ pub(super) async fn delete(
     let namespace: weir_model::Namespace = name.parse().map_err(|_| absent())?;
     authenticated.principal.role_in(&namespace).ok_or_else(absent)?;
     caller.require_whole_service()?;
-    let deletion = api.control_plane().identities().namespace_delete(&namespace).await?;
+    let deletion = api.control_plane().namespace_delete(&namespace).await?;
     api.authenticator().forget();
     match deletion {
         NamespaceDeletion::Deleted => {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::time::Instant;
 use weir_model::{RunId, RunOutcome, RunPhase};
@@ -13,6 +13,7 @@ use weir_model::{RunId, RunOutcome, RunPhase};
 use super::caller::Caller;
 use super::extract::{JsonBody, Params, RunPath, limit};
 use super::follow::Follower;
+use super::layer::RequestRoom;
 use super::pipelines::check_query;
 use super::resources::{ListedRun, Run, RunPage, RunRequest, RunState, Time};
 use super::{Api, Problem, submit};
@@ -232,6 +233,8 @@ fn wait(text: &str) -> Result<Duration, Problem> {
 )]
 pub(super) async fn get(
     State(api): State<Api>,
+    caller: Caller,
+    Extension(room): Extension<RequestRoom>,
     RunPath(run): RunPath,
     Params(params): Params<GetParams>,
     headers: HeaderMap,
@@ -240,6 +243,7 @@ pub(super) async fn get(
     let deadline = Instant::now() + patience;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let mut follower = Follower::open(&api, run).await?;
+    let mut waiting = None;
     loop {
         let present = follower.present(&api).await?;
         let same = known.is_some_and(|known| matches_tag(known, &present.etag));
@@ -260,6 +264,11 @@ pub(super) async fn get(
                 }
                 false => tagged(&present),
             });
+        }
+        if waiting.is_none() {
+            let place = api.rooms().long_polls.enter(caller.namespace());
+            waiting = Some(place.map_err(|full| full.problem("too_many_long_polls", "long polls"))?);
+            room.leave();
         }
         follower.changed(&api, deadline).await;
     }

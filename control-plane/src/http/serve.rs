@@ -1,7 +1,7 @@
 //! Listening.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt as _;
 
-use super::peer::Peer;
+use super::connection::{Activity, Patience, Watched};
+use super::peer::{Network, Peer, network};
+use super::pool::Pool;
 use super::tls::Certificate;
 use super::{Api, router};
 
@@ -31,6 +33,14 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(30);
 /// How often a client with HTTP/2 is asked for a sign of life.
 const PING: Duration = Duration::from_secs(20);
+/// How long a client may do nothing at the beginning of a connection, and while something is written to it.
+const PATIENCE: Patience = Patience {
+    opening: Duration::from_secs(10),
+    stalled: Duration::from_secs(60),
+};
+/// How long nobody may use a connection, longer than any request takes: then it takes no more requests, and is closed when
+/// nothing comes of those that it has for as long again. HTTP/1 closes sooner.
+const IDLE: Duration = Duration::from_secs(180);
 /// Requests of one connection with HTTP/2 that are answered at once.
 const STREAMS: u32 = 256;
 /// Bytes of the head of a request.
@@ -54,6 +64,8 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
         router: router(api.clone()),
         tls,
         places: Arc::new(Semaphore::new(api.options().max_connections.max(1))),
+        networks: Pool::new(api.options().max_connections, 4),
+        proxies: api.options().trusted_proxies.clone(),
         stop: shutdown.clone(),
     };
     let connections = TaskTracker::new();
@@ -69,7 +81,12 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     drop(listener);
     api.0.closing.cancel();
     connections.close();
-    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+    api.changes().close();
+    let drained = async {
+        connections.wait().await;
+        api.changes().wait().await;
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!("some requests were cut off by the shutdown");
     }
     api.journal().finish().await;
@@ -81,6 +98,10 @@ struct Server {
     router: Router,
     tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
+    /// The part of the places that one network may have.
+    networks: Pool<IpAddr>,
+    /// Everybody's connections come from these.
+    proxies: Vec<Network>,
     stop: CancellationToken,
 }
 
@@ -93,9 +114,23 @@ impl Server {
             .await
             .map_err(io::Error::other)?;
         let (stream, address) = listener.accept().await?;
+        let of_network = match self
+            .proxies
+            .iter()
+            .any(|proxy| proxy.contains(address.ip().to_canonical()))
+        {
+            true => None,
+            false => match self.networks.enter(&network(address.ip().to_canonical())) {
+                Ok(room) => Some(room),
+                Err(_) => {
+                    tracing::debug!(%address, "closed a connection of a network that has too many");
+                    return Ok(());
+                }
+            },
+        };
         let (router, tls, stop) = (self.router.clone(), self.tls.clone(), self.stop.clone());
         connections.spawn(async move {
-            let _place = place;
+            let _places = (place, of_network);
             if let Err(error) = connection(stream, address, router, tls, stop).await {
                 tracing::debug!(%error, %address, "a connection has failed");
             }
@@ -131,7 +166,10 @@ async fn answer(
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let activity = Arc::new(Activity::default());
+    let counting = Arc::clone(&activity);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        counting.request();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
@@ -148,11 +186,24 @@ async fn answer(
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_BYTES);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(
+        TokioIo::new(Watched::new(stream, Arc::clone(&activity), PATIENCE)),
+        service,
+    );
     tokio::pin!(connection);
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    let mut ending = false;
+    loop {
+        let seen = activity.seen();
+        tokio::select! {
+            served = connection.as_mut() => return served,
+            () = stop.cancelled(), if !ending => {}
+            () = tokio::time::sleep(IDLE) => match activity.is_used_since(seen) {
+                true => continue,
+                false if ending => return Ok(()),
+                false => {}
+            },
+        }
+        connection.as_mut().graceful_shutdown();
+        ending = true;
     }
-    connection.await
 }

@@ -4,6 +4,8 @@
 //! a second token, which follows from the first and which only scripts of this origin can read, and must say that it
 //! comes from this origin.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,22 +23,40 @@ use super::{Api, Problem};
 use crate::identity::{Credential, Identity, Principal, Role};
 
 pub(super) const PATH: &str = "/api/v1/session";
-/// Browsers take a cookie of the first name over TLS alone, from this host alone.
-const COOKIES: [&str; 2] = ["__Host-weir_session", "weir_session"];
+/// The cookie over TLS: browsers take one of this name from this host alone, and over TLS alone.
+const STRICT_COOKIE: &str = "__Host-weir_session";
+/// The cookie without TLS. Over TLS it is none: a page of a sibling domain could have set it.
+const PLAIN_COOKIE: &str = "weir_session";
+/// Logins that are looked at at once; those of one network have an eighth.
+pub(super) const CONCURRENT_LOGINS: usize = 64;
+/// Bytes of a login. A token of an identity provider has a few thousand.
+pub(super) const MAX_LOGIN: usize = 32 << 10;
+/// How long a login may take to come.
+pub(super) const LOGIN: Duration = Duration::from_secs(10);
 const CSRF_HEADER: &str = "x-csrf-token";
 /// Bytes of a principal's name.
 const MAX_PRINCIPAL: usize = 512;
 /// Namespaces that are listed.
 const NAMESPACES: u32 = 1_000;
 
+/// Whether a request is the one that comes before anybody is known.
+pub(super) fn is_login(method: &Method, path: &str) -> bool {
+    method == Method::POST && path == PATH
+}
+
+/// What the cookie is called, by how the request came.
+fn cookie_name(secure: bool) -> &'static str {
+    if secure { STRICT_COOKIE } else { PLAIN_COOKIE }
+}
+
 /// The token of a session, if the request carries one.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn cookie(headers: &HeaderMap, secure: bool) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut pairs = cookies
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| COOKIES.contains(&name).then_some(value))
+    pairs.find_map(|(name, value)| (name == cookie_name(secure)).then_some(value))
 }
 
 /// What a request with this cookie must carry to change something.
@@ -197,8 +217,7 @@ pub(super) async fn end_all(
 }
 
 fn set_cookie(secure: bool, token: &str, seconds: u64) -> HeaderValue {
-    let [strict, plain] = COOKIES;
-    let (name, secure) = if secure { (strict, "; Secure") } else { (plain, "") };
+    let (name, secure) = (cookie_name(secure), if secure { "; Secure" } else { "" });
     let text = format!("{name}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     // Tokens are base 64.
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -275,11 +294,22 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        assert_eq!(cookie(&headers(&[("cookie", "a=b; weir_session=t; c=d")])), Some("t"));
-        assert_eq!(cookie(&headers(&[("cookie", "__Host-weir_session=t")])), Some("t"));
+        let plain = headers(&[("cookie", "a=b; weir_session=t; c=d")]);
+        assert_eq!(cookie(&plain, false), Some("t"));
         for none in ["weir_sessions=t", "a=weir_session", ""] {
-            assert_eq!(cookie(&headers(&[("cookie", none)])), None, "{none}");
+            assert_eq!(cookie(&headers(&[("cookie", none)]), false), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_cookie_that_others_may_have_set_is_none_over_tls() {
+        let both = headers(&[("cookie", "weir_session=planted; __Host-weir_session=own")]);
+        assert_eq!(
+            (cookie(&both, true), cookie(&both, false)),
+            (Some("own"), Some("planted"))
+        );
+        assert_eq!(cookie(&headers(&[("cookie", "weir_session=planted")]), true), None);
+        assert_eq!(cookie(&headers(&[("cookie", "__Host-weir_session=own")]), false), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum CheckError {
     #[error("cannot look at a script")]
     Platform(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+/// How long a script waits for others of the namespace.
+const QUEUE: Duration = Duration::from_secs(10);
 
 /// Looks at SQL, which needs the engine.
 #[async_trait]
@@ -75,7 +77,8 @@ pub(super) async fn check(
         let detail = CheckError::Busy.to_string();
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_checks", detail).retry_after(1)
     };
-    let _room = api.checks_of_sql().try_acquire().map_err(|_| busy())?;
+    let room = api.rooms().checks_of_sql.wait(caller.namespace(), QUEUE).await;
+    let _room = room.map_err(|full| full.problem("too_many_checks", "checks of scripts"))?;
     let base = request.base.take().unwrap_or_else(|| api.options().base.clone());
     let settings = &api.options().default_settings;
     let checked = api.sql().check(caller.namespace(), request, base, settings);

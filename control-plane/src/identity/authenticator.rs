@@ -108,6 +108,9 @@ impl Authenticator {
     /// When it proves nothing, or when the store does not answer.
     pub async fn authenticate(&self, credential: Credential<'_>) -> Result<Principal, Refusal> {
         match credential {
+            Credential::Bearer("") | Credential::Session("") => Err(Refusal::Unauthorized(
+                "there is nothing in the credential; is the variable set that it comes from?",
+            )),
             Credential::Bearer(text) => self.bearer(text).await,
             Credential::Session(token) => {
                 let row = self.session(token).await?;
@@ -115,6 +118,7 @@ impl Authenticator {
                     name: row.principal,
                     grants: row.grants,
                     key: row.key,
+                    bootstrap: row.bootstrap.is_some(),
                 })
             }
         }
@@ -123,7 +127,7 @@ impl Authenticator {
     async fn bearer(&self, text: &str) -> Result<Principal, Refusal> {
         // Digests are compared, so that the time says nothing of the key.
         if self.bootstrap == Some(Digest::of(text.as_bytes())) {
-            return Ok(Principal::whole_service("bootstrap key"));
+            return Ok(Principal::of_bootstrap_key());
         }
         let Some(secret) = Secret::parse(text) else {
             return match &self.oidc {
@@ -161,6 +165,7 @@ impl Authenticator {
                 role: key.role,
             }],
             key: Some(key.id),
+            bootstrap: false,
         })
     }
 
@@ -178,6 +183,10 @@ impl Authenticator {
         };
         let idle_ms = u64::try_from(self.times.idle.as_millis()).unwrap_or(u64::MAX);
         if now >= session.expires_at || now.ms_since(session.seen_at) >= idle_ms {
+            return Err(over());
+        }
+        if session.bootstrap.is_some() && session.bootstrap != self.bootstrap_tie(token) {
+            // The bootstrap key is another one since.
             return Err(over());
         }
         let mut known = session.clone();
@@ -205,12 +214,20 @@ impl Authenticator {
             principal: principal.name.clone(),
             grants: principal.grants.clone(),
             key: principal.key,
+            bootstrap: self.bootstrap_tie(&token).filter(|_| principal.bootstrap),
             created_at: now,
             expires_at: now.plus_ms(absolute),
             seen_at: now,
         };
         self.identities().session_create(&session).await?;
         Ok((token, session))
+    }
+
+    /// What ties a session to the bootstrap key. It says nothing of the key to whoever reads the store, who does not know
+    /// the cookie.
+    fn bootstrap_tie(&self, token: &str) -> Option<Digest> {
+        let key = self.bootstrap?;
+        Some(Digest::of(format!("{key} {token}").as_bytes()))
     }
 
     /// Ends the session of a cookie, on every server within seconds and here at once.

@@ -73,6 +73,8 @@ pub struct Principal {
     pub grants: Vec<Grant>,
     /// The API key that they have, if it is one that they came with.
     pub key: Option<KeyId>,
+    /// Whether they came with the bootstrap key.
+    pub bootstrap: bool,
 }
 
 impl Principal {
@@ -82,7 +84,7 @@ impl Principal {
     }
 
     /// An admin of everything.
-    pub(crate) fn whole_service(name: &str) -> Self {
+    fn whole_service(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             grants: vec![Grant {
@@ -90,6 +92,15 @@ impl Principal {
                 role: Role::Admin,
             }],
             key: None,
+            bootstrap: false,
+        }
+    }
+
+    /// Whoever has the bootstrap key.
+    pub(crate) fn of_bootstrap_key() -> Self {
+        Self {
+            bootstrap: true,
+            ..Self::whole_service("bootstrap key")
         }
     }
 
@@ -169,6 +180,7 @@ mod tests {
                 grant(Some("b"), Role::Viewer),
             ],
             key: None,
+            bootstrap: false,
         };
         assert_eq!(principal.role_in(&namespace("a")), Some(Role::Operator));
         assert_eq!(principal.role_in(&namespace("b")), Some(Role::Viewer));

@@ -215,6 +215,7 @@ impl Oidc {
             name: format!("oidc:{name}"),
             grants: self.grants(&claims),
             key: None,
+            bootstrap: false,
         })
     }
 

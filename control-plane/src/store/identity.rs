@@ -15,6 +15,8 @@ type Read<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Sessions that one principal has at most; the oldest ones end.
 const SESSIONS: i64 = 100;
+/// Deleted namespaces that are listed at once.
+const DELETED: i64 = 1_000;
 /// Audit entries in one statement.
 const AUDIT_CHUNK: usize = 100;
 /// Entries of the audit log that one statement forgets.
@@ -31,6 +33,17 @@ pub struct NamespaceRow {
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,
+}
+
+/// What came of the wish to make a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceCreation {
+    /// It is made.
+    Created,
+    /// There was one of this name.
+    Exists,
+    /// There was one a moment ago, and what is left of it is still to be deleted.
+    JustDeleted,
 }
 
 /// What came of the wish to delete a namespace.
@@ -94,6 +107,8 @@ pub struct SessionRow {
     pub grants: Vec<Grant>,
     /// The key that they logged in with; the session ends with it.
     pub key: Option<KeyId>,
+    /// For one that began with the bootstrap key, what ties it to that.
+    pub bootstrap: Option<Digest>,
     /// When they did.
     pub created_at: Timestamp,
     /// When it ends, however much it is used.
@@ -150,20 +165,27 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Only those with this outcome.
     pub outcome: Option<AuditOutcome>,
+    /// Only those from this time on.
+    pub since: Option<Timestamp>,
 }
 
 /// Who may do what, and what they did. As with a [`Store`](super::Store), every method may be called again after an
 /// error that is transient.
 #[async_trait]
 pub trait IdentityStore: Send + Sync + 'static {
-    /// Makes a namespace; says whether it is new.
-    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<bool>;
+    /// Makes a namespace.
+    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation>;
     /// A namespace.
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>>;
     /// Namespaces in order of name: at most `limit` that come after `after`.
     async fn namespace_list(&self, after: Option<&Namespace>, limit: u32) -> Result<Vec<NamespaceRow>>;
-    /// Deletes a namespace that has no runs, pipelines and schedules, with its keys and its quota.
-    async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion>;
+    /// Deletes a namespace that has no runs, pipelines and schedules, with its keys and its quota. Its name cannot be used
+    /// again until it is forgotten.
+    async fn namespace_delete(&self, name: &Namespace, at: Timestamp) -> Result<NamespaceDeletion>;
+    /// Namespaces that were deleted before a time, and whose names cannot be used yet.
+    async fn namespaces_deleted(&self, before: Timestamp) -> Result<Vec<Namespace>>;
+    /// Lets the name of a deleted namespace be used again, unless something was still made there; says whether it can be.
+    async fn namespace_forget(&self, name: &Namespace) -> Result<bool>;
 
     /// Keeps a key. Says whether its namespace exists.
     async fn key_create(&self, key: &KeyRow, hash: Digest) -> Result<bool>;
@@ -205,16 +227,26 @@ const KEYS: &str = "SELECT id, namespace, role, name, prefix, created_by, create
 
 #[async_trait]
 impl<D: Relational> IdentityStore for D {
-    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<bool> {
-        let inserting = Statement::new("INSERT INTO namespaces (name, display_name, created_at, created_by) VALUES ")
-            .bind_all([
-                namespace.name.as_str().into(),
-                namespace.display_name.clone().into(),
-                to_i64(namespace.created_at.0).into(),
-                namespace.created_by.clone().into(),
-            ])
-            .then(" ON CONFLICT DO NOTHING");
-        self.write("make a namespace", inserting).await.map(|made| made > 0)
+    async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation> {
+        let name = namespace.name.as_str();
+        let inserting = Statement::new("INSERT INTO namespaces (name, display_name, created_at, created_by) SELECT ")
+            .bind(name)
+            .then(", ")
+            .bind(namespace.display_name.as_str())
+            .then(", ")
+            .bind(to_i64(namespace.created_at.0))
+            .then(", ")
+            .bind(namespace.created_by.as_str())
+            .then(" WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces WHERE name = ")
+            .bind(name)
+            .then(") ON CONFLICT DO NOTHING");
+        if self.write("make a namespace", inserting).await? > 0 {
+            return Ok(NamespaceCreation::Created);
+        }
+        Ok(match self.namespace_get(&namespace.name).await? {
+            Some(_) => NamespaceCreation::Exists,
+            None => NamespaceCreation::JustDeleted,
+        })
     }
 
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>> {
@@ -231,35 +263,50 @@ impl<D: Relational> IdentityStore for D {
         self.select("list namespaces", listing, namespace_row).await
     }
 
-    async fn namespace_delete(&self, name: &Namespace) -> Result<NamespaceDeletion> {
-        let deleting = Statement::new("DELETE FROM namespaces WHERE name <> 'default' AND name = ")
+    async fn namespace_delete(&self, name: &Namespace, at: Timestamp) -> Result<NamespaceDeletion> {
+        let noting = Statement::new("INSERT INTO deleted_namespaces (name, deleted_at) SELECT name, ")
+            .bind(to_i64(at.0))
+            .then(" FROM namespaces WHERE name <> 'default' AND name = ")
             .bind(name.as_str())
             .then(" AND NOT EXISTS (SELECT 1 FROM runs WHERE namespace = ")
             .bind(name.as_str())
-            .then(") AND NOT EXISTS (SELECT 1 FROM pipelines WHERE namespace = ")
+            .then(") AND NOT EXISTS (SELECT 1 FROM pipelines WHERE deleted_at IS NULL AND namespace = ")
             .bind(name.as_str())
             .then(") AND NOT EXISTS (SELECT 1 FROM schedules WHERE namespace = ")
             .bind(name.as_str())
-            .then(")");
-        let absent = |of: Statement| {
-            let of = of.bind(name.as_str());
-            let of = of.then(" AND NOT EXISTS (SELECT 1 FROM namespaces WHERE name = ");
-            of.bind(name.as_str()).then(")")
-        };
-        let statements = vec![
-            deleting,
-            // For whoever makes one of this name later.
-            absent(Statement::new("DELETE FROM namespace_quotas WHERE namespace = ")),
-            absent(Statement::new("DELETE FROM submission_buckets WHERE namespace = ")),
+            .then(") ON CONFLICT DO NOTHING");
+        let mut statements = vec![
+            noting,
+            if_deleted(Statement::new("DELETE FROM namespaces WHERE name = "), name),
         ];
+        statements.extend(remains(name));
         let deleted = self.execute("delete a namespace", statements).await?;
-        if deleted.first().is_some_and(|deleted| *deleted > 0) {
+        if deleted.get(1).is_some_and(|deleted| *deleted > 0) {
             return Ok(NamespaceDeletion::Deleted);
         }
         Ok(match self.namespace_get(name).await? {
             Some(_) => NamespaceDeletion::InUse,
             None => NamespaceDeletion::Absent,
         })
+    }
+
+    async fn namespaces_deleted(&self, before: Timestamp) -> Result<Vec<Namespace>> {
+        let listing = Statement::new("SELECT name FROM deleted_namespaces WHERE deleted_at < ").bind(to_i64(before.0));
+        let listing = listing.then(" ORDER BY name LIMIT ").bind(DELETED);
+        let name = |row: &dyn Columns| Ok(row.text("name")?.parse()?);
+        self.select("list deleted namespaces", listing, name).await
+    }
+
+    async fn namespace_forget(&self, name: &Namespace) -> Result<bool> {
+        let forgetting = Statement::new("DELETE FROM deleted_namespaces WHERE name = ")
+            .bind(name.as_str())
+            .then(" AND NOT EXISTS (SELECT 1 FROM runs WHERE namespace = ")
+            .bind(name.as_str())
+            .then(")");
+        let mut statements = Vec::from(remains(name));
+        statements.push(forgetting);
+        let changed = self.execute("forget a namespace", statements).await?;
+        Ok(changed.last().is_some_and(|forgotten| *forgotten > 0))
     }
 
     async fn key_create(&self, key: &KeyRow, hash: Digest) -> Result<bool> {
@@ -329,13 +376,14 @@ impl<D: Relational> IdentityStore for D {
     async fn session_create(&self, session: &SessionRow) -> Result<()> {
         let principal = session.principal.as_str();
         let inserting = Statement::new(
-            "INSERT INTO sessions (hash, principal, grants, key_id, created_at, expires_at, seen_at) VALUES ",
+            "INSERT INTO sessions (hash, principal, grants, key_id, bootstrap, created_at, expires_at, seen_at) VALUES ",
         )
         .bind_all([
             session.hash.to_string().into(),
             principal.into(),
             serde_json::to_string(&session.grants).unwrap_or_default().into(),
             session.key.map(|key| key.to_string()).into(),
+            session.bootstrap.map(|digest| digest.to_string()).into(),
             to_i64(session.created_at.0).into(),
             to_i64(session.expires_at.0).into(),
             to_i64(session.seen_at.0).into(),
@@ -353,7 +401,7 @@ impl<D: Relational> IdentityStore for D {
 
     async fn session_find(&self, hash: Digest, at: Timestamp) -> Result<Option<SessionRow>> {
         let finding = Statement::new(
-            "SELECT s.hash, s.principal, s.grants, s.key_id, s.created_at, s.expires_at, s.seen_at \
+            "SELECT s.hash, s.principal, s.grants, s.key_id, s.bootstrap, s.created_at, s.expires_at, s.seen_at \
              FROM sessions AS s LEFT JOIN api_keys AS k ON k.id = s.key_id WHERE s.hash = ",
         )
         .bind(hash.to_string())
@@ -411,6 +459,12 @@ impl<D: Relational> IdentityStore for D {
         if let Some(outcome) = &filter.outcome {
             listing = listing.then(" AND outcome = ").bind(word(outcome));
         }
+        if let Some(since) = filter.since {
+            // Ids begin with the time.
+            listing = listing
+                .then(" AND id >= ")
+                .bind(AuditId::from_parts(since, 0).to_string());
+        }
         if let Some(before) = before {
             listing = listing.then(" AND id < ").bind(before.to_string());
         }
@@ -436,6 +490,28 @@ impl<D: Relational> IdentityStore for D {
             }
         }
     }
+}
+
+/// A statement about a name, which does nothing unless the namespace of this name is deleted.
+fn if_deleted(statement: Statement, name: &Namespace) -> Statement {
+    let of_name = statement.bind(name.as_str());
+    let of_name = of_name.then(" AND EXISTS (SELECT 1 FROM deleted_namespaces WHERE name = ");
+    of_name.bind(name.as_str()).then(")")
+}
+
+/// Delete what a deleted namespace leaves in the database: nothing of it is for whoever makes one of its name later.
+fn remains(name: &Namespace) -> [Statement; 7] {
+    [
+        "DELETE FROM namespace_quotas WHERE namespace = ",
+        "DELETE FROM submission_buckets WHERE namespace = ",
+        // Of deleted ones the rows stay, with their last version.
+        "DELETE FROM pipelines WHERE namespace = ",
+        "DELETE FROM pipeline_versions WHERE namespace = ",
+        "DELETE FROM schedules WHERE namespace = ",
+        "DELETE FROM revisions WHERE namespace = ",
+        "DELETE FROM namespace_modules WHERE namespace = ",
+    ]
+    .map(|deleting| if_deleted(Statement::new(deleting), name))
 }
 
 /// One statement by itself.
@@ -510,6 +586,10 @@ fn session_row(row: &dyn Columns) -> Read<SessionRow> {
         principal: row.text("principal")?,
         grants: serde_json::from_str(&row.text("grants")?)?,
         key: row.optional_text("key_id")?.map(|key| key.parse()).transpose()?,
+        bootstrap: row
+            .optional_text("bootstrap")?
+            .map(|digest| digest.parse())
+            .transpose()?,
         created_at: at(row.number("created_at")?),
         expires_at: at(row.number("expires_at")?),
         seen_at: at(row.number("seen_at")?),

@@ -26,7 +26,8 @@ use crate::quotas::{Quota, Rate};
 
 pub use changes::{Change, Changes};
 pub use identity::{
-    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
+    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceCreation, NamespaceDeletion,
+    NamespaceRow, SessionRow,
 };
 pub use modules::ModuleStore;
 pub use pipelines::{

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use weir_control_plane::housekeeping::{HousekeepingOptions, Retention};
 use weir_control_plane::pipelines::Template;
-use weir_control_plane::store::{Idempotency, NewVersion, PipelineChange, PipelineWrite, WorkerRow, Written};
+use weir_control_plane::store::{
+    Idempotency, NamespaceCreation, NamespaceDeletion, NamespaceRow, NewVersion, PipelineChange, PipelineWrite,
+    WorkerRow, Written,
+};
 use weir_model::{Digest, Event, EventRecord, Namespace, RunId, StageId, TaskId, Timestamp, layout};
 use weir_platform::output::UploadWriter;
 use weir_platform::{Storage, StorageOptions, clock};
@@ -243,6 +246,57 @@ async fn runs_that_are_not_over_are_kept() {
     assert_eq!(process.control_plane.prune(&retention).await.unwrap(), 0);
     assert!(!kit.store.run_delete(run).await.unwrap());
     assert_eq!(known(&kit).await, [run]);
+}
+
+#[tokio::test]
+async fn whoever_has_the_name_of_a_deleted_namespace_finds_nothing_of_it() {
+    let kit = kit().await;
+    let process = kit.process();
+    let name: Namespace = "gone".parse().unwrap();
+    let row = NamespaceRow {
+        name: name.clone(),
+        display_name: String::new(),
+        created_at: Timestamp(1),
+        created_by: "ann".to_owned(),
+    };
+    let make = async || process.control_plane.namespace_create(&row).await.unwrap();
+    assert_eq!(make().await, NamespaceCreation::Created);
+    let digest = Digest::of(b"module");
+    let run = RunId::from_parts(Timestamp(1), 1);
+    let keys = [
+        layout::module_key(&name, &digest),
+        layout::upload_key(&name, &digest),
+        layout::history_summary_key(&name, run),
+        layout::history_index_key(&name, run),
+    ];
+    let neighbour = layout::module_key(&"gone-not".parse().unwrap(), &digest);
+    let put = async |key: &str| kit.storage.put(key, Bytes::from_static(b"x")).await.unwrap();
+    let there = async |key: &str| kit.storage.exists(key).await.unwrap();
+    for key in keys.iter().chain([&neighbour]) {
+        put(key).await;
+    }
+    let deletion = process.control_plane.namespace_delete(&name).await.unwrap();
+    assert_eq!(deletion, NamespaceDeletion::Deleted);
+    for key in &keys {
+        assert!(!there(key).await, "{key}");
+    }
+    assert_eq!(make().await, NamespaceCreation::JustDeleted);
+    // A request that was let in before.
+    put(&keys[0]).await;
+    let patient = HousekeepingOptions::default();
+    process.control_plane.keep_house_now(&patient).await.unwrap();
+    assert_eq!(make().await, NamespaceCreation::JustDeleted);
+    let hasty = HousekeepingOptions {
+        namespaces_ms: 0,
+        ..patient
+    };
+    eventually("the name can be used again", async || {
+        process.control_plane.keep_house_now(&hasty).await.unwrap();
+        (make().await == NamespaceCreation::Created).then_some(())
+    })
+    .await;
+    assert!(!there(&keys[0]).await);
+    assert!(there(&neighbour).await);
 }
 
 #[tokio::test]

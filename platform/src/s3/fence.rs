@@ -80,7 +80,7 @@ mod tests {
         assert!(is_refused(store.list(Some(&inside)).try_collect::<Vec<_>>().await));
         assert!(is_refused(store.list_with_delimiter(Some(&Path::from("weir/a"))).await));
         assert!(is_refused(store.presign_get(&inside, Default::default()).await));
-        assert!(is_refused(store.presign_put(&inside, Default::default()).await));
+        assert!(is_refused(store.presign_put(&inside, 1, Default::default()).await));
         assert!(is_refused(
             s3.read_start("s3://ours/weir/a/runs/x", 1)
                 .await

@@ -225,11 +225,12 @@ impl S3Store {
         Ok(signed.map_err(|error| call.error(error))?.uri().to_owned())
     }
 
-    /// A URL by which anybody may write an object until `ttl` is over, at most seven days.
+    /// A URL by which anybody may write an object of so many bytes until `ttl` is over, at most seven days. The length is
+    /// signed: nobody can write more.
     ///
     /// # Errors
     /// When there are no credentials to sign with.
-    pub async fn presign_put(&self, path: &Path, ttl: Duration) -> Result<String> {
+    pub async fn presign_put(&self, path: &Path, bytes: u64, ttl: Duration) -> Result<String> {
         self.check(path)?;
         let call = self.call("PutObject", path);
         let request = self
@@ -237,7 +238,8 @@ impl S3Store {
             .await
             .put_object()
             .bucket(self.bucket())
-            .key(path.as_ref());
+            .key(path.as_ref())
+            .content_length(i64::try_from(bytes).unwrap_or(i64::MAX));
         let signed = request.presigned(presigning(ttl, &call)?).await;
         Ok(signed.map_err(|error| call.error(error))?.uri().to_owned())
     }

@@ -243,12 +243,13 @@ impl Storage {
         self.exists(PROBE).await.map(drop)
     }
 
-    /// A URL by which anybody may write an object until `ttl` is over, at most seven days; `None` for a folder.
-    pub async fn presign_put(&self, key: &str, ttl: Duration) -> Result<Option<String>, StorageError> {
+    /// A URL by which anybody may write an object of so many bytes until `ttl` is over, at most seven days; `None` for a
+    /// folder.
+    pub async fn presign_put(&self, key: &str, bytes: u64, ttl: Duration) -> Result<Option<String>, StorageError> {
         let Some((bucket, path)) = self.absolute(key)? else {
             return Ok(None);
         };
-        let signed = bucket.presign_put(&path, ttl).await;
+        let signed = bucket.presign_put(&path, bytes, ttl).await;
         signed
             .map(Some)
             .map_err(|source| StorageError::new("sign", key, source))

@@ -11,7 +11,7 @@ use super::fleet::{Answer, Fleet, MemberId, until};
 use super::identity::{make_key, make_namespace, send};
 use super::isolation::{Attack, Names, attacks, furnish};
 
-const ROOT: &str = "sesame";
+const ROOT: &str = "open-sesame-for-tests";
 
 /// Who asks.
 struct Asker<'a> {

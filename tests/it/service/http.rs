@@ -283,10 +283,19 @@ fn modules_can_be_uploaded_past_the_server() {
     let bytes = std::fs::read(repository().join("examples/wordcount/tokenizer.wasm")).expect("the example's component");
     let path = format!("/api/v1/modules/{}", Digest::of(&bytes));
     let post = |action: &str| fleet.request(server, Method::POST, &format!("{path}/{action}"), &[], "");
+    let ask = |bytes: u64| {
+        let (path, json) = (format!("{path}/upload"), [("content-type", "application/json")]);
+        fleet.request(server, Method::POST, &path, &json, json!({"bytes": bytes}).to_string())
+    };
+    assert_problem(&ask((64 << 20) + 1), 413, "body_too_large");
     let upload = |bytes: Vec<u8>| {
-        let asked = post("upload");
+        let asked = ask(bytes.len() as u64);
         assert_eq!(asked.status, 200, "{}", asked.body);
         let url = asked.body["url"].as_str().expect("a URL").to_owned();
+        assert!(
+            url.contains("SignedHeaders=content-length%3Bhost"),
+            "the length is signed: {url}"
+        );
         fleet.put_to(&url, bytes)
     };
     assert_problem(&post("complete"), 404, "module_not_found");
@@ -305,7 +314,7 @@ fn modules_can_be_uploaded_past_the_server() {
 #[test]
 fn a_key_opens_the_api() {
     let mut fleet = Fleet::new();
-    fleet.set("WEIR_BOOTSTRAP_API_KEY", "sesame");
+    fleet.set("WEIR_BOOTSTRAP_API_KEY", "open-sesame-for-tests");
     let server = fleet.server(&[]);
     assert_problem(&get(&fleet, server, "/api/v1/runs", &[]), 401, "unauthorized");
     assert_problem(
@@ -314,13 +323,19 @@ fn a_key_opens_the_api() {
         "unauthorized",
     );
     assert_eq!(
-        get(&fleet, server, "/api/v1/runs", &[("authorization", "Bearer sesame")]).status,
+        get(
+            &fleet,
+            server,
+            "/api/v1/runs",
+            &[("authorization", "Bearer open-sesame-for-tests")]
+        )
+        .status,
         200
     );
     assert_eq!(get(&fleet, server, "/healthz", &[]).status, 200);
     assert_eq!(fleet.client(server, ["runs", "list"]).code, Some(3));
-    fleet.client_ok(server, ["runs", "list", "--api-key", "sesame"]);
-    assert!(!fleet.log(server).contains("sesame"));
+    fleet.client_ok(server, ["runs", "list", "--api-key", "open-sesame-for-tests"]);
+    assert!(!fleet.log(server).contains("open-sesame-for-tests"));
 }
 
 #[test]

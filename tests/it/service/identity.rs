@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fleet::{Answer, Fleet, MemberId, until};
 use super::http::assert_problem;
 
-pub(crate) const ROOT: &str = "sesame";
+pub(crate) const ROOT: &str = "open-sesame-for-tests";
 const SQL: &str = r#"{"sql": {"statement": "SELECT 1 AS one"}}"#;
 
 /// A fleet whose servers want keys, with one server.
@@ -513,6 +513,39 @@ fn people_manage_keys_by_the_command_line() {
     assert!(ok(&["audit", "--all"]).contains("keys_revoke"));
     assert_eq!(ok(&["namespaces", "delete", "analytics"]), "");
     assert_eq!(root(&["namespaces", "delete", "default"]).code, Some(5));
+}
+
+#[test]
+fn a_bootstrap_key_that_anybody_could_guess_is_refused() {
+    let mut fleet = Fleet::new();
+    for key in ["", "   ", "nineteen characters", "  nineteen characters  "] {
+        fleet.set("WEIR_BOOTSTRAP_API_KEY", key);
+        for command in ["server", "history"] {
+            let refused = fleet.weir([command, "--listen", "127.0.0.1:0"]);
+            assert_eq!(refused.code, Some(2), "{command} {key:?}: {}", refused.stderr);
+            assert!(refused.stderr.contains("at least 20 characters"), "{}", refused.stderr);
+        }
+    }
+    // As a file has it, with a line end.
+    fleet.set("WEIR_BOOTSTRAP_API_KEY", &format!("{ROOT}\n"));
+    let server = fleet.server(&[]);
+    let service = (&fleet, server);
+    let login = |key: &str| {
+        let body = json!({"api_key": key}).to_string();
+        fleet.request(
+            server,
+            Method::POST,
+            "/api/v1/session",
+            &[("content-type", "application/json")],
+            body,
+        )
+    };
+    for key in ["", " "] {
+        assert_problem(&login(key), 401, "unauthorized");
+        assert_eq!(send(service, key, None, Method::GET, "/api/v1/runs", "").status, 401);
+    }
+    assert_eq!(login(ROOT).status, 200);
+    assert_eq!(send(service, ROOT, None, Method::GET, "/api/v1/runs", "").status, 200);
 }
 
 #[test]

@@ -73,6 +73,13 @@ fn nothing_of_another_namespace_can_be_seen_named_or_reached() {
     let audit = send(service, &attacker, None, Method::GET, "/api/v1/audit?limit=1000", "");
     assert_eq!(audit.status, 200);
     assert!(!audit.body.to_string().contains(CANARY));
+    // What the service's own admins did falls back to no namespace, not even to the default one.
+    let (_, bystander) = make_key(service, "default", "admin");
+    let audit = send(service, &bystander, None, Method::GET, "/api/v1/audit?limit=1000", "");
+    assert_eq!(audit.status, 200);
+    for name in [CANARY, VICTIM, ATTACKER, &key_id] {
+        assert!(!audit.body.to_string().contains(name), "{name}: {}", audit.body);
+    }
     assert_eq!(
         inventory(service, &victim, &targets.theirs),
         before,
@@ -168,7 +175,15 @@ pub(super) fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) 
 
 /// The operations of the document that the server gives out.
 pub(super) fn attacks(service: (&Fleet, MemberId)) -> Vec<Attack> {
-    let document = send(service, "sesame", None, Method::GET, "/api/v1/openapi.json", "").body;
+    let document = send(
+        service,
+        "open-sesame-for-tests",
+        None,
+        Method::GET,
+        "/api/v1/openapi.json",
+        "",
+    )
+    .body;
     let paths = document["paths"].as_object().expect("paths").clone();
     let mut attacks = Vec::new();
     for (path, item) in paths {
@@ -240,6 +255,7 @@ impl Attack {
             "quotas_put" => json!({"max_runs": 1}),
             "keys_create" => json!({"name": "mine", "role": "viewer"}),
             "session_create" => json!({}),
+            "modules_upload" => json!({"bytes": 1}),
             // Bytes that are no module: all that matters is whether it is let come so far.
             "modules_put" => json!({"no": "module"}),
             other => panic!("teach this test what a body of `{other}` is"),

@@ -172,7 +172,7 @@ fn any_part_of_the_tasks_is_given_at_once() {
 
 #[test]
 fn what_workers_run_is_shown_to_its_namespace_alone() {
-    const ROOT: &str = "sesame";
+    const ROOT: &str = "open-sesame-for-tests";
     let (mut fleet, server) = guarded();
     let namespaces = ["acme", "globex"];
     let mut runs = Vec::new();
@@ -207,7 +207,10 @@ fn what_workers_run_is_shown_to_its_namespace_alone() {
             let text = listed.to_string();
             assert!(!text.contains(other) && !text.contains(other_run), "{text}");
         }
-        let headers = [("authorization", "Bearer sesame"), ("weir-namespace", namespace)];
+        let headers = [
+            ("authorization", "Bearer open-sesame-for-tests"),
+            ("weir-namespace", namespace),
+        ];
         let event = fleet
             .stream(server, "?topics=workers", &headers)
             .next()

@@ -23,6 +23,7 @@ mod rows;
 mod runs;
 mod scaling;
 mod schedules;
+mod security;
 mod sessions;
 mod storage;
 mod stream;

@@ -132,7 +132,7 @@ fn now() -> u64 {
 fn service(provider: &Provider) -> (Fleet, MemberId) {
     let mut fleet = Fleet::new();
     for (name, value) in [
-        ("WEIR_BOOTSTRAP_API_KEY", "sesame"),
+        ("WEIR_BOOTSTRAP_API_KEY", "open-sesame-for-tests"),
         ("WEIR_OIDC_ISSUER", &*provider.issuer),
         ("WEIR_OIDC_AUDIENCE", AUDIENCE),
         ("WEIR_OIDC_CLAIM", "realm_access.roles"),

@@ -87,7 +87,7 @@ fn assert_ends(stream: &mut Stream<'_>) {
 #[test]
 fn a_session_ends_when_it_is_left_alone_and_when_its_time_is_over() {
     let mut fleet = Fleet::new();
-    fleet.set("WEIR_BOOTSTRAP_API_KEY", "sesame");
+    fleet.set("WEIR_BOOTSTRAP_API_KEY", "open-sesame-for-tests");
     fleet.set("WEIR_HOUSEKEEPING_MS", "1000");
     let server = fleet.server(&[]);
     let (_, key) = make_key((&fleet, server), "default", "viewer");
@@ -157,7 +157,10 @@ fn a_stream_ends_with_the_key_or_the_session_that_opened_it() {
     }
     assert_eq!(leaving.logout(), 204);
     let path = format!("/api/v1/keys/{id}");
-    assert_eq!(send(service, "sesame", None, Method::DELETE, &path, "").status, 200);
+    assert_eq!(
+        send(service, "open-sesame-for-tests", None, Method::DELETE, &path, "").status,
+        200
+    );
     for stream in &mut ending {
         assert_ends(stream);
     }
@@ -180,7 +183,7 @@ fn a_stream_ends_with_the_key_or_the_session_that_opened_it() {
 #[test]
 fn only_a_trusted_proxy_says_whose_request_it_is() {
     let mut fleet = Fleet::new();
-    fleet.set("WEIR_BOOTSTRAP_API_KEY", "sesame");
+    fleet.set("WEIR_BOOTSTRAP_API_KEY", "open-sesame-for-tests");
     let direct = fleet.server(&[]);
     fleet.set("WEIR_TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8");
     let behind = fleet.server(&[]);
@@ -214,7 +217,7 @@ fn only_a_trusted_proxy_says_whose_request_it_is() {
     make_namespace((&fleet, behind), "a");
     let name = |server, name: &str| {
         let headers = [
-            ("authorization", "Bearer sesame"),
+            ("authorization", "Bearer open-sesame-for-tests"),
             ("content-type", "application/json"),
             ("x-forwarded-for", "203.0.113.5, 10.9.9.9"),
         ];
@@ -231,7 +234,7 @@ fn only_a_trusted_proxy_says_whose_request_it_is() {
     name(direct, "direct");
     let sources = until("the entries", || {
         let path = "/api/v1/audit?scope=service&action=namespaces_create&outcome=allowed";
-        let audit = send((&fleet, behind), "sesame", None, Method::GET, path, "").body;
+        let audit = send((&fleet, behind), "open-sesame-for-tests", None, Method::GET, path, "").body;
         let items = audit["items"].as_array().expect("items").clone();
         let source = |name: &str| {
             let made = items
@@ -252,6 +255,18 @@ fn only_a_trusted_proxy_says_whose_request_it_is() {
         assert_eq!(cookie.contains("Secure"), is_secure, "{cookie}");
         assert_eq!(cookie.starts_with("__Host-"), is_secure, "{cookie}");
         assert_eq!(answer.header("strict-transport-security").is_some(), is_secure);
+        // A page of a sibling domain can set a cookie of the plain name, which counts for nothing by HTTPS.
+        let token = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+        let (_, token) = token.expect("a cookie");
+        let status = |name: &str| {
+            let cookie = format!("{name}={token}");
+            let headers = [("x-forwarded-proto", "https"), ("cookie", &*cookie)];
+            fleet
+                .request(server, Method::GET, "/api/v1/session", &headers, "")
+                .status
+        };
+        let (strict, plain) = (status("__Host-weir_session"), status("weir_session"));
+        assert_eq!([strict, plain], if is_secure { [200, 401] } else { [401, 200] });
     }
     let wrong = fleet.weir(["server", "--listen", "127.0.0.1:0", "--trusted-proxies", "everybody"]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);

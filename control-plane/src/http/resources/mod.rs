@@ -33,7 +33,7 @@ pub use event::{Event, EventPage};
 pub use finding::{Evidence, EvidenceUnit, Finding, FindingList, FindingSeverity};
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogFilter, LogPage, LogSeverity};
-pub use module::{ListedModule, Module, ModuleFunction, ModuleOutput, ModulePage, Upload};
+pub use module::{ListedModule, Module, ModuleFunction, ModuleOutput, ModulePage, Upload, UploadRequest};
 pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
 pub(super) use pipeline::etag;
 pub use pipeline::{

@@ -79,6 +79,14 @@ pub struct ModulePage {
     pub next_cursor: Option<String>,
 }
 
+/// A component that is to be uploaded past the server.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UploadRequest {
+    /// Its length. The URL takes no other.
+    pub bytes: u64,
+}
+
 /// How to upload a component past the server.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upload {

@@ -11,31 +11,31 @@ mod send;
 
 pub use reader::{FileBytes, RowFormat, RowReader, Rows, RowsError};
 
-use axum::http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use std::time::Duration;
 
+use axum::http::StatusCode;
+
+use super::caller::Caller;
+use super::pool::Room;
 use super::{Api, Problem};
 
 /// Pages of rows that are read at once: each decodes files.
 pub(super) const CONCURRENT_PAGES: usize = 16;
 /// Results and files that are sent at once.
 pub(super) const CONCURRENT_DOWNLOADS: usize = 64;
-
-fn busy() -> Problem {
-    let detail = "this server reads as many rows for others as it can; try again";
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_reads", detail).retry_after(1)
-}
+/// How long one waits for room: others of the namespace may be reading.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Room for one more page.
-fn room_for_page(api: &Api) -> Result<SemaphorePermit<'_>, Problem> {
-    api.pages().try_acquire().map_err(|_| busy())
+async fn room_for_page(api: &Api, caller: &Caller) -> Result<Room, Problem> {
+    let room = api.rooms().pages.wait(caller.namespace(), PATIENCE).await;
+    room.map_err(|full| full.problem("too_many_reads", "pages of rows"))
 }
 
 /// Room for one more download.
-fn room_for_download(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
-    std::sync::Arc::clone(api.downloads())
-        .try_acquire_owned()
-        .map_err(|_| busy())
+async fn room_for_download(api: &Api, caller: &Caller) -> Result<Room, Problem> {
+    let room = api.rooms().downloads.wait(caller.namespace(), PATIENCE).await;
+    room.map_err(|full| full.problem("too_many_reads", "downloads"))
 }
 
 impl From<RowsError> for Problem {

@@ -166,6 +166,7 @@ pub(in super::super) async fn list(State(api): State<Api>, RunPath(run): RunPath
 )]
 pub(in super::super) async fn rows(
     State(api): State<Api>,
+    caller: Caller,
     OutputPath { output, .. }: OutputPath,
     Params(params): Params<RowParams>,
 ) -> Result<Json<RowPage>, Problem> {
@@ -175,7 +176,7 @@ pub(in super::super) async fn rows(
         Some((file.parse().ok()?, row.parse().ok()?))
     });
     let place = place.ok_or_else(Problem::invalid_cursor)?;
-    let _room = room_for_page(&api)?;
+    let _room = room_for_page(&api, &caller).await?;
     Ok(Json(in_time(&api, page(&api, &output, place, limit)).await?))
 }
 
@@ -314,7 +315,11 @@ async fn presigned(api: &Api, output: &Committed, file: &str) -> Result<Option<S
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(in super::super) async fn file(State(api): State<Api>, path: OutputPath) -> Result<Response, Problem> {
+pub(in super::super) async fn file(
+    State(api): State<Api>,
+    caller: Caller,
+    path: OutputPath,
+) -> Result<Response, Problem> {
     let output = &path.output;
     let name = path.file.and_then(|file| output.manifest.files.get(file));
     let name = name.ok_or_else(Problem::internal)?;
@@ -322,7 +327,7 @@ pub(in super::super) async fn file(State(api): State<Api>, path: OutputPath) -> 
         let location = HeaderValue::from_str(&url).map_err(|_| Problem::internal())?;
         return Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response());
     }
-    let room = room_for_download(&api)?;
+    let room = room_for_download(&api, &caller).await?;
     let found = in_time(&api, api.rows().file(&output.sink, name)).await?;
     let mut response = send::body(found.bytes, room).into_response();
     let headers = response.headers_mut();

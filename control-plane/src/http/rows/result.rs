@@ -69,7 +69,7 @@ pub(in super::super) async fn get(
             "`limit` and `cursor` are for pages of `application/json`",
         ));
     }
-    let room = room_for_download(&api)?;
+    let room = room_for_download(&api, &caller).await?;
     let rows = in_time(&api, api.rows().result(caller.namespace(), run, result, 0)).await?;
     let mut response = send::body(rows.encode(format), room).into_response();
     let kind = HeaderValue::from_static(media_type(format));
@@ -88,7 +88,7 @@ async fn page(
     let limit = limit(params.limit, 100, 10_000)? as usize;
     let first = params.cursor.as_deref().map_or(Ok(0), str::parse::<u64>);
     let first = first.map_err(|_| Problem::invalid_cursor())?;
-    let _room = room_for_page(api)?;
+    let _room = room_for_page(api, caller).await?;
     let read = async {
         let mut rows = api.rows().result(caller.namespace(), run, result, first).await?;
         let mut collected = Collected::default();

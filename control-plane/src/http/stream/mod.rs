@@ -87,7 +87,9 @@ pub(super) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topics = topics(&api, &caller, &params.topics).await?;
-    let place = api.streams().enter(&caller, api.options().concurrent_streams)?;
+    let room = api.rooms().streams.enter(caller.namespace());
+    let room = room.map_err(|full| full.problem("too_many_streams", "streams").retry_after(5))?;
+    let place = api.streams().enter(&caller)?;
     let given = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let versions = Versions::parse(given.or(params.last_event_id.as_deref()).unwrap_or_default());
     let mut followed = Vec::with_capacity(topics.len());
@@ -102,7 +104,7 @@ pub(super) async fn stream(
     let checking = api.clone();
     let connection = Connection::new(api, followed, pieces);
     tokio::spawn(async move {
-        let _place = place;
+        let _places = (room, place);
         tokio::select! {
             () = connection.run() => {}
             () = revoked(&checking, &authenticated) => {}
@@ -173,17 +175,16 @@ async fn all_known_to_end(followed: &mut [Followed]) -> bool {
     }
 }
 
-/// Counts streams, in all and by caller.
+/// Counts streams by caller.
 #[derive(Default)]
 pub(super) struct Streams(Arc<Mutex<HashMap<(Namespace, String), usize>>>);
 
 impl Streams {
-    fn enter(&self, caller: &Caller, most: usize) -> Result<Place, Problem> {
+    fn enter(&self, caller: &Caller) -> Result<Place, Problem> {
         let key = (caller.namespace().clone(), caller.principal().to_owned());
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
         let own = counts.get(&key).copied().unwrap_or(0);
-        if all >= most.max(1) || own >= MAX_STREAMS_OF_CALLER {
+        if own >= MAX_STREAMS_OF_CALLER {
             let detail = "too many streams are open; close some, or follow several topics with one";
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail).retry_after(5));
         }
@@ -219,7 +220,7 @@ mod tests {
     use crate::identity::Identity;
 
     #[test]
-    fn streams_are_counted_by_caller_and_in_all() {
+    fn streams_are_counted_by_caller() {
         let streams = Streams::default();
         let caller = |principal: &str| {
             Caller(Identity {
@@ -231,16 +232,12 @@ mod tests {
         };
         let (one, other) = (caller("one"), caller("other"));
         let mut places: Vec<_> = (0..MAX_STREAMS_OF_CALLER)
-            .map(|_| streams.enter(&one, 100).unwrap())
+            .map(|_| streams.enter(&one).unwrap())
             .collect();
-        assert_eq!(streams.enter(&one, 100).err().unwrap().code, "too_many_streams");
-        assert!(streams.enter(&other, 100).is_ok(), "others have room");
-        assert!(
-            streams.enter(&other, MAX_STREAMS_OF_CALLER).is_err(),
-            "the server has none"
-        );
+        assert_eq!(streams.enter(&one).err().unwrap().code, "too_many_streams");
+        assert!(streams.enter(&other).is_ok(), "others have room");
         places.pop();
-        assert!(streams.enter(&one, 100).is_ok(), "a stream that ends makes room");
+        assert!(streams.enter(&one).is_ok(), "a stream that ends makes room");
         places.clear();
         assert!(
             streams.0.lock().unwrap().is_empty(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use weir_control_plane::identity::{Grant, Role, Secret};
 use weir_control_plane::store::{
-    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceDeletion, NamespaceRow, SessionRow,
-    Store,
+    AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceCreation, NamespaceDeletion,
+    NamespaceRow, SessionRow, Store,
 };
 use weir_model::{Digest, Namespace, Timestamp};
 use weir_platform::clock;
@@ -55,8 +55,9 @@ async fn namespaces(store: &impl Store) {
         "it is always there"
     );
     for name in ["b", "a"] {
-        assert!(identities.namespace_create(&namespace(name)).await.unwrap());
-        assert!(!identities.namespace_create(&namespace(name)).await.unwrap(), "again");
+        let make = async || identities.namespace_create(&namespace(name)).await.unwrap();
+        assert_eq!(make().await, NamespaceCreation::Created);
+        assert_eq!(make().await, NamespaceCreation::Exists);
     }
     assert_eq!(
         identities.namespace_get(&named("a")).await.unwrap(),
@@ -71,7 +72,7 @@ async fn namespaces(store: &impl Store) {
 
     let of_b = key(Some("b"), Role::Viewer);
     assert!(identities.key_create(&of_b, Digest::of(b"b")).await.unwrap());
-    let delete = async |name: &str| identities.namespace_delete(&named(name)).await.unwrap();
+    let delete = async |name: &str| identities.namespace_delete(&named(name), Timestamp(50)).await.unwrap();
     assert_eq!(delete("b").await, NamespaceDeletion::Deleted);
     assert_eq!(delete("b").await, NamespaceDeletion::Absent);
     assert_eq!(
@@ -83,9 +84,27 @@ async fn namespaces(store: &impl Store) {
         !identities.key_create(&of_b, Digest::of(b"b")).await.unwrap(),
         "there is no such namespace"
     );
+    deleted_names(identities).await;
     // The default one has runs, and is always there.
     create(store, "a", LONG).await;
     assert_eq!(delete("default").await, NamespaceDeletion::InUse);
+}
+
+/// Of `b`, which was deleted at 50.
+async fn deleted_names(identities: &dyn IdentityStore) {
+    let make = async || identities.namespace_create(&namespace("b")).await.unwrap();
+    let deleted = async |before| identities.namespaces_deleted(Timestamp(before)).await.unwrap();
+    let forget = async |name: &str| identities.namespace_forget(&named(name)).await.unwrap();
+    assert_eq!(make().await, NamespaceCreation::JustDeleted);
+    assert_eq!((deleted(50).await, deleted(51).await), (vec![], vec![named("b")]));
+    assert!(!forget("a").await, "it is there");
+    assert!(identities.namespace_get(&named("a")).await.unwrap().is_some());
+    assert!(forget("b").await);
+    assert_eq!(deleted(51).await, []);
+    assert_eq!(make().await, NamespaceCreation::Created);
+    let again = identities.namespace_delete(&named("b"), Timestamp(60)).await.unwrap();
+    assert_eq!(again, NamespaceDeletion::Deleted);
+    assert!(forget("b").await);
 }
 
 async fn keys(identities: &dyn IdentityStore) {
@@ -153,6 +172,7 @@ fn session(principal: &str, n: u64, key: Option<&KeyRow>) -> SessionRow {
             },
         ],
         key: key.map(|key| key.id),
+        bootstrap: key.is_none().then(|| Digest::of(b"bootstrap")),
         created_at: Timestamp(1_000 + n),
         expires_at: Timestamp(5_000),
         seen_at: Timestamp(1_000 + n),
@@ -238,6 +258,13 @@ async fn audit(identities: &dyn IdentityStore) {
         ..all.clone()
     };
     assert_eq!(list(&of_a, None, 1_000).await.len(), 250);
+    for (since, count) in [(Timestamp(0), 250), (clock::now().plus_ms(1_000), 0)] {
+        let since = AuditFilter {
+            since: Some(since),
+            ..of_a.clone()
+        };
+        assert_eq!(list(&since, None, 1_000).await.len(), count);
+    }
     for (filter, count) in [
         (
             AuditFilter {
