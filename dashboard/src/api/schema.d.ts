@@ -31,7 +31,10 @@ export interface paths {
         /** Keys, the youngest first, without their secrets. For admins. */
         get: operations["keys_list"];
         put?: never;
-        /** Makes a key. The answer has its secret, which is shown this once. For admins. */
+        /**
+         * Makes a key. The answer has its secret, which is shown this once. For admins.
+         * @description A key that is made with one that ends does not end after it; without `expires_at` it ends with it.
+         */
         post: operations["keys_create"];
         delete?: never;
         options?: never;
@@ -163,7 +166,10 @@ export interface paths {
         get: operations["namespaces_get"];
         put?: never;
         post?: never;
-        /** Deletes a namespace that has no runs, pipelines and schedules, and its keys and quota with it. For admins of the whole service. */
+        /**
+         * Deletes a namespace that has no runs, pipelines and schedules, and its keys, its quota and its modules with it. The
+         *     name can be used again after five minutes. For admins of the whole service.
+         */
         delete: operations["namespaces_delete"];
         options?: never;
         head?: never;
@@ -966,7 +972,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the server can do its work: asks its store, its queues and its storage. */
+        /** Whether the server can do its work: asks its store, its queues and its storage, at most once a second. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -3344,6 +3350,14 @@ export interface components {
             /** @description Where to. */
             url: string;
         };
+        /** @description A component that is to be uploaded past the server. */
+        UploadRequest: {
+            /**
+             * Format: int64
+             * @description Its length. The URL takes no other.
+             */
+            bytes: number;
+        };
         /** @description What a run used so far: its attempts that are over, and the control plane. Attempts that failed or were given up count as well. */
         Usage: {
             /**
@@ -3985,7 +3999,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -4085,7 +4103,7 @@ export interface operations {
                     "application/json": components["schemas"]["Namespace"];
                 };
             };
-            /** @description There is one of this name */
+            /** @description There is one of this name, or was a moment ago */
             409: {
                 headers: {
                     [name: string]: unknown;
