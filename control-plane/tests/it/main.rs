@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod dead_letters;
+mod door;
 mod failures;
 mod fairness;
 mod fleet;
