@@ -80,7 +80,7 @@ async fn signed_urls_lead_below_the_prefix() {
     let ttl = Duration::from_secs(60);
     weir_platform::aws::install_crypto();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = storage.presign_put("modules/m.wasm", ttl).await.unwrap().unwrap();
+    let url = storage.presign_put("modules/m.wasm", 4, ttl).await.unwrap().unwrap();
     assert!(http.put(url).body("wasm").send().await.unwrap().status().is_success());
     assert_eq!(storage.get("modules/m.wasm").await.unwrap(), "wasm");
     let url = storage.presign_get("modules/m.wasm", ttl).await.unwrap().unwrap();
@@ -88,7 +88,7 @@ async fn signed_urls_lead_below_the_prefix() {
 
     let dir = tempfile::tempdir().unwrap();
     let folder = Storage::open(dir.path().to_str().unwrap()).unwrap();
-    assert_eq!(folder.presign_put("k", ttl).await.unwrap(), None);
+    assert_eq!(folder.presign_put("k", 1, ttl).await.unwrap(), None);
     assert_eq!(folder.presign_get("k", ttl).await.unwrap(), None);
 }
 

@@ -244,7 +244,11 @@ async fn signed_urls_read_and_write() {
     let path = Path::from("a b/ü");
     let ttl = Duration::from_secs(60);
     let http = http();
-    let put = store.presign_put(&path, ttl).await.unwrap();
+    let put = store.presign_put(&path, 6, ttl).await.unwrap();
+    assert!(
+        put.contains("SignedHeaders=content-length%3Bhost"),
+        "no other length is taken: {put}"
+    );
     let answer = http.put(put).body("signed").send().await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
     let get = store.presign_get(&path, ttl).await.unwrap();
