@@ -72,6 +72,7 @@ fn door(kit: &Kit, process: &Process, engine: &Engine, options: Options) -> Rout
         rows: Arc::new(engine.clone()),
         sql: Arc::new(engine.clone()),
         checks: Vec::new(),
+        templates: weir_platform::templates::Templates::in_process(),
         metrics: Arc::new(String::new),
     };
     router(Api::new(options, environment).unwrap())
