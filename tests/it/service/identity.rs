@@ -298,7 +298,7 @@ fn an_admin_ends_all_sessions_of_somebody() {
             ROOT,
             None,
             Method::GET,
-            "/api/v1/audit?action=sessions_end",
+            "/api/v1/audit?scope=service&action=sessions_end",
             "",
         );
         let entries = page.body["items"].as_array().expect("items").clone();
