@@ -12,8 +12,8 @@ use tower::ServiceExt as _;
 use weir_control_plane::RunResult;
 use weir_control_plane::http::resources::{ModuleFunction, SqlCheck, SqlCheckRequest};
 use weir_control_plane::http::{
-    Api, Environment, FileBytes, InspectError, ModuleInspector, Options, RateOptions, RowReader, Rows, RowsError,
-    SqlChecker, router,
+    Api, CheckError, Environment, FileBytes, InspectError, ModuleInspector, Options, RateOptions, RowReader, Rows,
+    RowsError, SqlChecker, router,
 };
 use weir_model::{Digest, Namespace, RunId, RunSettings, SinkInfo, layout};
 
@@ -59,7 +59,7 @@ impl SqlChecker for Engine {
         _: SqlCheckRequest,
         _: String,
         _: &RunSettings,
-    ) -> Result<SqlCheck, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<SqlCheck, CheckError> {
         unreachable!()
     }
 }
