@@ -85,11 +85,13 @@ pub(crate) fn queued(loads: &[NamespaceLoad]) -> HashMap<Namespace, usize> {
 /// Keeps a submission, and drives it when there is room for it.
 pub(crate) async fn submit(
     shared: &Arc<Shared>,
-    submission: Submission,
+    mut submission: Submission,
     idempotency: Option<&Idempotency>,
 ) -> Result<Submitted, Error> {
     validate(&submission)?;
     let namespace = submission.namespace.clone();
+    // As they are now, also of a run that is made again.
+    submission.settings.allowed_locations = allowed_locations(shared, &namespace).await?;
     let quota = shared.quotas.of(&*shared.store, &namespace).await?;
     if quota.rate().is_some()
         && let Some(made) = made_before(shared, &namespace, idempotency).await?
@@ -142,6 +144,12 @@ pub(crate) async fn submit(
         }
     }
     Ok(Submitted { run, replayed: false })
+}
+
+/// The places in S3 that the jobs of a namespace may use, if those are not all.
+pub(crate) async fn allowed_locations(shared: &Shared, namespace: &Namespace) -> Result<Option<Vec<String>>, Error> {
+    let known = shared.store.identities().namespace_get(namespace).await?;
+    Ok(known.and_then(|known| known.allowed_locations))
 }
 
 /// What an earlier request with the same key made.

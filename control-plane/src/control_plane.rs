@@ -386,6 +386,14 @@ impl ControlPlane {
         self.shared.store.identities()
     }
 
+    /// The places in S3 that the jobs of a namespace may use, if those are not all.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn allowed_locations(&self, namespace: &Namespace) -> Result<Option<Vec<String>>, Error> {
+        admission::allowed_locations(&self.shared, namespace).await
+    }
+
     /// Ends the control plane: runs that are under way are given back for others to resume, and the clean-up of
     /// finished ones is waited for, within bounds; so is the end of workers that are processes of this one.
     pub async fn shutdown(&self) {

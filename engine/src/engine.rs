@@ -7,17 +7,18 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use futures::stream::{self, BoxStream};
 use weir_model::{
-    Digest, Job, Namespace, RunId, ShuffleObject, SinkInfo, StageGraph, Submission, TaskMessage, TaskOutput, Timestamp,
-    layout,
+    Digest, Job, Namespace, RunId, RunSettings, ShuffleObject, SinkInfo, StageGraph, Submission, TaskMessage,
+    TaskOutput, Timestamp, layout,
 };
 use weir_platform::Storage;
 use weir_platform::templates::Templates;
 use weir_sandbox::Sandbox;
 
-use crate::io::{self, RowsError, Stores};
+use crate::io::{self, AllowedLocations, RowsError, Stores};
 use crate::stages::codec::PlanCodec;
 use crate::stages::{Planned, StageBuilder};
 use crate::task::{self, Shared, TaskContext, TaskFailure};
@@ -118,8 +119,7 @@ impl Engine {
         let modules = load_modules(&self.sandbox, storage, namespace, digests())
             .await?
             .modules;
-        let runtime = session::through(&self.runtime, storage);
-        let context = session::planning(&runtime, &submission.settings)?;
+        let context = self.planning(storage, &submission.settings)?;
         // So that what is wrong with a statement is known by its place.
         context
             .state_ref()
@@ -144,6 +144,23 @@ impl Engine {
             }
         }
         builder.finish()
+    }
+
+    /// A session for planning, which reaches what the run may.
+    fn planning(&self, storage: &Storage, settings: &RunSettings) -> Result<SessionContext, PlanError> {
+        let allowed = AllowedLocations::of(settings).map_err(|error| PlanError::Platform(Box::new(error)))?;
+        let runtime = session::through(&self.runtime, storage);
+        let Some(allowed) = allowed else {
+            return Ok(session::planning(&runtime, settings)?);
+        };
+        let runtime = allowed.confine(&runtime, storage.s3());
+        let context = session::planning(&runtime, settings)?;
+        context
+            .state_ref()
+            .write()
+            .config_mut()
+            .set_extension(Arc::new(allowed));
+        Ok(context)
     }
 
     /// Runs one attempt of a task.

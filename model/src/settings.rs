@@ -23,6 +23,10 @@ pub struct RunSettings {
     pub timeout_s: Option<u64>,
     /// Whether the run is tried again when it is over, as a new run, and for how long it is kept.
     pub restart_policy: RestartPolicy,
+    /// The places in S3 (`s3://BUCKET/PREFIX`) whose files the run may read and write, and no others; everything that
+    /// the service reaches without it. Not the submitter's to choose: it is what the namespace has at submission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_locations: Option<Vec<String>>,
 }
 
 impl Default for RunSettings {
@@ -35,6 +39,7 @@ impl Default for RunSettings {
             speculation: SpeculationSettings::default(),
             timeout_s: None,
             restart_policy: RestartPolicy::default(),
+            allowed_locations: None,
         }
     }
 }

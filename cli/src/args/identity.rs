@@ -99,6 +99,25 @@ pub(crate) enum NamespacesCommand {
         /// What people call it
         #[arg(long, default_value = "", value_name = "TEXT")]
         display_name: String,
+        /// A place in S3 whose files its jobs may use, and no others; several may be given
+        #[arg(long = "allow-location", value_name = "S3_URL")]
+        allowed_locations: Vec<String>,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Change a namespace; what is not given stays
+    Set {
+        /// Its name
+        name: String,
+        /// What people call it
+        #[arg(long, value_name = "TEXT")]
+        display_name: Option<String>,
+        /// A place in S3 whose files its jobs may use, and no others; several may be given
+        #[arg(long = "allow-location", value_name = "S3_URL")]
+        allowed_locations: Vec<String>,
+        /// Let its jobs use all files that the service reaches
+        #[arg(long, conflicts_with = "allowed_locations")]
+        allow_all_locations: bool,
         #[command(flatten)]
         ask: AskArgs,
     },

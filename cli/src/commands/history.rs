@@ -108,6 +108,7 @@ async fn name_namespaces(history: &History, store: &dyn Store) -> Result<(), Err
             name,
             display_name: String::new(),
             created_at: clock::now(),
+            allowed_locations: None,
             created_by: "weir history".to_owned(),
         };
         let named = store.identities().namespace_create(&row).await;

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use reqwest::Method;
 use serde::Serialize;
 use weir_control_plane::http::resources::{
-    AuditEntry, AuditPage, CreatedKey, Key, KeyPage, KeyRequest, Namespace, NamespacePage, NamespaceRequest, Session,
-    Time,
+    AuditEntry, AuditPage, CreatedKey, Key, KeyPage, KeyRequest, Namespace, NamespacePage, NamespaceRequest,
+    NamespaceSettings, Session, Time,
 };
 use weir_control_plane::store::AuditOutcome;
 use weir_platform::clock;
@@ -47,13 +48,41 @@ pub(super) async fn namespaces(command: NamespacesCommand) -> Result<(), Error> 
         NamespacesCommand::Create {
             name,
             display_name,
+            allowed_locations,
             ask,
         } => {
             let client = target::required(&ask.target)?;
-            let request = NamespaceRequest { name, display_name };
+            let request = NamespaceRequest {
+                name,
+                display_name,
+                allowed_locations: (!allowed_locations.is_empty()).then_some(allowed_locations),
+            };
             let made: Namespace = client.create("/api/v1/namespaces", &request).await?;
             print_one(&made, ask.output, |made| {
                 print_namespaces(std::slice::from_ref(made), ask.output)
+            })
+        }
+        NamespacesCommand::Set {
+            name,
+            display_name,
+            allowed_locations,
+            allow_all_locations,
+            ask,
+        } => {
+            let client = target::required(&ask.target)?;
+            let path = format!("/api/v1/namespaces/{}", segment(&name)?);
+            let found: Namespace = client.get(&path, &[]).await?;
+            let settings = NamespaceSettings {
+                display_name: display_name.unwrap_or(found.display_name),
+                allowed_locations: match (allow_all_locations, allowed_locations.is_empty()) {
+                    (true, _) => None,
+                    (false, true) => found.allowed_locations,
+                    (false, false) => Some(allowed_locations),
+                },
+            };
+            let changed: Namespace = client.json(client.request(Method::PUT, &path)?.json(&settings)).await?;
+            print_one(&changed, ask.output, |changed| {
+                print_namespaces(std::slice::from_ref(changed), ask.output)
             })
         }
         NamespacesCommand::Delete { name, target } => {
@@ -216,10 +245,17 @@ fn print_list<T: Serialize, const N: usize>(
 }
 
 fn print_namespaces(items: &[Namespace], output: OutputFormat) -> Result<(), Error> {
-    print_list(items, output, ["namespace", "name", "created", "by"], |namespace| {
+    let header = ["namespace", "name", "locations", "created", "by"];
+    print_list(items, output, header, |namespace| {
+        let locations = match namespace.allowed_locations.as_deref() {
+            None => "all".to_owned(),
+            Some([]) => "none".to_owned(),
+            Some(places) => places.join("\n"),
+        };
         [
             namespace.name.clone(),
             or_dash(&namespace.display_name),
+            locations,
             format::time(namespace.created_at.0),
             namespace.created_by.clone(),
         ]

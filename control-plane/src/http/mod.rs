@@ -545,7 +545,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::get, session::create, session::delete))
         .routes(routes!(session::end_all))
         .routes(routes!(namespaces::list, namespaces::create))
-        .routes(routes!(namespaces::get, namespaces::delete))
+        .routes(routes!(namespaces::get, namespaces::put, namespaces::delete))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(workers::list))

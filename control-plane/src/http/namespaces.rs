@@ -6,16 +6,22 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use weir_platform::clock;
+use weir_platform::s3::S3Url;
 
 use super::authenticate::Authenticated;
 use super::caller::Caller;
 use super::extract::{JsonBody, Params, limit};
-use super::resources::{Namespace, NamespacePage, NamespaceRequest};
+use super::quotas::NamespacePath;
+use super::resources::{Namespace, NamespacePage, NamespaceRequest, NamespaceSettings};
 use super::{Api, Problem};
 use crate::store::{NamespaceCreation, NamespaceDeletion, NamespaceRow};
 
 /// Characters of a name for people.
 const MAX_DISPLAY_NAME: usize = 100;
+/// Places in S3 of a namespace.
+const MAX_LOCATIONS: usize = 100;
+/// Bytes of a place in S3.
+const MAX_LOCATION: usize = 1_100;
 
 /// Which namespaces to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -90,16 +96,18 @@ pub(super) async fn create(
     body: JsonBody<NamespaceRequest>,
 ) -> Result<Response, Problem> {
     caller.require_whole_service()?;
-    let NamespaceRequest { name, display_name } = body.value;
-    if display_name.chars().count() > MAX_DISPLAY_NAME {
-        let detail = format!("`display_name` has at most {MAX_DISPLAY_NAME} characters");
-        return Err(Problem::invalid(detail));
-    }
+    let NamespaceRequest {
+        name,
+        display_name,
+        allowed_locations,
+    } = body.value;
+    check_display_name(&display_name)?;
     let row = NamespaceRow {
         name: name
             .parse()
             .map_err(|error: weir_model::InvalidId| Problem::invalid(error.to_string()))?,
         display_name,
+        allowed_locations: allowed_locations.map(places).transpose()?,
         created_at: clock::now(),
         created_by: caller.principal().to_owned(),
     };
@@ -140,6 +148,63 @@ pub(super) async fn get(
     authenticated.principal.role_in(&namespace).ok_or_else(absent)?;
     let row = api.control_plane().identities().namespace_get(&namespace).await?;
     row.map(|row| Json(row.into())).ok_or_else(absent)
+}
+
+/// Changes what people call a namespace, and where the files may lie that its jobs use. Runs that were submitted before
+/// go by what was said then. For admins of the whole service.
+#[utoipa::path(
+    put, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_put",
+    params(("namespace" = String, Path, description = "Its name")),
+    request_body = NamespaceSettings,
+    responses((status = 200, body = Namespace), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn put(
+    State(api): State<Api>,
+    caller: Caller,
+    NamespacePath(name): NamespacePath,
+    body: JsonBody<NamespaceSettings>,
+) -> Result<Json<Namespace>, Problem> {
+    caller.require_whole_service()?;
+    let absent = || Problem::namespace_not_found(name.as_str());
+    let NamespaceSettings {
+        display_name,
+        allowed_locations,
+    } = body.value;
+    check_display_name(&display_name)?;
+    let identities = api.control_plane().identities();
+    let mut row = identities.namespace_get(&name).await?.ok_or_else(absent)?;
+    row.display_name = display_name;
+    row.allowed_locations = allowed_locations.map(places).transpose()?;
+    match identities.namespace_update(&row).await? {
+        true => Ok(Json(row.into())),
+        false => Err(absent()),
+    }
+}
+
+fn check_display_name(name: &str) -> Result<(), Problem> {
+    match name.chars().count() > MAX_DISPLAY_NAME {
+        true => Err(Problem::invalid(format!(
+            "`display_name` has at most {MAX_DISPLAY_NAME} characters"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Places in S3 as they are kept.
+fn places(given: Vec<String>) -> Result<Vec<String>, Problem> {
+    if given.len() > MAX_LOCATIONS {
+        return Err(Problem::invalid(format!(
+            "`allowed_locations` has at most {MAX_LOCATIONS} places"
+        )));
+    }
+    let places = given.iter().map(|place| match place.parse::<S3Url>() {
+        Ok(place) if place.to_string().len() <= MAX_LOCATION => Ok(place.to_string()),
+        Ok(_) => Err(Problem::invalid(format!(
+            "a place of `allowed_locations` has at most {MAX_LOCATION} bytes"
+        ))),
+        Err(error) => Err(Problem::invalid(format!("`allowed_locations`: {error}"))),
+    });
+    places.collect()
 }
 
 /// Deletes a namespace that has no runs, pipelines and schedules, and its keys, its quota and its modules with it. The

@@ -11,7 +11,7 @@ use super::resources::{Quota, QuotaLimits};
 use super::{Api, Problem};
 
 /// The namespace that the path names: the caller's own, or any for whoever may act on all.
-pub(super) struct NamespacePath(Namespace);
+pub(super) struct NamespacePath(pub(super) Namespace);
 
 impl FromRequestParts<Api> for NamespacePath {
     type Rejection = Problem;

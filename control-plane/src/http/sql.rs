@@ -80,8 +80,11 @@ pub(super) async fn check(
     let room = api.rooms().checks_of_sql.wait(caller.namespace(), QUEUE).await;
     let _room = room.map_err(|full| full.problem("too_many_checks", "checks of scripts"))?;
     let base = request.base.take().unwrap_or_else(|| api.options().base.clone());
-    let settings = &api.options().default_settings;
-    let checked = api.sql().check(caller.namespace(), request, base, settings);
+    let settings = RunSettings {
+        allowed_locations: api.control_plane().allowed_locations(caller.namespace()).await?,
+        ..api.options().default_settings.clone()
+    };
+    let checked = api.sql().check(caller.namespace(), request, base, &settings);
     match tokio::time::timeout(PATIENCE, checked).await {
         Ok(Ok(checked)) => Ok(Json(checked)),
         Ok(Err(CheckError::Busy)) => Err(busy()),

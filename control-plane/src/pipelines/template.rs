@@ -98,6 +98,13 @@ impl Template {
 
 /// The settings of a run: what is asked for, over the defaults.
 fn settings_over(defaults: &RunSettings, asked: Map<String, Value>) -> Result<RunSettings, Error> {
+    if asked.contains_key("allowed_locations") {
+        return Err(Error::Invalid {
+            message:
+                "`settings.allowed_locations` is not for submitters; an admin of the service sets it for a namespace"
+                    .to_owned(),
+        });
+    }
     let mut merged = serde_json::to_value(defaults).unwrap_or_default();
     merge(&mut merged, Value::Object(asked));
     serde_json::from_value(merged).map_err(|error| Error::Invalid {
@@ -143,6 +150,8 @@ mod tests {
         assert_eq!(merged.retry.backoff_ms, defaults.retry.backoff_ms);
         let unknown = settings_over(&defaults, map(json!({"retries": 1}))).unwrap_err();
         assert!(unknown.to_string().contains("retries"), "{unknown}");
+        let not_theirs = settings_over(&defaults, map(json!({"allowed_locations": ["s3://theirs"]}))).unwrap_err();
+        assert!(not_theirs.to_string().contains("allowed_locations"), "{not_theirs}");
     }
 
     #[test]

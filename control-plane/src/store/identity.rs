@@ -29,6 +29,8 @@ pub struct NamespaceRow {
     pub name: Namespace,
     /// What people call it; may be empty.
     pub display_name: String,
+    /// The places in S3 that its jobs may use; `None` for all that the service reaches.
+    pub allowed_locations: Option<Vec<String>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// By whom.
@@ -175,6 +177,8 @@ pub struct AuditFilter {
 pub trait IdentityStore: Send + Sync + 'static {
     /// Makes a namespace.
     async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation>;
+    /// Changes what people call a namespace and what its jobs may use; says whether there is one.
+    async fn namespace_update(&self, namespace: &NamespaceRow) -> Result<bool>;
     /// A namespace.
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>>;
     /// Namespaces in order of name: at most `limit` that come after `after`.
@@ -221,7 +225,7 @@ pub trait IdentityStore: Send + Sync + 'static {
     async fn audit_forget(&self, before: Timestamp) -> Result<u64>;
 }
 
-const NAMESPACES: &str = "SELECT name, display_name, created_at, created_by FROM namespaces";
+const NAMESPACES: &str = "SELECT name, display_name, allowed_locations, created_at, created_by FROM namespaces";
 const KEYS: &str = "SELECT id, namespace, role, name, prefix, created_by, created_at, expires_at, last_used_at, \
     revoked_at FROM api_keys";
 
@@ -229,17 +233,21 @@ const KEYS: &str = "SELECT id, namespace, role, name, prefix, created_by, create
 impl<D: Relational> IdentityStore for D {
     async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation> {
         let name = namespace.name.as_str();
-        let inserting = Statement::new("INSERT INTO namespaces (name, display_name, created_at, created_by) SELECT ")
-            .bind(name)
-            .then(", ")
-            .bind(namespace.display_name.as_str())
-            .then(", ")
-            .bind(to_i64(namespace.created_at.0))
-            .then(", ")
-            .bind(namespace.created_by.as_str())
-            .then(" WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces WHERE name = ")
-            .bind(name)
-            .then(") ON CONFLICT DO NOTHING");
+        let inserting = Statement::new(
+            "INSERT INTO namespaces (name, display_name, allowed_locations, created_at, created_by) SELECT ",
+        )
+        .bind(name)
+        .then(", ")
+        .bind(namespace.display_name.as_str())
+        .then(", ")
+        .bind(locations(namespace))
+        .then(", ")
+        .bind(to_i64(namespace.created_at.0))
+        .then(", ")
+        .bind(namespace.created_by.as_str())
+        .then(" WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces WHERE name = ")
+        .bind(name)
+        .then(") ON CONFLICT DO NOTHING");
         if self.write("make a namespace", inserting).await? > 0 {
             return Ok(NamespaceCreation::Created);
         }
@@ -247,6 +255,18 @@ impl<D: Relational> IdentityStore for D {
             Some(_) => NamespaceCreation::Exists,
             None => NamespaceCreation::JustDeleted,
         })
+    }
+
+    async fn namespace_update(&self, namespace: &NamespaceRow) -> Result<bool> {
+        let updating = Statement::new("UPDATE namespaces SET display_name = ")
+            .bind(namespace.display_name.clone())
+            .then(", allowed_locations = ")
+            .bind(locations(namespace))
+            .then(" WHERE name = ")
+            .bind(namespace.name.as_str());
+        self.write("change a namespace", updating)
+            .await
+            .map(|changed| changed > 0)
     }
 
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>> {
@@ -556,10 +576,17 @@ fn at(number: i64) -> Timestamp {
     Timestamp(to_u64(number))
 }
 
+fn locations(namespace: &NamespaceRow) -> Option<String> {
+    let locations = namespace.allowed_locations.as_ref()?;
+    Some(serde_json::Value::from(locations.clone()).to_string())
+}
+
 fn namespace_row(row: &dyn Columns) -> Read<NamespaceRow> {
+    let locations = row.optional_text("allowed_locations")?;
     Ok(NamespaceRow {
         name: row.text("name")?.parse()?,
         display_name: row.text("display_name")?,
+        allowed_locations: locations.map(|list| serde_json::from_str(&list)).transpose()?,
         created_at: at(row.number("created_at")?),
         created_by: row.text("created_by")?,
     })

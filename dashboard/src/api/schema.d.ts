@@ -164,7 +164,11 @@ export interface paths {
         };
         /** A namespace. */
         get: operations["namespaces_get"];
-        put?: never;
+        /**
+         * Changes what people call a namespace, and where the files may lie that its jobs use. Runs that were submitted before
+         *     go by what was said then. For admins of the whole service.
+         */
+        put: operations["namespaces_put"];
         post?: never;
         /**
          * Deletes a namespace that has no runs, pipelines and schedules, and its keys, its quota and its modules with it. The
@@ -1886,6 +1890,11 @@ export interface components {
         };
         /** @description A tenant: its runs, pipelines, modules and keys are seen by nobody else. */
         Namespace: {
+            /**
+             * @description The places in S3 whose files its jobs may read and write, and no others; absent when they may use all that the
+             *     service reaches.
+             */
+            allowed_locations?: string[] | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Time"];
             /** @description By whom. */
@@ -1913,10 +1922,25 @@ export interface components {
         };
         /** @description A namespace that is to be. */
         NamespaceRequest: {
+            /**
+             * @description The places in S3 (`s3://BUCKET/PREFIX`) whose files its jobs may read and write, and no others; all that the
+             *     service reaches when it is left out.
+             */
+            allowed_locations?: string[] | null;
             /** @description What people call it. */
             display_name?: string;
             /** @description 1 to 63 lower-case letters, digits and hyphens. */
             name: string;
+        };
+        /** @description What of a namespace can be changed. All of it is replaced. */
+        NamespaceSettings: {
+            /**
+             * @description The places in S3 (`s3://BUCKET/PREFIX`) whose files its jobs may read and write, and no others; all that the
+             *     service reaches when it is left out.
+             */
+            allowed_locations?: string[] | null;
+            /** @description What people call it. */
+            display_name?: string;
         };
         /** @description A committed output. */
         Output: {
@@ -4141,6 +4165,48 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Namespace"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    namespaces_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NamespaceSettings"];
+            };
+        };
         responses: {
             200: {
                 headers: {

@@ -5,7 +5,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
 import { useFollow } from "./stream";
-import type { AuditEntry, KeyRequest, QuotaLimits } from "./types";
+import type { AuditEntry, KeyRequest, NamespaceRequest, NamespaceSettings, QuotaLimits } from "./types";
 
 const PAGE = 100;
 
@@ -47,8 +47,16 @@ function useNamespacesChanged() {
 export function useCreateNamespace() {
   const onSuccess = useNamespacesChanged();
   return useMutation({
-    mutationFn: async (body: { name: string; display_name?: string }) =>
-      data(await api.POST("/api/v1/namespaces", { body })),
+    mutationFn: async (body: NamespaceRequest) => data(await api.POST("/api/v1/namespaces", { body })),
+    onSuccess,
+  });
+}
+
+export function useSaveNamespace(namespace: string) {
+  const onSuccess = useNamespacesChanged();
+  return useMutation({
+    mutationFn: async (body: NamespaceSettings) =>
+      data(await api.PUT("/api/v1/namespaces/{namespace}", { params: { path: { namespace } }, body })),
     onSuccess,
   });
 }

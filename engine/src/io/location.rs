@@ -12,7 +12,7 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::check_local;
+use super::{AllowedLocations, check_local};
 use crate::PlanError;
 
 /// Why a path does not lead to files.
@@ -156,6 +156,22 @@ impl Location {
         }
         let store = runtime.object_store(&self.store);
         store.map_err(|_| LocationError::NoStorage(self.absolute()))
+    }
+
+    /// Looks whether files whose names begin with it can be written.
+    ///
+    /// # Errors
+    /// When there is no such store, or when the job may not use the folder.
+    pub fn check_sink(&self, context: &SessionContext) -> Result<(), LocationError> {
+        self.open(context)?;
+        let state = context.state();
+        let allowed = state.config().get_extension::<AllowedLocations>();
+        match (allowed, self.store.as_str().strip_prefix("s3://")) {
+            (Some(allowed), Some(bucket)) => allowed
+                .check_prefix(bucket.trim_end_matches('/'), &self.path)
+                .map_err(LocationError::Refused),
+            _ => Ok(()),
+        }
     }
 
     fn object_path(&self, path: &str) -> Result<ObjectPath, LocationError> {

@@ -17,4 +17,4 @@ pub(crate) use output::OutputFile;
 pub use output::RowsError;
 pub use render::{PythonJson, PythonText, python_float};
 pub use sink::{FileWriter, ParquetCodec, SinkFormat, SinkPlace, SinkSpec, SinkTarget, Staging, WriteError};
-pub(crate) use stores::{AttemptStores, Stores, check_local};
+pub(crate) use stores::{AllowedLocations, AttemptStores, Stores, check_local};

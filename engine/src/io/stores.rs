@@ -6,9 +6,10 @@ use datafusion::error::Result;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
 use url::Url;
-use weir_model::{Failure, FailureKind};
-use weir_platform::s3::S3;
+use weir_model::{Failure, FailureKind, RunSettings};
+use weir_platform::s3::{self, S3, S3Url, S3UrlError};
 
 use crate::task::OperatorError;
 
@@ -69,6 +70,70 @@ impl ObjectStoreRegistry for AttemptStores {
         match (url.scheme(), url.host_str()) {
             ("s3", Some(bucket)) => Ok(Arc::new(self.s3.bucket(bucket))),
             _ => self.process.get_store(url),
+        }
+    }
+}
+
+/// The stores of a job that may use some places in S3 and nothing else: no file of the machine either.
+#[derive(Debug)]
+struct ConfinedStores {
+    process: Arc<dyn ObjectStoreRegistry>,
+    s3: S3,
+}
+
+impl ObjectStoreRegistry for ConfinedStores {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.process.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        self.process.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        match (url.scheme(), url.host_str()) {
+            ("s3", Some(bucket)) => Ok(Arc::new(self.s3.bucket(bucket))),
+            ("file", _) => Err(refused(url.path()).into()),
+            _ => self.process.get_store(url),
+        }
+    }
+}
+
+/// The places in S3 that a job may use.
+#[derive(Clone, Debug)]
+pub(crate) struct AllowedLocations(Arc<[S3Url]>);
+
+impl AllowedLocations {
+    /// Those of the settings of a run, if it may not use all.
+    ///
+    /// # Errors
+    /// When one is no place in S3.
+    pub(crate) fn of(settings: &RunSettings) -> std::result::Result<Option<Self>, S3UrlError> {
+        let Some(places) = &settings.allowed_locations else {
+            return Ok(None);
+        };
+        let places: std::result::Result<Vec<S3Url>, _> = places.iter().map(|place| place.parse()).collect();
+        Ok(Some(Self(places?.into())))
+    }
+
+    /// The same runtime with these places and nothing else.
+    pub(crate) fn confine(&self, runtime: &RuntimeEnv, s3: &S3) -> RuntimeEnv {
+        RuntimeEnv {
+            object_store_registry: Arc::new(ConfinedStores {
+                process: Arc::clone(&runtime.object_store_registry),
+                s3: s3.only(Arc::clone(&self.0)),
+            }),
+            ..runtime.clone()
+        }
+    }
+
+    /// Refuses files of a bucket that begin with a path, when the folder that they are in is no such place.
+    pub(crate) fn check_prefix(&self, bucket: &str, prefix: &str) -> std::result::Result<(), String> {
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let is_in = |place: &S3Url| ObjectPath::parse(folder).is_ok_and(|folder| place.contains(bucket, &folder));
+        match self.0.iter().any(is_in) {
+            true => Ok(()),
+            false => Err(s3::outside(&format!("`s3://{bucket}/{prefix}`"), &self.0)),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Sinks {
     ) -> Result<SinkSpec> {
         let wrong = |message: String| place.at(target.path.span, message);
         let location = Location::resolve(base, &target.path).map_err(|error| wrong(error.to_string()))?;
-        location.open(context).map_err(|error| wrong(error.to_string()))?;
+        location.check_sink(context).map_err(|error| wrong(error.to_string()))?;
         if location.local().is_none() && !location.is_s3() {
             return Err(wrong(format!(
                 "nothing can be written to `{}`; use an `s3://` URL or a path",

@@ -30,7 +30,7 @@ pub(super) async fn sink(
     let absolute = tables::located(builder.context(), &copy.output_url, &submission.base)?;
     let wrong = |error: LocationError| PlanError::Query(error.to_string());
     let location = Location::resolve(&submission.base, &absolute).map_err(wrong)?;
-    location.open(builder.context()).map_err(wrong)?;
+    location.check_sink(builder.context()).map_err(wrong)?;
     if location.local().is_none() && !location.is_s3() {
         return Err(PlanError::Query(format!(
             "nothing can be written to `{absolute}`; use an `s3://` URL or a path"

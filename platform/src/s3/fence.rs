@@ -1,4 +1,6 @@
-//! A part of a bucket that some may not reach.
+//! Parts of buckets that some may not reach, and those that are all that some may.
+
+use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{Error, ListResult, Result};
@@ -15,34 +17,85 @@ impl S3 {
             ..self.clone()
         }
     }
+
+    /// The same S3 with what is behind the fence, for the storage of Weir itself.
+    pub(crate) fn unfenced(&self) -> Self {
+        Self {
+            fence: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same S3 with nothing but what lies at or below some places, and not behind the fence.
+    ///
+    /// For the jobs of a tenant that may not reach the files of others.
+    #[must_use]
+    pub fn only(&self, places: Arc<[S3Url]>) -> Self {
+        Self {
+            only: Some(places),
+            ..self.clone()
+        }
+    }
+}
+
+impl S3Url {
+    /// Whether a path of a bucket is this place or lies below it, folder by folder: `a/bc` does not lie below `a/b`.
+    pub fn contains(&self, bucket: &str, path: &Path) -> bool {
+        *self.bucket == *bucket && path.prefix_matches(&self.path)
+    }
 }
 
 impl S3Store {
-    /// Refuses a path behind the fence.
+    /// Refuses a path that the holder of this handle may not use.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
-        match self.is_fenced(path) {
-            false => Ok(()),
-            true => Err(Error::PermissionDenied {
-                path: path.to_string(),
-                source: format!(
-                    "`s3://{}/{path}` lies in the storage of Weir itself, which jobs cannot use; choose another place",
-                    self.bucket
-                )
-                .into(),
-            }),
-        }
+        let place = || format!("`s3://{}/{path}`", self.bucket);
+        let reason = if self.is_fenced(path) {
+            format!(
+                "{} lies in the storage of Weir itself, which jobs cannot use; choose another place",
+                place()
+            )
+        } else if let Some(only) = self.s3.only.as_deref().filter(|only| !self.is_among(only, path)) {
+            outside(&place(), only)
+        } else {
+            return Ok(());
+        };
+        Err(Error::PermissionDenied {
+            path: path.to_string(),
+            source: reason.into(),
+        })
     }
 
     /// What of a listing may be seen.
     pub(super) fn visible(&self, mut listed: ListResult) -> ListResult {
-        listed.objects.retain(|object| !self.is_fenced(&object.location));
-        listed.common_prefixes.retain(|prefix| !self.is_fenced(prefix));
+        listed.objects.retain(|object| self.check(&object.location).is_ok());
+        listed.common_prefixes.retain(|prefix| self.check(prefix).is_ok());
         listed
     }
 
     fn is_fenced(&self, path: &Path) -> bool {
-        let fence = self.s3.fence.as_ref().filter(|fence| *fence.bucket == *self.bucket);
-        fence.is_some_and(|fence| path.prefix_matches(&fence.path))
+        let fence = self.s3.fence.as_ref();
+        fence.is_some_and(|fence| fence.contains(&self.bucket, path))
+    }
+
+    fn is_among(&self, places: &[S3Url], path: &Path) -> bool {
+        places.iter().any(|place| place.contains(&self.bucket, path))
+    }
+}
+
+/// Says that `place` is not among those that a tenant may use.
+pub fn outside(place: &str, allowed: &[S3Url]) -> String {
+    /// Places that are named.
+    const NAMED: usize = 5;
+    let mut named: Vec<_> = allowed.iter().take(NAMED).map(|place| format!("`{place}`")).collect();
+    if allowed.len() > NAMED {
+        named.push(format!("{} more", allowed.len() - NAMED));
+    }
+    match named.is_empty() {
+        true => format!("{place} is no place for the jobs of this namespace, which may use no files of S3"),
+        false => format!(
+            "{place} is no place for the jobs of this namespace, which may use {}",
+            named.join(", ")
+        ),
     }
 }
 
@@ -102,5 +155,36 @@ mod tests {
         });
         assert_eq!(listed.common_prefixes, [Path::from("weir/b")]);
         assert_eq!(listed.objects, [object(&outside)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_but_some_places_can_be_reached() {
+        let places = ["s3://ours/a", "s3://ours/b/c/", "s3://shared"].map(|place| place.parse().unwrap());
+        let all = S3::from_environment(false).without("s3://ours/a/weir".parse().unwrap());
+        // Counting opens nothing.
+        let s3 = all.only(places.into()).counted(Default::default());
+        let may = |bucket: &str, path: &str| s3.bucket(bucket).check(&Path::from(path)).is_ok();
+        assert!(
+            may("ours", "a") && may("ours", "a/x/y") && may("ours", "b/c/x") && may("shared", "") && may("shared", "x")
+        );
+        assert!(!may("ours", "a/weir/x") && !may("ours", "ab") && !may("ours", "b") && !may("ours", ""));
+        assert!(!may("theirs", "a/x") && !may("ours", "b/cd"));
+
+        let store = s3.bucket("ours");
+        assert!(is_refused(store.list_with_delimiter(None).await));
+        assert!(is_refused(store.list(None).try_collect::<Vec<_>>().await));
+        assert!(is_refused(
+            store.put_opts(&Path::from("ab"), "x".into(), Default::default()).await
+        ));
+        let error = store.head(&Path::from("ab"), Default::default()).await.unwrap_err();
+        let error = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            error.contains("`s3://ours/ab`") && error.contains("`s3://shared/`"),
+            "{error}"
+        );
+        let none = all.only(Arc::from([]));
+        assert!(is_refused(
+            none.bucket("ours").head(&Path::from("a/x"), Default::default()).await
+        ));
     }
 }

@@ -37,6 +37,7 @@ use object_store::{
 use tokio::sync::OnceCell;
 use weir_model::StorageRequests;
 
+pub use fence::outside;
 pub use multipart::{MIN_PART_BYTES, OpenUpload, WriteCondition};
 pub use requests::RequestCounts;
 pub use url::{S3Url, S3UrlError};
@@ -54,6 +55,8 @@ pub struct S3 {
     shared: Arc<Shared>,
     /// What lies below it is not for the holder of this handle.
     fence: Option<Arc<S3Url>>,
+    /// What the holder of this handle may use, unless that is everything.
+    only: Option<Arc<[S3Url]>>,
 }
 
 struct Shared {
@@ -63,6 +66,18 @@ struct Shared {
     counts: Option<Arc<RequestCounts>>,
     retrying: OnceCell<Client>,
     single: OnceCell<Client>,
+}
+
+impl Shared {
+    fn new(config: Arc<OnceCell<SdkConfig>>, path_style: bool, counts: Option<Arc<RequestCounts>>) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            path_style,
+            counts,
+            retrying: OnceCell::new(),
+            single: OnceCell::new(),
+        })
+    }
 }
 
 /// Whether calls are tried again below the caller.
@@ -85,32 +100,27 @@ impl S3 {
     }
 
     fn with(config: OnceCell<SdkConfig>, path_style: bool) -> Self {
-        Self::sharing(Arc::new(config), path_style, None)
+        Self {
+            shared: Shared::new(Arc::new(config), path_style, None),
+            fence: None,
+            only: None,
+        }
     }
 
     /// The same, with the same connections and credentials, whose requests are counted.
     #[must_use]
     pub fn counted(&self, counts: Arc<RequestCounts>) -> Self {
-        Self::sharing(Arc::clone(&self.shared.config), self.shared.path_style, Some(counts))
+        let config = Arc::clone(&self.shared.config);
+        Self {
+            shared: Shared::new(config, self.shared.path_style, Some(counts)),
+            ..self.clone()
+        }
     }
 
     /// Counts requests that another process sent for this one, if requests are counted.
     pub fn count(&self, requests: StorageRequests) {
         if let Some(counts) = &self.shared.counts {
             counts.add(requests);
-        }
-    }
-
-    fn sharing(config: Arc<OnceCell<SdkConfig>>, path_style: bool, counts: Option<Arc<RequestCounts>>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                config,
-                path_style,
-                counts,
-                retrying: OnceCell::new(),
-                single: OnceCell::new(),
-            }),
-            fence: None,
         }
     }
 

@@ -212,7 +212,7 @@ impl Storage {
                 };
                 Self {
                     hedge: self.hedge.clone(),
-                    ..Self::in_bucket(s3, place)
+                    ..Self::in_bucket(s3.unfenced(), place)
                 }
             }
             None => Self { s3, ..self.clone() },

@@ -34,7 +34,7 @@ pub use finding::{Evidence, EvidenceUnit, Finding, FindingList, FindingSeverity}
 pub use key::{CreatedKey, Key, KeyPage, KeyRequest, KeyState};
 pub use log::{LogEntry, LogFilter, LogPage, LogSeverity};
 pub use module::{ListedModule, Module, ModuleFunction, ModuleOutput, ModulePage, Upload, UploadRequest};
-pub use namespace::{Namespace, NamespacePage, NamespaceRequest};
+pub use namespace::{Namespace, NamespacePage, NamespaceRequest, NamespaceSettings};
 pub(super) use pipeline::etag;
 pub use pipeline::{
     ListedPipeline, ListedPipelineVersion, Pipeline, PipelineLinks, PipelinePage, PipelineRequest, PipelineRunRequest,

@@ -13,6 +13,10 @@ pub struct Namespace {
     /// What people call it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub display_name: String,
+    /// The places in S3 whose files its jobs may read and write, and no others; absent when they may use all that the
+    /// service reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_locations: Option<Vec<String>>,
     /// When it was made.
     pub created_at: Time,
     /// By whom.
@@ -40,6 +44,26 @@ pub struct NamespaceRequest {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(max_length = 100)]
     pub display_name: String,
+    /// The places in S3 (`s3://BUCKET/PREFIX`) whose files its jobs may read and write, and no others; all that the
+    /// service reaches when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub allowed_locations: Option<Vec<String>>,
+}
+
+/// What of a namespace can be changed. All of it is replaced.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceSettings {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(max_length = 100)]
+    pub display_name: String,
+    /// The places in S3 (`s3://BUCKET/PREFIX`) whose files its jobs may read and write, and no others; all that the
+    /// service reaches when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub allowed_locations: Option<Vec<String>>,
 }
 
 impl From<NamespaceRow> for Namespace {
@@ -47,6 +71,7 @@ impl From<NamespaceRow> for Namespace {
         Self {
             name: row.name.to_string(),
             display_name: row.display_name,
+            allowed_locations: row.allowed_locations,
             created_at: row.created_at.into(),
             created_by: row.created_by,
         }

@@ -27,6 +27,7 @@ fn namespace(name: &str) -> NamespaceRow {
     NamespaceRow {
         name: named(name),
         display_name: "It's ✓".to_owned(),
+        allowed_locations: None,
         created_at: Timestamp(7),
         created_by: "ann".to_owned(),
     }
@@ -58,6 +59,14 @@ async fn namespaces(store: &impl Store) {
         let make = async || identities.namespace_create(&namespace(name)).await.unwrap();
         assert_eq!(make().await, NamespaceCreation::Created);
         assert_eq!(make().await, NamespaceCreation::Exists);
+        let changed = NamespaceRow {
+            display_name: String::new(),
+            allowed_locations: Some(vec!["s3://bucket/ü".to_owned()]),
+            ..namespace(name)
+        };
+        assert!(identities.namespace_update(&changed).await.unwrap());
+        assert_eq!(identities.namespace_get(&named(name)).await.unwrap(), Some(changed));
+        assert!(identities.namespace_update(&namespace(name)).await.unwrap());
     }
     assert_eq!(
         identities.namespace_get(&named("a")).await.unwrap(),
