@@ -137,10 +137,19 @@ fn question() -> Result<oneshot::Receiver<Result<Question, Error>>, Error> {
             }
             let mut sink = [0; 64];
             while stdin.read(&mut sink).is_ok_and(|read| read > 0) {}
-            std::process::exit(0);
+            end();
         })
         .map(|_| receive)
         .map_err(Error::io("watch the parent process"))
+}
+
+/// Ends the process: nobody is there any more who waits for an answer, and a plan cannot be interrupted.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is dropped has nothing that outlives the process"
+)]
+fn end() -> ! {
+    std::process::exit(0)
 }
 
 fn read<T: serde::de::DeserializeOwned>(from: &mut impl Read) -> Result<T, Error> {
