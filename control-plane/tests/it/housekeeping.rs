@@ -256,6 +256,7 @@ async fn whoever_has_the_name_of_a_deleted_namespace_finds_nothing_of_it() {
     let row = NamespaceRow {
         name: name.clone(),
         display_name: String::new(),
+        allowed_locations: None,
         created_at: Timestamp(1),
         created_by: "ann".to_owned(),
     };
