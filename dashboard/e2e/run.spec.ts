@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { expect, test } from "@playwright/test";
 
+import type { Run } from "../src/api/types";
 import { isAccessible } from "./accessible";
 import { COUNT, finished, finishedSql, JOIN, spread, SPREAD, writing, WRONG } from "./server";
 
@@ -22,8 +23,30 @@ test("it shows what was found, the graph, the timeline and the stages", async ({
     run.stages.length + 1,
   );
   await expect(page.getByRole("region", { name: "Usage" }).getByText("Slot time")).toBeVisible();
+  // What is wide scrolls by itself, not the page.
+  for (const width of [1280, 1000, 800]) {
+    await page.setViewportSize({ width, height: 900 });
+    const beyond = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    await expect.poll(beyond, { message: `${width} pixels` }).toBeLessThanOrEqual(0);
+  }
   await isAccessible(page);
   expect(errors).toEqual([]);
+});
+
+test("a run that its policy would try again can be kept from it", async ({ page, request }) => {
+  const restart_policy = { type: "on_failure", on_failure_retry_interval_s: 3600 };
+  const answer = await request.post("/api/v1/runs", {
+    data: { name: "again and again", pipeline: WRONG, settings: { restart_policy } },
+  });
+  const { id } = (await answer.json()) as Run;
+  await request.get(`/api/v1/runs/${id}?wait=30`);
+  await page.goto(`/runs/${id}`);
+  const stop = page.getByRole("button", { name: "Stop its restart" });
+  await stop.click();
+  await expect(stop).toHaveCount(0);
+  await expect(page.getByRole("button", { name: "Run again" })).toBeVisible();
+  const after = (await (await request.get(`/api/v1/runs/${id}`)).json()) as Run;
+  expect(after.restart_at ?? null).toBeNull();
 });
 
 test("operators are found, selected and linked to", async ({ page, request }) => {

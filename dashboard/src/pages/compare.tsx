@@ -184,10 +184,13 @@ const ofStages: Measured<StageProfile>[] = [
 ];
 
 function Comparison({ a, b }: { a: Run; b: Run }) {
+  const asked = [useFindings(a.id), useFindings(b.id), useStages(a.id), useStages(b.id)];
   const settings = differences(
     { settings: a.settings, modules: a.modules, labels: a.labels, job: a.job },
     { settings: b.settings, modules: b.modules, labels: b.labels, job: b.job },
   );
+  // All of it at once: what comes later would push the rest away.
+  if (asked.some(({ isPending }) => isPending)) return <LoadingBlock height={640} label="Loading the comparison" />;
   return (
     <>
       <ComparedFindings a={a} b={b} />

@@ -13,7 +13,7 @@ import { Failure } from "../components/feedback";
 import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed } from "../components/time";
-import { bytes, count, duration } from "../lib/format";
+import { bytes, count, duration, moment } from "../lib/format";
 
 export function Header({ run, now }: { run: Run; now: number }) {
   const labels = Object.entries(run.labels);
@@ -70,6 +70,16 @@ function Actions({ run }: { run: Run }) {
         {!over && !cancelling && (
           <button disabled={order.isPending} onClick={() => order.mutate(paused ? "resume" : "pause")}>
             {paused ? "Resume" : "Pause"}
+          </button>
+        )}
+        {over && run.restart_at && (
+          <button
+            className="danger"
+            disabled={order.isPending}
+            title={`Its restart policy runs it again: ${moment(run.restart_at)}`}
+            onClick={() => order.mutate("cancel")}
+          >
+            Stop its restart
           </button>
         )}
         {over ? (

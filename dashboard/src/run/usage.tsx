@@ -49,7 +49,7 @@ export function UsageCard({ usage, resources }: Pick<Run, "usage" | "resources">
   const cost = usage.estimated_cost;
   return (
     <Card title="Usage" note={`about ${money(cost.amount, cost.currency)}`}>
-      <div className="usage">
+      <div className="run-usage">
         <Facts
           facts={[
             ["Slot time", seconds(usage.task_seconds), "Time that attempts had a slot of a worker"],
