@@ -205,7 +205,12 @@ fn a_run_is_paused_here_too_and_goes_on() {
         (done(&dev.json(&["runs", "get", run])) > 0).then_some(())
     });
     dev.ok(&["runs", "pause", run]);
-    let paused = dev.run_in(run, "paused");
+    dev.run_in(run, "paused");
+    // What the worker had begun with goes on to its end.
+    let paused = until("the end of what runs", || {
+        let run = dev.json(&["runs", "get", run]);
+        (run["progress"]["tasks_running"] == 0).then_some(run)
+    });
     assert!(done(&paused) < 9, "it was over before: {paused}");
     // Another one takes the slot, and meanwhile nothing happens to the one that is paused.
     let other = dev.json(&["submit", "p.yaml", "--param", "slow=total", "--wait"]);

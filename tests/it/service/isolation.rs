@@ -252,6 +252,7 @@ impl Attack {
             }
             "schedules_put" => json!({"pipeline": names["pipeline"], "cron": "@daily"}),
             "namespaces_create" => json!({"name": names["namespace"]}),
+            "namespaces_put" => json!({"display_name": "mine"}),
             "quotas_put" => json!({"max_runs": 1}),
             "keys_create" => json!({"name": "mine", "role": "viewer"}),
             "session_create" => json!({}),
