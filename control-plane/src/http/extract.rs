@@ -168,6 +168,16 @@ pub(super) fn check_search(text: Option<String>) -> Result<Option<String>, Probl
     }
 }
 
+/// Things to leave out, in a number that every program can write.
+pub(super) fn offset(asked: Option<u64>) -> Result<Option<u64>, Problem> {
+    match asked {
+        Some(offset) if i64::try_from(offset).is_err() => {
+            Err(Problem::invalid_query("`offset` must be less than 2^63"))
+        }
+        asked => Ok(asked),
+    }
+}
+
 /// A page's size, within bounds.
 pub(super) fn limit(asked: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
     match asked.unwrap_or(default) {

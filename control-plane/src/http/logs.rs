@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::extract::{Params, check_search, limit};
+use super::extract::{Params, check_search, limit, offset};
 use super::resources::{LogEntry, LogFilter, LogPage, LogSeverity};
 use super::source::{RunSource, Source};
 use super::{Api, Problem};
@@ -32,8 +32,10 @@ pub(super) struct LogParams {
     #[param(min_length = 1, max_length = 200)]
     search: Option<String>,
     /// Only lines of this stage.
+    #[param(format = Int64, minimum = 0, maximum = 4294967295u32)]
     stage: Option<u32>,
     /// Only lines of this task of the `stage`.
+    #[param(format = Int64, minimum = 0, maximum = 4294967295u32)]
     task: Option<u32>,
     /// Only lines that are at least so serious.
     #[param(inline)]
@@ -66,7 +68,7 @@ pub(super) async fn list(
         task: params.task,
         severity: params.severity,
     };
-    let from = match (params.after, params.offset) {
+    let from = match (params.after, offset(params.offset)?) {
         (None, None) => LogCursor::default(),
         (Some(after), None) => LogCursor::parse(&after)?,
         (None, Some(offset)) if filter == LogFilter::default() => place(&api, &source, offset).await?,

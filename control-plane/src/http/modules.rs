@@ -435,6 +435,9 @@ pub(super) async fn upload(
 ) -> Result<Json<Upload>, Problem> {
     caller.require(Role::Submitter)?;
     let (bytes, limit) = (body.value.bytes, api.options().max_module_bytes);
+    if i64::try_from(bytes).is_err() {
+        return Err(Problem::invalid("`bytes` must be less than 2^63"));
+    }
     if bytes > limit as u64 {
         return Err(too_large_problem(limit));
     }

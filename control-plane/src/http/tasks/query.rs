@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_model::history::{AttemptPage, AttemptPageIndex, PlacedTask};
 use weir_model::{AttemptRow, AttemptState, RunId, StageId, TaskId, TaskMetric};
 
-use super::super::extract::limit;
+use super::super::extract::{limit, offset};
 use super::super::resources::{Task, TaskOrder, TaskPage};
 use super::super::{Api, Problem};
 use super::TaskParams;
@@ -90,7 +90,7 @@ impl Query {
             _ => return Err(Problem::invalid_query("`min` and `max` need a `metric`")),
         };
         let bad_cursor = || Problem::invalid_query("`cursor` is not one that this API gave for these parameters");
-        let cursor = match (params.cursor, params.offset, params.sort) {
+        let cursor = match (params.cursor, offset(params.offset)?, params.sort) {
             (None, None, _) => Cursor::Start,
             (Some(_), Some(_), _) => return Err(Problem::invalid_query("`offset` and `cursor` exclude each other")),
             (None, Some(offset), _) => Cursor::Place(usize::try_from(offset).unwrap_or(usize::MAX)),
