@@ -106,10 +106,7 @@ fn listing_once(runtime: &RuntimeEnv) -> Result<Arc<RuntimeEnv>> {
 /// The same runtime, which reaches buckets through a storage, so that its requests are counted where that is.
 pub(crate) fn through(runtime: &RuntimeEnv, storage: &Storage) -> RuntimeEnv {
     RuntimeEnv {
-        object_store_registry: Arc::new(AttemptStores {
-            process: Arc::clone(&runtime.object_store_registry),
-            s3: storage.s3().clone(),
-        }),
+        object_store_registry: Arc::new(AttemptStores::new(runtime, storage.s3().clone())),
         ..runtime.clone()
     }
 }

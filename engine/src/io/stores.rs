@@ -50,11 +50,23 @@ impl ObjectStoreRegistry for Stores {
     }
 }
 
-/// The stores of one attempt: those of the process, with the buckets as the attempt reaches them.
+/// The stores of one attempt, or of the planning of a run: those of the process, with the buckets as these reach them.
 #[derive(Debug)]
 pub(crate) struct AttemptStores {
-    pub(crate) process: Arc<dyn ObjectStoreRegistry>,
-    pub(crate) s3: S3,
+    process: Arc<dyn ObjectStoreRegistry>,
+    s3: S3,
+    /// Whether files of this machine may be used where the process may.
+    local_files: bool,
+}
+
+impl AttemptStores {
+    pub(crate) fn new(runtime: &RuntimeEnv, s3: S3) -> Self {
+        Self {
+            process: Arc::clone(&runtime.object_store_registry),
+            s3,
+            local_files: true,
+        }
+    }
 }
 
 impl ObjectStoreRegistry for AttemptStores {
@@ -69,31 +81,7 @@ impl ObjectStoreRegistry for AttemptStores {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         match (url.scheme(), url.host_str()) {
             ("s3", Some(bucket)) => Ok(Arc::new(self.s3.bucket(bucket))),
-            _ => self.process.get_store(url),
-        }
-    }
-}
-
-/// The stores of a job that may use some places in S3 and nothing else: no file of the machine either.
-#[derive(Debug)]
-struct ConfinedStores {
-    process: Arc<dyn ObjectStoreRegistry>,
-    s3: S3,
-}
-
-impl ObjectStoreRegistry for ConfinedStores {
-    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.process.register_store(url, store)
-    }
-
-    fn deregister_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
-        self.process.deregister_store(url)
-    }
-
-    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
-        match (url.scheme(), url.host_str()) {
-            ("s3", Some(bucket)) => Ok(Arc::new(self.s3.bucket(bucket))),
-            ("file", _) => Err(refused(url.path()).into()),
+            ("file", _) if !self.local_files => Err(refused(url.path()).into()),
             _ => self.process.get_store(url),
         }
     }
@@ -119,9 +107,9 @@ impl AllowedLocations {
     /// The same runtime with these places and nothing else.
     pub(crate) fn confine(&self, runtime: &RuntimeEnv, s3: &S3) -> RuntimeEnv {
         RuntimeEnv {
-            object_store_registry: Arc::new(ConfinedStores {
-                process: Arc::clone(&runtime.object_store_registry),
-                s3: s3.only(Arc::clone(&self.0)),
+            object_store_registry: Arc::new(AttemptStores {
+                local_files: false,
+                ..AttemptStores::new(runtime, s3.only(Arc::clone(&self.0)))
             }),
             ..runtime.clone()
         }

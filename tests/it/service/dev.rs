@@ -206,16 +206,16 @@ fn a_run_is_paused_here_too_and_goes_on() {
     });
     dev.ok(&["runs", "pause", run]);
     dev.run_in(run, "paused");
-    // What the worker had begun with goes on to its end.
-    let paused = until("the end of what runs", || {
-        let run = dev.json(&["runs", "get", run]);
-        (run["progress"]["tasks_running"] == 0).then_some(run)
-    });
+    // Another one takes the slot, when the worker has done what it had begun with.
+    let other = || {
+        let other = dev.json(&["submit", "p.yaml", "--param", "slow=total", "--wait"]);
+        assert_eq!(other["result"], "succeeded");
+        dev.json(&["runs", "get", run])
+    };
+    let paused = other();
     assert!(done(&paused) < 9, "it was over before: {paused}");
-    // Another one takes the slot, and meanwhile nothing happens to the one that is paused.
-    let other = dev.json(&["submit", "p.yaml", "--param", "slow=total", "--wait"]);
-    assert_eq!(other["result"], "succeeded");
-    let still = dev.json(&["runs", "get", run]);
+    // Meanwhile nothing happens to the one that is paused.
+    let still = other();
     assert_eq!(
         (&still["state"], done(&still)),
         (&json!("paused"), done(&paused)),
