@@ -270,7 +270,6 @@ function ComparedStages({ a, b }: { a: Run; b: Run }) {
   const right = useStages(b.id);
   const [search, address] = useAddress();
   const error = left.error ?? right.error;
-  if (left.isPending || right.isPending) return <LoadingBlock height={240} label="Loading the stages" />;
   if (!left.data || !right.data) return <Failure error={error ?? new Error("no stages")} />;
   const stages = pairs(left.data, right.data, (stage) => stage.name);
   const operators = [...left.data, ...right.data].reduce((sum, stage) => sum + stage.operators.length, 0);

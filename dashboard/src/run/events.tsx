@@ -1,6 +1,6 @@
 // The event log, in order.
 
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useState } from "react";
 
 import { useEvent, useEvents, useFoundEvents } from "../api/queries";
 import type { Run, RunEvent } from "../api/types";
@@ -10,13 +10,10 @@ import { numeric, useAddress } from "../lib/address";
 import { count, moment } from "../lib/format";
 import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
+import { Found, LONGEST, STEP } from "./found";
 
 /** Letters of an event's details that are shown before it is opened. */
 const PREVIEW = 160;
-/** Found events that are asked for at once. */
-const STEP = 500;
-/** The server takes no longer text. */
-const LONGEST = 200;
 
 export function Events({ run }: { run: Run }) {
   const [search, change] = useAddress();
@@ -98,50 +95,26 @@ function FoundEvents(props: { run: Run; wanted: string; onStatus: (status: strin
   const [search, change] = useAddress();
   const opened = numeric(search, "event");
   const [limit, setLimit] = useState(STEP);
-  const events = useFoundEvents(run.id, wanted, limit);
-  const found = events.data?.items ?? [];
-  const searched = events.data?.searched ?? 0;
-  const all = Math.max(run.events, searched);
-  const status = `${count(found.length)} in ${count(searched)} of ${count(all)} events${events.isFetching ? " …" : ""}`;
-  useEffect(() => onStatus(status), [status, onStatus]);
-  const known = found.length;
-  const onRange = useCallback(
-    (_: number, last: number) => {
-      if (last > known - 200) setLimit((limit) => Math.max(limit, known + STEP));
-    },
-    [known],
-  );
   return (
-    <>
-      {events.error && <Failure error={events.error} retry={() => void events.refetch()} />}
-      {found.length > 0 ? (
-        <Lines
-          label="Events, in order"
-          role="list"
-          count={found.length}
-          keyOf={(index) => found[index]?.seq ?? index}
-          onRange={onRange}
-          line={(index) => {
-            const event = found[index];
-            return (
-              event && (
-                <Entry
-                  run={run.id}
-                  event={event}
-                  wanted={wanted}
-                  initially={event.seq === opened}
-                  onOpen={(open) => change({ event: open ? event.seq : null })}
-                />
-              )
-            );
-          }}
+    <Found
+      what="event"
+      label="Events, in order"
+      role="list"
+      list={useFoundEvents(run.id, wanted, limit)}
+      total={run.events}
+      onLimit={setLimit}
+      onStatus={onStatus}
+      keyOf={(event, index) => event?.seq ?? index}
+      line={(event) => (
+        <Entry
+          run={run.id}
+          event={event}
+          wanted={wanted}
+          initially={event.seq === opened}
+          onOpen={(open) => change({ event: open ? event.seq : null })}
         />
-      ) : events.data?.complete ? (
-        <Empty icon="lines" title="No event has that" />
-      ) : (
-        <LoadingBlock height={240} label="Searching the events" />
       )}
-    </>
+    />
   );
 }
 

@@ -1,21 +1,18 @@
 // Lines that functions and logging transforms wrote.
 
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 
 import { useFoundLogs, useLogs, type LineFilter } from "../api/queries";
 import type { LogEntry, Run } from "../api/types";
-import { Empty, Failure, LoadingBlock } from "../components/feedback";
+import { Empty, Failure } from "../components/feedback";
 import { LinePlace, Lines, Marked, SegmentBar } from "../components/lines";
 import { numeric, useAddress } from "../lib/address";
 import { count, moment } from "../lib/format";
 import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
+import { Found, LONGEST, STEP } from "./found";
 
 const severities = ["debug", "info", "warn", "error"] as const;
-/** Found lines that are asked for at once. */
-const STEP = 500;
-/** The server takes no longer text. */
-const LONGEST = 200;
 
 /** A stage, `2`, or a task of it, `2.13`; nothing when it is neither. */
 function placeOf(text: string): Pick<LineFilter, "stage" | "task"> | undefined {
@@ -130,40 +127,18 @@ function AllLines({ run }: { run: Run }) {
 function FoundLines(props: { run: Run; filter: LineFilter; onStatus: (status: string) => void }) {
   const { run, filter, onStatus } = props;
   const [limit, setLimit] = useState(STEP);
-  const logs = useFoundLogs(run.id, filter, limit);
-  const found = logs.data?.items ?? [];
-  const searched = logs.data?.searched ?? 0;
-  const all = Math.max(run.log_lines, searched);
-  const status = `${count(found.length)} in ${count(searched)} of ${count(all)} lines${logs.isFetching ? " …" : ""}`;
-  useEffect(() => onStatus(status), [status, onStatus]);
-  const known = found.length;
-  const onRange = useCallback(
-    (_: number, last: number) => {
-      if (last > known - 200) setLimit((limit) => Math.max(limit, known + STEP));
-    },
-    [known],
-  );
   return (
-    <>
-      {logs.error && <Failure error={logs.error} retry={() => void logs.refetch()} />}
-      {found.length > 0 ? (
-        <Lines
-          label="Log lines"
-          role="log"
-          count={found.length}
-          keyOf={(index) => index}
-          onRange={onRange}
-          line={(index) => {
-            const line = found[index];
-            return line && <Line line={line} wanted={filter.search ?? ""} />;
-          }}
-        />
-      ) : logs.data?.complete ? (
-        <Empty icon="lines" title="No line has that" />
-      ) : (
-        <LoadingBlock height={240} label="Searching the lines" />
-      )}
-    </>
+    <Found
+      what="line"
+      label="Log lines"
+      role="log"
+      list={useFoundLogs(run.id, filter, limit)}
+      total={run.log_lines}
+      onLimit={setLimit}
+      onStatus={onStatus}
+      keyOf={(_, index) => index}
+      line={(line) => <Line line={line} wanted={filter.search ?? ""} />}
+    />
   );
 }
 
