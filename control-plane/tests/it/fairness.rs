@@ -321,12 +321,12 @@ async fn a_namespace_has_no_more_tasks_at_once_than_it_may_and_what_waits_is_not
     };
     let server = service.server(options());
     server.set_quota(&limited, Some(&quota)).await.unwrap();
-    service.takes(&limited, Some(Duration::from_millis(600)));
+    service.takes(&limited, Some(Duration::from_millis(2_000)));
     let mut runs = Vec::new();
     for _ in 0..2 {
         // Any message that nobody takes is missed much sooner than its turn comes.
         let mut job = job(&limited, 2);
-        job.settings.attempt_timeout_ms = 150;
+        job.settings.attempt_timeout_ms = 800;
         runs.push(server.submit(job).await.unwrap());
     }
     for run in runs {

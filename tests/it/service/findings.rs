@@ -261,12 +261,17 @@ fn a_function_that_takes_most_of_the_time_and_a_task_that_it_takes_it_in_are_fou
         dev.json(&[&submit[..], &coalesce].concat())
     };
     let wasm_seconds = |run: &Value| run["usage"]["wasm_seconds"].as_f64().expect("a time");
-    // How fast this machine is.
-    let rounds = 50_000_000;
-    let took = wasm_seconds(&submit(rounds));
-    let needed = 12.0 / took * rounds as f64;
-    let run = submit(needed as u64);
-    assert!(wasm_seconds(&run) > 10.0, "{run}");
+    // As many as this machine needs to be busy with for more than the ten seconds from which functions are looked at,
+    // whatever else it does meanwhile.
+    let mut rounds = 50_000_000;
+    let mut took = wasm_seconds(&submit(rounds));
+    let mut tries = 0;
+    while took <= 10.0 {
+        tries += 1;
+        assert!(tries <= 5, "{rounds} rounds take {took} s");
+        rounds = (14.0 / took * rounds as f64) as u64;
+        took = wasm_seconds(&submit(rounds));
+    }
     let found = dev.json(&["runs", "diagnose", "latest"]);
     let found = found["items"].as_array().expect("a list");
 

@@ -200,11 +200,9 @@ fn only_a_trusted_proxy_says_whose_request_it_is() {
     // Behind the proxy, the one who guesses is held up, and nobody else.
     assert_eq!(flood(behind, &|_| "198.51.100.7".to_owned()), Some(429));
     assert_eq!(get(behind, "weir_guess", "198.51.100.8").status, 401);
-    assert_eq!(
-        get(behind, "weir_guess", "198.51.100.7, 10.1.2.3").status,
-        429,
-        "past a second proxy"
-    );
+    // Each second lets one more come: of a few at once some are held up still, and of nobody else's would be.
+    let is_held_up = (0..10).any(|_| get(behind, "weir_guess", "198.51.100.7, 10.1.2.3").status == 429);
+    assert!(is_held_up, "past a second proxy");
     assert_eq!(
         get(behind, "weir_guess", "198.51.100.7, 198.51.100.9").status,
         401,
