@@ -1,9 +1,20 @@
+import { execFileSync } from "node:child_process";
+
 import { defineConfig } from "@playwright/test";
 
-const address = process.env["WEIR_E2E_ADDRESS"] ?? "127.0.0.1:18080";
+const listen =
+  'const server = require("net").createServer();' +
+  'server.listen(0, "127.0.0.1", () => { console.log(`127.0.0.1:${server.address().port}`); server.close(); });';
+
+/** The address that a variable has, or one that is free; then the processes of this run find it there. */
+function addressOf(variable: string): string {
+  return (process.env[variable] ??= execFileSync(process.execPath, ["-e", listen], { encoding: "utf8" }).trim());
+}
+
+export const address = addressOf("WEIR_E2E_ADDRESS");
 const binary = process.env["WEIR_BIN"] ?? "../target/debug/weir";
 /** A server that asks for a key. It has no queue, so that nothing runs there. */
-const guarded = process.env["WEIR_E2E_GUARDED_ADDRESS"] ?? "127.0.0.1:18081";
+const guarded = addressOf("WEIR_E2E_GUARDED_ADDRESS");
 const browser = process.env["WEIR_CHROMIUM"] ?? "/usr/bin/chromium";
 
 // A server that runs already; its data folder is to be empty.

@@ -1,8 +1,7 @@
 import { defineConfig } from "@playwright/test";
 
-import config from "./playwright.config";
+import config, { address } from "./playwright.config";
 
-const address = process.env["WEIR_E2E_ADDRESS"] ?? "127.0.0.1:18082";
 const binary = process.env["WEIR_BIN"] ?? "../target/debug/weir";
 const folder = process.env["WEIR_HISTORY"];
 if (!folder) throw new Error("WEIR_HISTORY is the folder that `cargo run ... --bin history -- --keep FOLDER` left");

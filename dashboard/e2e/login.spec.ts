@@ -4,7 +4,7 @@ import { expect, test, type Page } from "@playwright/test";
 
 import { isAccessible } from "./accessible";
 
-const server = `http://${process.env["WEIR_E2E_GUARDED_PAGES"] ?? process.env["WEIR_E2E_GUARDED_ADDRESS"] ?? "127.0.0.1:18081"}`;
+const server = `http://${process.env["WEIR_E2E_GUARDED_PAGES"] ?? process.env["WEIR_E2E_GUARDED_ADDRESS"]}`;
 const BOOTSTRAP = "a key for the tests of the login";
 
 test.use({ baseURL: server });
