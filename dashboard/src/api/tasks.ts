@@ -1,16 +1,14 @@
 // The tasks of a run: the server sorts and filters them, and gives any part of them at once.
 
-import { useQueries } from "@tanstack/react-query";
 import { useCallback, useState } from "react";
 
 import type { MeasureName } from "../lib/measures";
 import { api, data } from "./client";
 import type { Attempt, Task } from "./types";
+import { usePieces } from "./window";
 
 /** Tasks of a part. */
 const PART = 250;
-/** How long a part is kept that is out of sight, in milliseconds. */
-const KEPT = 60_000;
 
 export interface TaskQuery {
   stage?: number;
@@ -30,7 +28,8 @@ export interface Tasks {
   look: (first: number, last: number) => void;
   /** What went wrong, if no part could be had. */
   error: Error | null;
-  refetch: () => void;
+  /** Asks again for what could not be had. */
+  retry: () => void;
 }
 
 /** Tasks of a run, those of them that are in sight. */
@@ -40,32 +39,23 @@ export function useTasks(id: string, filter: TaskQuery): Tasks {
     const parts = [Math.floor(from / PART), Math.floor(to / PART)] as const;
     setParts((old) => (old[0] === parts[0] && old[1] === parts[1] ? old : parts));
   }, []);
-  const parts = Array.from({ length: last - first + 1 }, (_, at) => first + at);
-  const found = useQueries({
-    queries: parts.map((part) => ({
-      queryKey: ["tasks", id, filter, part] as const,
-      queryFn: async ({ signal }: { signal: AbortSignal }) => {
-        const query = { ...filter, limit: PART, ...(part > 0 ? { offset: part * PART } : {}) };
-        return data(await api.GET("/api/v1/runs/{run}/tasks", { params: { path: { run: id }, query }, signal }));
-      },
-      staleTime: Infinity,
-      gcTime: KEPT,
-    })),
+  const { piece, error, retry } = usePieces(["tasks", id, filter], first, last, async (part, signal) => {
+    const query = { ...filter, limit: PART, ...(part > 0 ? { offset: part * PART } : {}) };
+    return data(await api.GET("/api/v1/runs/{run}/tasks", { params: { path: { run: id }, query }, signal }));
   });
   // Until the first part of another list is here, it is taken to be as long as the one before: nothing jumps.
   const [total, setTotal] = useState<number>();
-  const known = found.find((part) => part.data)?.data?.total;
+  const known = piece(first)?.total ?? piece(last)?.total;
   if (known !== undefined && known !== total) setTotal(known);
   const length = known ?? total;
   // Of a list that is shorter than the one before, the place that was looked at may not be there.
   const end = length === undefined ? 0 : Math.max(0, Math.ceil(length / PART) - 1);
   if (first > end) setParts([end, end]);
-  const failed = found.find((part) => part.error && !part.data);
   return {
     total: length,
-    row: (index) => found[Math.floor(index / PART) - first]?.data?.items[index % PART],
+    row: (index) => piece(Math.floor(index / PART))?.items[index % PART],
     look,
-    error: failed?.error ?? null,
-    refetch: () => void Promise.all(found.map((part) => part.refetch())),
+    error,
+    retry,
   };
 }

@@ -33,16 +33,39 @@ export function useWindow<T>(
   }, []);
   const [first = 0, last = 0] = useSettled(range, SETTLED).split("-").map(Number);
   const end = Math.min(last, Math.ceil(total / PIECE) - 1);
-  const pieces = Array.from({ length: Math.max(0, end - first + 1) }, (_, at) => first + at);
+  const pieces = usePieces(queryKey, first, end, (number, signal) => piece(number * PIECE, signal));
+  const entry = (place: number): T | undefined => pieces.piece(Math.floor(place / PIECE))?.[place % PIECE];
+  return { entry, onRange, error: pieces.error, retry: pieces.retry };
+}
+
+export interface Pieces<P> {
+  /** A piece by its number; `undefined` while it is on the way, and for one that is not asked for. */
+  piece: (number: number) => P | undefined;
+  /** What went wrong, if a piece could not be had. */
+  error: Error | null;
+  /** Asks again for the pieces that could not be had. */
+  retry: () => void;
+}
+
+/** The pieces of a list from one number to another, both included. */
+export function usePieces<P>(
+  queryKey: readonly unknown[],
+  first: number,
+  last: number,
+  piece: (number: number, signal: AbortSignal) => Promise<P>,
+): Pieces<P> {
   const results = useQueries({
-    queries: pieces.map((number) => ({
-      queryKey: [...queryKey, number],
-      queryFn: ({ signal }: { signal: AbortSignal }) => piece(number * PIECE, signal),
+    queries: Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => ({
+      queryKey: [...queryKey, first + at],
+      queryFn: ({ signal }: { signal: AbortSignal }) => piece(first + at, signal),
       staleTime: Infinity,
       gcTime: KEPT,
     })),
   });
-  const entry = (place: number): T | undefined => results[Math.floor(place / PIECE) - first]?.data?.[place % PIECE];
-  const failed = results.find((result) => result.error && !result.data);
-  return { entry, onRange, error: failed?.error ?? null, retry: () => void failed?.refetch() };
+  const failed = results.filter((result) => result.error && !result.data);
+  return {
+    piece: (number) => results[number - first]?.data,
+    error: failed[0]?.error ?? null,
+    retry: () => void Promise.all(failed.map((result) => result.refetch())),
+  };
 }

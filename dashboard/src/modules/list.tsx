@@ -3,12 +3,13 @@ import { Link } from "wouter";
 
 import { useModules } from "../api/modules";
 import { rowsOf } from "../api/paged";
-import { Empty, Failure, LoadingRows } from "../components/feedback";
+import { Failure, LoadingRows } from "../components/feedback";
 import { More } from "../components/more";
 import { Ago, useNow } from "../components/time";
 import { bytes } from "../lib/format";
 import { useMay } from "../session/session";
 import { Drop } from "./drop";
+import { NoModules } from "./no-modules";
 
 /** All components of the namespace, and a place to drop others. */
 export function ModuleList() {
@@ -82,20 +83,9 @@ export function ModuleList() {
           )}
         </table>
         {modules.data && rows.length === 0 && (
-          <Empty
-            icon={wanted ? "search" : "box"}
-            title={wanted ? "No module here is like that" : "There are no modules yet"}
-            small
-          >
-            {wanted ? (
-              <button onClick={() => setSearch("")}>Show all</button>
-            ) : (
-              <>
-                A module holds functions that pipelines and SQL call.
-                <pre>weir build examples/textkit --out textkit.wasm</pre>
-              </>
-            )}
-          </Empty>
+          <NoModules wanted={wanted} onShowAll={() => setSearch("")}>
+            A module holds functions that pipelines and SQL call.
+          </NoModules>
         )}
       </section>
       <More list={modules}>More modules</More>

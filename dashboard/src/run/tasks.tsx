@@ -113,7 +113,7 @@ function queryOf(search: URLSearchParams): TaskQuery {
 export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
   const [search, change] = useAddress();
   const query = useMemo(() => queryOf(search), [search]);
-  const { total, row, look, error, refetch } = useTasks(run.id, query);
+  const { total, row, look, error, retry } = useTasks(run.id, query);
   const stage = stages.find((stage) => stage.id === query.stage);
   const open = search.get("task") ?? undefined;
   const openTask = useCallback((task: Task) => change({ task: `${task.stage}.${task.task}` }), [change]);
@@ -162,7 +162,7 @@ export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
           </div>
         </header>
         {error ? (
-          <Failure error={error} retry={refetch} />
+          <Failure error={error} retry={retry} />
         ) : total === undefined ? (
           <LoadingBlock height={280} label="Loading the tasks" />
         ) : total === 0 ? (

@@ -11,20 +11,19 @@ import { State } from "../components/state";
 import { useAddress } from "../lib/address";
 import { moment } from "../lib/format";
 import { useSettled } from "../lib/settle";
-import { useSession } from "../session/session";
+import { ScopeChips, useScope } from "./scope";
 
 const shows = ["all", "allowed", "denied"] as const;
 const isShow = (text: string): text is (typeof shows)[number] => shows.some((show) => show === text);
 
 /** What was changed, and what was not let be done. */
 export function Audit() {
-  const session = useSession();
   const [address, setAddress] = useAddress();
   const asked = address.get("outcome") ?? "all";
   const show = isShow(asked) ? asked : "all";
   const principal = address.get("principal") ?? "";
   const action = address.get("action") ?? "";
-  const scope = address.get("scope") === "service" && session.whole_service ? "service" : "namespace";
+  const scope = useScope();
   const filter = useSettled(JSON.stringify({ principal: principal.trim(), action: action.trim() }));
   const settled = JSON.parse(filter) as { principal: string; action: string };
   const audit = useAudit({
@@ -42,16 +41,7 @@ export function Audit() {
         title="Audit log"
         actions={
           <>
-            {session.whole_service && (
-              <div className="chips" role="group" aria-label="Whose">
-                <button aria-pressed={scope === "namespace"} onClick={() => setAddress({ scope: null })}>
-                  {session.namespace}
-                </button>
-                <button aria-pressed={scope === "service"} onClick={() => setAddress({ scope: "service" })}>
-                  Whole service
-                </button>
-              </div>
-            )}
+            <ScopeChips />
             <div className="chips" role="group" aria-label="Outcome">
               {shows.map((key) => (
                 <button

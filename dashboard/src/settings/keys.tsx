@@ -11,9 +11,9 @@ import { Field } from "../components/field";
 import { More } from "../components/more";
 import { State, type Tone } from "../components/state";
 import { Ago, useNow } from "../components/time";
-import { useAddress } from "../lib/address";
 import { moment } from "../lib/format";
 import { useSession } from "../session/session";
+import { ScopeChips, useScope } from "./scope";
 
 const states: Record<Key["state"], [Tone, string]> = {
   active: ["good", "Active"],
@@ -37,9 +37,7 @@ const lives: [string, number | undefined][] = [
 
 /** The API keys of the namespace, or of the whole service. */
 export function Keys() {
-  const session = useSession();
-  const [address, setAddress] = useAddress();
-  const scope = address.get("scope") === "service" && session.whole_service ? "service" : "namespace";
+  const scope = useScope();
   const keys = useKeys(scope);
   const rows = rowsOf(keys);
   const now = useNow(true, 30_000);
@@ -53,16 +51,7 @@ export function Keys() {
         title="API keys"
         actions={
           <>
-            {session.whole_service && (
-              <div className="chips" role="group" aria-label="Whose">
-                <button aria-pressed={scope === "namespace"} onClick={() => setAddress({ scope: null })}>
-                  {session.namespace}
-                </button>
-                <button aria-pressed={scope === "service"} onClick={() => setAddress({ scope: "service" })}>
-                  Whole service
-                </button>
-              </div>
-            )}
+            <ScopeChips />
             <button className="primary" onClick={() => setMaking(true)}>
               New key
             </button>

@@ -6,11 +6,12 @@ import { useModule, useModules } from "../api/modules";
 import { rowsOf } from "../api/paged";
 import type { ModuleFunction } from "../api/types";
 import { Dialog } from "../components/dialog";
-import { Empty, Failure } from "../components/feedback";
+import { Failure } from "../components/feedback";
 import { More } from "../components/more";
 import { Ago, useNow } from "../components/time";
 import { bytes } from "../lib/format";
 import { Drop } from "../modules/drop";
+import { NoModules } from "../modules/no-modules";
 import { isForSql, signature } from "../modules/signature";
 import { useMay } from "../session/session";
 
@@ -191,19 +192,7 @@ function Choose(props: {
             );
           })}
         </ul>
-        {modules.data && rows.length === 0 && (
-          <Empty
-            icon={wanted ? "search" : "box"}
-            title={wanted ? "No module here is like that" : "There are no modules yet"}
-            small
-          >
-            {wanted ? (
-              <button onClick={() => setSearch("")}>Show all</button>
-            ) : (
-              <pre>weir build examples/textkit --out textkit.wasm</pre>
-            )}
-          </Empty>
-        )}
+        {modules.data && rows.length === 0 && <NoModules wanted={wanted} onShowAll={() => setSearch("")} />}
         <More list={modules}>More modules</More>
         {mayUpload && <Drop onUploaded={({ digest }) => onChange((now) => withModule(now, digest))} />}
       </div>
