@@ -9,12 +9,16 @@ mod identity;
 mod modules;
 mod pipelines;
 mod postgres;
+mod quotas;
 mod relational;
+mod requests;
 mod rows;
+mod runs;
 mod scaling;
 mod search;
 mod sqlite;
 mod types;
+mod workers;
 mod writer;
 
 use std::time::Duration;

@@ -101,6 +101,7 @@ impl Statement {
 pub(super) trait Columns {
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, BoxError>;
     fn optional_number(&self, column: &'static str) -> Result<Option<i64>, BoxError>;
+    fn flag(&self, column: &'static str) -> Result<bool, BoxError>;
 
     fn text(&self, column: &'static str) -> Result<String, BoxError> {
         self.optional_text(column)?
@@ -117,6 +118,7 @@ impl<R> Columns for R
 where
     R: Row,
     &'static str: ColumnIndex<R>,
+    for<'r> bool: Decode<'r, R::Database> + Type<R::Database>,
     for<'r> Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
     for<'r> Option<String>: Decode<'r, R::Database> + Type<R::Database>,
 {
@@ -125,6 +127,10 @@ where
     }
 
     fn optional_number(&self, column: &'static str) -> Result<Option<i64>, BoxError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, BoxError> {
         Ok(self.try_get(column)?)
     }
 }

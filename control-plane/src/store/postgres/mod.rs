@@ -8,9 +8,9 @@ mod append;
 mod connect;
 mod listen;
 mod lists;
+mod loads;
 mod options;
 mod pipelines;
-mod quotas;
 mod relational;
 mod schema;
 mod shared;
@@ -31,14 +31,14 @@ use self::connect::{Connector, Readers, within};
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, encode_events, to_i64, unreadable};
-use super::events;
-use super::rows::run_row;
-use super::scaling;
+use super::relational::{Relational as _, Statement};
+use super::runs::{self, RunTables as _, run_row};
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
     Listed, ModuleStore, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
+use super::{events, quotas, requests, scaling, workers};
 use crate::quotas::{Quota, Rate};
 
 pub use options::{PasswordSource, PostgresOptions};
@@ -52,12 +52,7 @@ macro_rules! now_ms {
 }
 use now_ms;
 
-const RUN_COLUMNS: &str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, \
-    r.schedule, r.scheduled_at, r.created_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, \
-    r.finished_at, r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, r.tasks_running, r.tasks_sent, \
-    coalesce(l.last_seq, r.last_seq) AS last_seq, coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, \
-    r.cancel_requested_by, r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
-    FROM runs AS r LEFT JOIN run_leases AS l ON l.run_id = r.id";
+const RUN_COLUMNS: &str = PostgresStore::RUNS;
 
 /// Runs in a Postgres database. Cheap to clone.
 #[derive(Clone)]
@@ -124,7 +119,7 @@ impl PostgresStore {
 
     async fn rows(&self, action: &'static str, mut query: QueryBuilder<Postgres>) -> Result<Vec<RunRow>, Error> {
         let rows = query.build().fetch_all(self.shared.readers.pool().await?);
-        within(action, rows).await?.iter().map(run_row).collect()
+        within(action, rows).await?.iter().map(|row| run_row(row)).collect()
     }
 }
 
@@ -147,14 +142,12 @@ impl Store for PostgresStore {
     }
 
     async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE r.id = ").push_bind(run.to_string());
-        Ok(self.rows("read a run", query).await?.pop())
+        runs::get(self, run).await
     }
 
     async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error> {
         let runs: Vec<String> = runs.iter().map(RunId::to_string).collect();
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        let mut query = QueryBuilder::new(Self::RUNS);
         query.push(" WHERE r.id = ANY(").push_bind(runs).push(")");
         self.rows("read runs", query).await
     }
@@ -219,16 +212,11 @@ impl Store for PostgresStore {
     }
 
     async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE r.restart_at <= ").push_bind(to_i64(now.0));
-        query
-            .push(" ORDER BY r.restart_at, r.id LIMIT ")
-            .push_bind(i64::from(limit));
-        self.rows("list runs to try again", query).await
+        runs::to_restart(self, now, limit).await
     }
 
     async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error> {
-        shared::set_restart(self.shared.readers.pool().await?, run, at).await
+        runs::set_restart(self, run, at).await
     }
 
     async fn schedule_runs_open(
@@ -237,17 +225,11 @@ impl Store for PostgresStore {
         schedule: &str,
         limit: u32,
     ) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE r.namespace = ").push_bind(namespace.to_string());
-        query.push(" AND r.schedule = ").push_bind(schedule.to_owned());
-        // Each side has an index of the few that it is true for.
-        query.push(" AND ((r.outcome IS NULL AND NOT r.cleaned) OR r.restart_at IS NOT NULL)");
-        query.push(" ORDER BY r.id DESC LIMIT ").push_bind(i64::from(limit));
-        self.rows("list the open runs of a schedule", query).await
+        runs::open_of_schedule(self, namespace, schedule, limit).await
     }
 
     async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_to_forget(self.shared.readers.pool().await?, now, after, limit).await
+        runs::to_forget(self, now, after, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
@@ -259,18 +241,12 @@ impl Store for PostgresStore {
     }
 
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE NOT r.cleaned");
-        if let Some(after) = after {
-            query.push(" AND r.id > ").push_bind(after.to_string());
-        }
-        query.push(" ORDER BY r.id LIMIT ").push_bind(i64::from(limit));
-        self.rows("list unfinished runs", query).await
+        runs::unfinished(self, after, limit).await
     }
 
     async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error> {
         let full: Vec<String> = full.iter().map(Namespace::to_string).collect();
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        let mut query = QueryBuilder::new(Self::RUNS);
         query.push(
             " JOIN (SELECT r.id, row_number() OVER (PARTITION BY r.namespace ORDER BY r.id) AS turn FROM runs AS r \
              JOIN run_leases AS l ON l.run_id = r.id",
@@ -286,7 +262,7 @@ impl Store for PostgresStore {
     }
 
     async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_over(self.shared.readers.pool().await?, ended_before, after, limit).await
+        runs::over(self, ended_before, after, limit).await
     }
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
@@ -294,35 +270,40 @@ impl Store for PostgresStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, Error> {
-        shared::backlog(self.shared.readers.pool().await?).await
+        runs::backlog(self).await
     }
 
     async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error> {
-        quotas::loads(self.shared.readers.pool().await?, namespace).await
+        loads::of(self.shared.readers.pool().await?, namespace).await
     }
 
     async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error> {
-        quotas::kept_bytes(self.shared.readers.pool().await?, namespace).await
+        quotas::kept_bytes(self, namespace).await
     }
 
     async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error> {
-        quotas::quotas(self.shared.readers.pool().await?).await
+        quotas::all(self).await
     }
 
     async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
-        quotas::set_quota(self.shared.readers.pool().await?, namespace, quota).await
+        quotas::set(self, namespace, quota).await
     }
 
     async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error> {
-        quotas::take_submission(self.shared.readers.pool().await?, namespace, rate).await
+        loads::take_submission(self.shared.readers.pool().await?, namespace, rate).await
     }
 
     async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error> {
-        quotas::request(self.shared.readers.pool().await?, namespace, key).await
+        requests::get(self, namespace, key).await
     }
 
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        shared::forget_requests(self.shared.readers.pool().await?, before).await
+        // An opportunity: a report may have come at the moment in which its run was cleaned up.
+        let stray = Statement::new(
+            "DELETE FROM reports WHERE NOT EXISTS (SELECT 1 FROM run_leases WHERE run_leases.run_id = reports.run_id)",
+        );
+        self.execute("drop stray reports", vec![stray]).await?;
+        requests::forget(self, before).await
     }
 
     async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
@@ -385,11 +366,11 @@ impl Store for PostgresStore {
     }
 
     async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
-        shared::worker_list(self.shared.readers.pool().await?, limit).await
+        workers::list(self, limit).await
     }
 
     async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        shared::forget_workers(self.shared.readers.pool().await?, before).await
+        workers::forget(self, before).await
     }
 
     async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {

@@ -6,6 +6,7 @@ use super::PostgresStore;
 use super::connect::within;
 use crate::store::Error;
 use crate::store::relational::{Columns, Relational, Statement};
+use crate::store::runs::RunTables;
 
 impl Relational for PostgresStore {
     async fn execute(&self, action: &'static str, statements: Vec<Statement>) -> Result<Vec<u64>, Error> {
@@ -41,4 +42,16 @@ impl Relational for PostgresStore {
         let read = |row| read(row).map_err(|source| Error::Database { action, source });
         rows.iter().map(|row| read(row as &dyn Columns)).collect()
     }
+}
+
+impl RunTables for PostgresStore {
+    const RUNS: &'static str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, r.schedule, \
+        r.scheduled_at, r.created_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, r.finished_at, \
+        r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, \
+        r.tasks_running, r.tasks_sent, coalesce(l.last_seq, r.last_seq) AS last_seq, \
+        coalesce(l.dispatched_seq, r.dispatched_seq) AS dispatched_seq, r.cancel_requested_by, \
+        r.pause_requested_by, r.cleaned, l.owner AS lease_owner, coalesce(l.until, 0) AS lease_until \
+        FROM runs AS r LEFT JOIN run_leases AS l ON l.run_id = r.id";
+    const UNCLEANED: &'static str = "NOT r.cleaned";
+    const CLEANED: &'static str = "r.cleaned";
 }

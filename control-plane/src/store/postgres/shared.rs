@@ -12,8 +12,8 @@ use super::now_ms;
 use super::writing::millis;
 use crate::store::Error;
 use crate::store::encoding::{delete_pieces, to_i64, to_u64, unreadable};
-use crate::store::rows::{tasks_of, worker_row};
-use crate::store::types::{Acquired, Backlog, ForwardedReport, InboxReport, Lease, WorkerRow};
+use crate::store::types::{Acquired, ForwardedReport, InboxReport, Lease, WorkerRow};
+use crate::store::workers::tasks_of;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -78,52 +78,6 @@ pub(super) async fn request_pause(pool: &PgPool, run: RunId, by: Option<&str>) -
     Ok(asked.is_some())
 }
 
-pub(super) async fn set_restart(pool: &PgPool, run: RunId, at: Option<Timestamp>) -> Result<bool> {
-    let noting = sqlx::query("UPDATE runs SET restart_at = $2 WHERE id = $1 AND restart_at IS NOT NULL")
-        .bind(run.to_string())
-        .bind(at.map(|at| to_i64(at.0)));
-    let noted = within("note when a run is tried again", noting.execute(pool)).await?;
-    Ok(noted.rows_affected() > 0)
-}
-
-pub(super) async fn runs_to_forget(
-    pool: &PgPool,
-    now: Timestamp,
-    after: Option<RunId>,
-    limit: u32,
-) -> Result<Vec<RunId>> {
-    let listing = sqlx::query_scalar::<_, String>(
-        "SELECT id FROM runs WHERE expires_at <= $1 AND cleaned AND restart_at IS NULL AND id > $2
-        ORDER BY id LIMIT $3",
-    )
-    .bind(to_i64(now.0))
-    .bind(after.map_or_else(String::new, |run| run.to_string()))
-    .bind(i64::from(limit))
-    .fetch_all(pool);
-    let ids = within("list runs to forget", listing).await?;
-    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
-}
-
-pub(super) async fn runs_over(
-    pool: &PgPool,
-    ended_before: Timestamp,
-    after: Option<RunId>,
-    limit: u32,
-) -> Result<Vec<RunId>> {
-    // Ids begin with the time of submission, which comes before the end.
-    let listing = sqlx::query_scalar::<_, String>(
-        "SELECT id FROM runs WHERE id < $1 AND cleaned AND restart_at IS NULL AND finished_at < $2 AND id > $3
-        ORDER BY id LIMIT $4",
-    )
-    .bind(RunId::from_parts(ended_before, 0).to_string())
-    .bind(to_i64(ended_before.0))
-    .bind(after.map_or_else(String::new, |run| run.to_string()))
-    .bind(i64::from(limit))
-    .fetch_all(pool);
-    let ids = within("list runs that are over", listing).await?;
-    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
-}
-
 pub(super) async fn delete_run(pool: &PgPool, run: RunId) -> Result<bool> {
     // Each piece by itself stays far below the time that a statement may take.
     let length = sqlx::query_scalar::<_, i64>("SELECT last_seq FROM runs WHERE id = $1 AND cleaned");
@@ -146,32 +100,6 @@ pub(super) async fn delete_run(pool: &PgPool, run: RunId) -> Result<bool> {
     .bind(run.to_string())
     .fetch_optional(pool);
     Ok(within("delete a run", deleting).await?.is_some())
-}
-
-pub(super) async fn backlog(pool: &PgPool) -> Result<Backlog> {
-    let action = "sum the backlog";
-    let summing = sqlx::query(
-        "SELECT count(*), coalesce(sum(tasks_waiting), 0)::bigint, coalesce(sum(tasks_running), 0)::bigint
-        FROM runs WHERE NOT cleaned AND outcome IS NULL",
-    );
-    let row = within(action, summing.fetch_one(pool)).await?;
-    let number = |column: usize| row.try_get(column).map(to_u64).map_err(failed(action));
-    Ok(Backlog {
-        runs: number(0)?,
-        waiting: number(1)?,
-        running: number(2)?,
-    })
-}
-
-pub(super) async fn forget_requests(pool: &PgPool, before: Timestamp) -> Result<u64> {
-    // An opportunity: a report may have come at the moment in which its run was cleaned up.
-    let stray = sqlx::query(
-        "DELETE FROM reports WHERE NOT EXISTS (SELECT 1 FROM run_leases WHERE run_leases.run_id = reports.run_id)",
-    );
-    within("drop stray reports", stray.execute(pool)).await?;
-    let forgetting = sqlx::query("DELETE FROM requests WHERE created_at < $1").bind(to_i64(before.0));
-    let forgotten = within("forget requests", forgetting.execute(pool)).await?;
-    Ok(forgotten.rows_affected())
 }
 
 pub(super) async fn reports_forward(pool: &PgPool, reports: &[ForwardedReport]) -> Result<()> {
@@ -261,18 +189,6 @@ pub(super) async fn workers_seen(pool: &PgPool, workers: &[WorkerRow]) -> Result
     .bind(workers.iter().map(|worker| worker.host.as_str()).collect::<Vec<_>>())
     .bind(workers.iter().map(tasks_of).collect::<Vec<_>>());
     within("note workers", noting.execute(pool)).await.map(drop)
-}
-
-pub(super) async fn worker_list(pool: &PgPool, limit: u32) -> Result<Vec<WorkerRow>> {
-    let listing = sqlx::query("SELECT * FROM workers ORDER BY seen_at DESC, id LIMIT $1").bind(i64::from(limit));
-    let rows = within("list workers", listing.fetch_all(pool)).await?;
-    rows.iter().map(worker_row).collect()
-}
-
-pub(super) async fn forget_workers(pool: &PgPool, before: Timestamp) -> Result<u64> {
-    let forgetting = sqlx::query("DELETE FROM workers WHERE seen_at < $1").bind(to_i64(before.0));
-    let forgotten = within("forget workers", forgetting.execute(pool)).await?;
-    Ok(forgotten.rows_affected())
 }
 
 pub(super) async fn lead(pool: &PgPool, name: &str, owner: &str, ttl: Duration) -> Result<bool> {

@@ -1,9 +1,9 @@
 //! Runs in an SQLite file.
 
 mod lists;
+mod loads;
 mod pipelines;
 mod presence;
-mod quotas;
 mod relational;
 mod shared;
 mod writing;
@@ -26,14 +26,13 @@ use self::presence::Presence;
 use self::writing::{Op, Reply, Writing};
 use super::changes::{Announcer, Changes};
 use super::encoding::{decode_event, delete_pieces, encode_events, to_i64, unreadable};
-use super::events;
-use super::rows::run_row;
-use super::scaling;
+use super::runs::{self, RunTables as _, run_row};
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
     Listed, ModuleStore, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
 };
+use super::{events, quotas, requests, scaling, workers};
 use crate::quotas::{Quota, Rate};
 
 /// How long a call waits for another process that is writing.
@@ -177,21 +176,18 @@ impl Store for SqliteStore {
     }
 
     async fn run_get(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE id = ").push_bind(run.to_string());
-        let row = query.build().fetch_optional(&self.readers).await;
-        row.map_err(database("read a run"))?.as_ref().map(run_row).transpose()
+        runs::get(self, run).await
     }
 
     async fn runs_get(&self, runs: &[RunId]) -> Result<Vec<RunRow>, Error> {
         let action = "read runs";
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        let mut query = QueryBuilder::new(Self::RUNS);
         // As JSON: the number of parameters of a statement is bounded.
         let runs = serde_json::to_string(runs).map_err(database(action))?;
-        query.push(" WHERE id IN (SELECT value FROM json_each(");
+        query.push(" WHERE r.id IN (SELECT value FROM json_each(");
         query.push_bind(runs).push("))");
         let rows = query.build().fetch_all(&self.readers).await;
-        rows.map_err(database(action))?.iter().map(run_row).collect()
+        rows.map_err(database(action))?.iter().map(|row| run_row(row)).collect()
     }
 
     async fn run_list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
@@ -261,23 +257,11 @@ impl Store for SqliteStore {
     }
 
     async fn runs_to_restart(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE restart_at <= ").push_bind(to_i64(now.0));
-        query
-            .push(" ORDER BY restart_at, id LIMIT ")
-            .push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.readers).await;
-        rows.map_err(database("list runs to try again"))?
-            .iter()
-            .map(run_row)
-            .collect()
+        runs::to_restart(self, now, limit).await
     }
 
     async fn run_set_restart(&self, run: RunId, at: Option<Timestamp>) -> Result<bool, Error> {
-        match self.writer.submit(Op::SetRestart { run, at }).await? {
-            Reply::Found(found) => Ok(found),
-            _ => unreachable!("it is answered by whether the run was to be tried again"),
-        }
+        runs::set_restart(self, run, at).await
     }
 
     async fn schedule_runs_open(
@@ -286,19 +270,11 @@ impl Store for SqliteStore {
         schedule: &str,
         limit: u32,
     ) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE namespace = ").push_bind(namespace.to_string());
-        query.push(" AND schedule = ").push_bind(schedule.to_owned());
-        // Each side has an index of the few that it is true for.
-        query.push(" AND ((outcome IS NULL AND cleaned = 0) OR restart_at IS NOT NULL)");
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.readers).await;
-        let rows = rows.map_err(database("list the open runs of a schedule"))?;
-        rows.iter().map(run_row).collect()
+        runs::open_of_schedule(self, namespace, schedule, limit).await
     }
 
     async fn runs_to_forget(&self, now: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_to_forget(&self.readers, now, after, limit).await
+        runs::to_forget(self, now, after, limit).await
     }
 
     async fn run_cleaned(&self, lease: &Lease, kept_bytes: u64) -> Result<(), Error> {
@@ -307,17 +283,7 @@ impl Store for SqliteStore {
     }
 
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
-        query.push(" WHERE cleaned = 0");
-        if let Some(after) = after {
-            query.push(" AND id > ").push_bind(after.to_string());
-        }
-        query.push(" ORDER BY id LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.readers).await;
-        rows.map_err(database("list unfinished runs"))?
-            .iter()
-            .map(run_row)
-            .collect()
+        runs::unfinished(self, after, limit).await
     }
 
     async fn lease_acquire(&self, run: RunId, owner: &str, ttl: Duration) -> Result<Acquired, Error> {
@@ -348,7 +314,7 @@ impl Store for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(database(action))?;
-        let mut query = QueryBuilder::new(RUN_COLUMNS);
+        let mut query = QueryBuilder::new(Self::RUNS);
         query.push(
             " JOIN (SELECT id AS expired, row_number() OVER (PARTITION BY namespace ORDER BY id) AS turn FROM runs \
              WHERE cleaned = 0 AND (lease_owner IS NULL OR lease_until <= ",
@@ -363,14 +329,14 @@ impl Store for SqliteStore {
             .push(") AND NOT (last_seq <= 1 AND namespace IN (SELECT value FROM json_each(")
             .push_bind(full);
         query
-            .push(")))) ON expired = id ORDER BY turn, id LIMIT ")
+            .push(")))) ON expired = r.id ORDER BY turn, r.id LIMIT ")
             .push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.readers).await;
-        rows.map_err(database(action))?.iter().map(run_row).collect()
+        rows.map_err(database(action))?.iter().map(|row| run_row(row)).collect()
     }
 
     async fn runs_over(&self, ended_before: Timestamp, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, Error> {
-        shared::runs_over(&self.readers, ended_before, after, limit).await
+        runs::over(self, ended_before, after, limit).await
     }
 
     async fn run_delete(&self, run: RunId) -> Result<bool, Error> {
@@ -388,24 +354,23 @@ impl Store for SqliteStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, Error> {
-        shared::backlog(&self.readers).await
+        runs::backlog(self).await
     }
 
     async fn namespace_loads(&self, namespace: Option<&Namespace>) -> Result<Vec<NamespaceLoad>, Error> {
-        quotas::loads(&self.readers, namespace).await
+        loads::of(&self.readers, namespace).await
     }
 
     async fn kept_bytes(&self, namespace: &Namespace) -> Result<u64, Error> {
-        quotas::kept_bytes(&self.readers, namespace).await
+        quotas::kept_bytes(self, namespace).await
     }
 
     async fn quotas(&self) -> Result<Vec<(Namespace, Quota)>, Error> {
-        quotas::quotas(&self.readers).await
+        quotas::all(self).await
     }
 
     async fn quota_set(&self, namespace: &Namespace, quota: Option<&Quota>) -> Result<(), Error> {
-        let (namespace, quota) = (namespace.clone(), quota.copied());
-        self.writer.submit(Op::SetQuota { namespace, quota }).await.map(drop)
+        quotas::set(self, namespace, quota).await
     }
 
     async fn submission_take(&self, namespace: &Namespace, rate: Rate) -> Result<Option<Duration>, Error> {
@@ -417,11 +382,11 @@ impl Store for SqliteStore {
     }
 
     async fn request_get(&self, namespace: &Namespace, key: &str) -> Result<Option<(Digest, RunId)>, Error> {
-        quotas::request(&self.readers, namespace, key).await
+        requests::get(self, namespace, key).await
     }
 
     async fn requests_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        self.count(Op::ForgetRequests { before }).await
+        requests::forget(self, before).await
     }
 
     async fn reports_forward(&self, reports: &[ForwardedReport]) -> Result<(), Error> {
@@ -444,11 +409,11 @@ impl Store for SqliteStore {
     }
 
     async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
-        shared::worker_list(&self.readers, limit).await
+        workers::list(self, limit).await
     }
 
     async fn workers_forget(&self, before: Timestamp) -> Result<u64, Error> {
-        self.count(Op::ForgetWorkers { before }).await
+        workers::forget(self, before).await
     }
 
     async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
@@ -487,15 +452,6 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<(), Error> {
         let asked = sqlx::query("SELECT 1").execute(&self.readers).await;
         asked.map(drop).map_err(database("ask the database"))
-    }
-}
-
-impl SqliteStore {
-    async fn count(&self, op: Op) -> Result<u64, Error> {
-        match self.writer.submit(op).await? {
-            Reply::Count(count) => Ok(count),
-            _ => unreachable!("it is answered by how many there were"),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::writing::{Op, Reply};
 use super::{SqliteStore, database};
 use crate::store::Error;
 use crate::store::relational::{Columns, Relational, Statement};
+use crate::store::runs::RunTables;
 
 impl Relational for SqliteStore {
     async fn execute(&self, action: &'static str, statements: Vec<Statement>) -> Result<Vec<u64>, Error> {
@@ -26,6 +27,16 @@ impl Relational for SqliteStore {
         let read = |row| read(row).map_err(|source| Error::Database { action, source });
         rows.iter().map(|row| read(row as &dyn Columns)).collect()
     }
+}
+
+impl RunTables for SqliteStore {
+    const RUNS: &'static str = "SELECT r.id, r.namespace, r.name, r.pipeline, r.pipeline_version, r.schedule, \
+        r.scheduled_at, r.created_by, r.labels, r.phase, r.outcome, r.reason, r.created_at, r.finished_at, \
+        r.restart_at, r.expires_at, r.stages, r.stages_done, r.tasks, r.tasks_done, r.tasks_waiting, \
+        r.tasks_running, r.tasks_sent, r.last_seq, r.dispatched_seq, r.cancel_requested_by, r.pause_requested_by, \
+        r.cleaned, r.lease_owner, r.lease_until FROM runs AS r";
+    const UNCLEANED: &'static str = "r.cleaned = 0";
+    const CLEANED: &'static str = "r.cleaned = 1";
 }
 
 pub(super) async fn execute(

@@ -4,72 +4,14 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row as _};
-use weir_model::{RunId, Timestamp};
+use weir_model::RunId;
 use weir_platform::clock;
 
 use super::database;
 use super::writing::{Result, until};
 use crate::store::encoding::{to_i64, to_u64, unreadable};
-use crate::store::rows::{tasks_of, worker_row};
-use crate::store::types::{Backlog, ForwardedReport, InboxReport, WorkerRow};
-
-pub(super) async fn backlog(readers: &SqlitePool) -> Result<Backlog> {
-    let action = "sum the backlog";
-    let row = sqlx::query(
-        "SELECT count(*), coalesce(sum(tasks_waiting), 0), coalesce(sum(tasks_running), 0) FROM runs \
-         WHERE cleaned = 0 AND outcome IS NULL",
-    )
-    .fetch_one(readers)
-    .await
-    .map_err(database(action))?;
-    let number = |column: usize| row.try_get(column).map(to_u64).map_err(database(action));
-    Ok(Backlog {
-        runs: number(0)?,
-        waiting: number(1)?,
-        running: number(2)?,
-    })
-}
-
-pub(super) async fn runs_over(
-    readers: &SqlitePool,
-    ended_before: Timestamp,
-    after: Option<RunId>,
-    limit: u32,
-) -> Result<Vec<RunId>> {
-    let action = "list runs that are over";
-    // Ids begin with the time of submission, which comes before the end.
-    let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE id < ?1 AND cleaned = 1 AND restart_at IS NULL AND finished_at < ?2 AND id > ?3 \
-         ORDER BY id LIMIT ?4",
-    )
-    .bind(RunId::from_parts(ended_before, 0).to_string())
-    .bind(to_i64(ended_before.0))
-    .bind(after.map_or_else(String::new, |run| run.to_string()))
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await
-    .map_err(database(action))?;
-    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
-}
-
-pub(super) async fn runs_to_forget(
-    readers: &SqlitePool,
-    now: Timestamp,
-    after: Option<RunId>,
-    limit: u32,
-) -> Result<Vec<RunId>> {
-    let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE expires_at <= ?1 AND cleaned = 1 AND restart_at IS NULL AND id > ?2 \
-         ORDER BY id LIMIT ?3",
-    )
-    .bind(to_i64(now.0))
-    .bind(after.map_or_else(String::new, |run| run.to_string()))
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await
-    .map_err(database("list runs to forget"))?;
-    ids.iter().map(|id| id.parse().map_err(|e| unreadable(id, e))).collect()
-}
+use crate::store::types::{ForwardedReport, InboxReport, WorkerRow};
+use crate::store::workers::tasks_of;
 
 /// The length of the log of a run that may be deleted.
 pub(super) async fn length_of_deletable(readers: &SqlitePool, run: RunId) -> Result<Option<u64>> {
@@ -102,15 +44,6 @@ pub(super) async fn delete_run(connection: &mut SqliteConnection, run: RunId) ->
         .await
         .map_err(database("delete a run"))?;
     Ok(deleted.rows_affected() > 0)
-}
-
-pub(super) async fn forget_requests(connection: &mut SqliteConnection, before: Timestamp) -> Result<u64> {
-    let deleted = sqlx::query("DELETE FROM requests WHERE created_at < ?1")
-        .bind(to_i64(before.0))
-        .execute(connection)
-        .await
-        .map_err(database("forget requests"))?;
-    Ok(deleted.rows_affected())
 }
 
 /// Gives the owners that have reports to take.
@@ -194,27 +127,6 @@ pub(super) async fn workers_seen(connection: &mut SqliteConnection, workers: &[W
         .map_err(database("note workers"))?;
     }
     Ok(())
-}
-
-pub(super) async fn worker_list(readers: &SqlitePool, limit: u32) -> Result<Vec<WorkerRow>> {
-    let rows = sqlx::query(
-        "SELECT id, seen_at, started_at, slots, running, draining, version, host, tasks FROM workers \
-         ORDER BY seen_at DESC, id LIMIT ?1",
-    )
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await
-    .map_err(database("list workers"))?;
-    rows.iter().map(worker_row).collect()
-}
-
-pub(super) async fn forget_workers(connection: &mut SqliteConnection, before: Timestamp) -> Result<u64> {
-    let deleted = sqlx::query("DELETE FROM workers WHERE seen_at < ?1")
-        .bind(to_i64(before.0))
-        .execute(connection)
-        .await
-        .map_err(database("forget workers"))?;
-    Ok(deleted.rows_affected())
 }
 
 pub(super) async fn lead(connection: &mut SqliteConnection, name: &str, owner: &str, ttl: Duration) -> Result<bool> {

@@ -8,8 +8,8 @@ use weir_model::{Namespace, RunId, Timestamp};
 use weir_platform::clock;
 
 use super::presence::Presence;
-use super::{database, pipelines, quotas, relational, shared};
-use crate::quotas::{Quota, Rate};
+use super::{database, loads, pipelines, relational, shared};
+use crate::quotas::Rate;
 use crate::store::Error;
 use crate::store::changes::{Announcer, Change};
 use crate::store::encoding::{EncodedEvent, to_i64, to_u64, unreadable, word};
@@ -42,10 +42,6 @@ pub(super) enum Op {
         run: RunId,
         by: Option<String>,
     },
-    SetRestart {
-        run: RunId,
-        at: Option<Timestamp>,
-    },
     Cleaned {
         lease: Lease,
         kept_bytes: u64,
@@ -69,9 +65,6 @@ pub(super) enum Op {
     Delete {
         run: RunId,
     },
-    ForgetRequests {
-        before: Timestamp,
-    },
     Forward {
         reports: Vec<ForwardedReport>,
     },
@@ -81,9 +74,6 @@ pub(super) enum Op {
     WorkersSeen {
         workers: Vec<WorkerRow>,
     },
-    ForgetWorkers {
-        before: Timestamp,
-    },
     Lead {
         name: String,
         owner: String,
@@ -92,10 +82,6 @@ pub(super) enum Op {
     EndLead {
         name: String,
         owner: String,
-    },
-    SetQuota {
-        namespace: Namespace,
-        quota: Option<Quota>,
     },
     TakeSubmission {
         namespace: Namespace,
@@ -116,7 +102,6 @@ pub(super) enum Reply {
     Created(Created),
     /// Whether there was what was looked for, or what was wished for came true.
     Found(bool),
-    Count(u64),
     /// How long to wait, if at all.
     Wait(Option<Duration>),
     /// The rows that each statement changed.
@@ -210,7 +195,6 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
         } => append(connection, lease, events, summary.as_ref(), *dispatched_seq).await,
         Op::RequestCancel { run, by } => request_cancel(connection, *run, by).await,
         Op::RequestPause { run, by } => request_pause(connection, *run, by.as_deref()).await,
-        Op::SetRestart { run, at } => set_restart(connection, *run, *at).await,
         Op::Cleaned { lease, kept_bytes } => cleaned(connection, lease, *kept_bytes).await,
         Op::Acquire { run, owner, ttl } => acquire(connection, presence, *run, owner, *ttl).await,
         Op::Renew { leases, ttl } => renew(connection, leases, *ttl).await,
@@ -219,17 +203,12 @@ async fn perform(connection: &mut SqliteConnection, presence: &Presence, op: &Op
             .await
             .map(|()| Reply::Done),
         Op::Delete { run } => shared::delete_run(connection, *run).await.map(Reply::Found),
-        Op::ForgetRequests { before } => shared::forget_requests(connection, *before).await.map(Reply::Count),
         Op::Forward { reports } => shared::forward(connection, reports).await.map(Reply::Forwarded),
         Op::ReportsDone { ids } => shared::reports_done(connection, ids).await.map(|()| Reply::Done),
         Op::WorkersSeen { workers } => shared::workers_seen(connection, workers).await.map(|()| Reply::Done),
-        Op::ForgetWorkers { before } => shared::forget_workers(connection, *before).await.map(Reply::Count),
         Op::Lead { name, owner, ttl } => shared::lead(connection, name, owner, *ttl).await.map(Reply::Found),
         Op::EndLead { name, owner } => shared::end_lead(connection, name, owner).await.map(|()| Reply::Done),
-        Op::SetQuota { namespace, quota } => quotas::set_quota(connection, namespace, quota.as_ref())
-            .await
-            .map(|()| Reply::Done),
-        Op::TakeSubmission { namespace, rate } => quotas::take_submission(connection, namespace, *rate)
+        Op::TakeSubmission { namespace, rate } => loads::take_submission(connection, namespace, *rate)
             .await
             .map(Reply::Wait),
         Op::Execute { action, statements } => {
@@ -439,16 +418,6 @@ async fn request_pause(connection: &mut SqliteConnection, run: RunId, by: Option
         .await
         .map_err(database("request a pause"))?;
     Ok(Reply::Found(updated.rows_affected() > 0))
-}
-
-async fn set_restart(connection: &mut SqliteConnection, run: RunId, at: Option<Timestamp>) -> Result<Reply> {
-    let noted = sqlx::query("UPDATE runs SET restart_at = ?2 WHERE id = ?1 AND restart_at IS NOT NULL")
-        .bind(run.to_string())
-        .bind(at.map(|at| to_i64(at.0)))
-        .execute(connection)
-        .await
-        .map_err(database("note when a run is tried again"))?;
-    Ok(Reply::Found(noted.rows_affected() > 0))
 }
 
 async fn cleaned(connection: &mut SqliteConnection, lease: &Lease, kept_bytes: u64) -> Result<Reply> {
