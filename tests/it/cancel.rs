@@ -1,29 +1,13 @@
 //! Ctrl-C.
 
+use crate::jobs::ENDLESS;
 use crate::support::{Place, Started};
 
 #[test]
 fn ctrl_c_cancels_and_leaves_nothing() {
     let place = Place::new();
-    place.write(
-        "p.yaml",
-        r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: >
-          SELECT a.value % 10 AS k, count(*) AS n
-          FROM PCOLLECTION, generate_series(1, 100000) a, generate_series(1, 100000) b
-          WHERE sin(a.value * b.value) > 2 GROUP BY 1
-    - type: WriteToCsv
-      config: {path: out/never}
-"#,
-    );
-    let mut run = Started::new(&place, ["run", "p.yaml", "--slots", "2"]);
+    place.write("p.yaml", ENDLESS);
+    let mut run = Started::new(&place, ["run", "p.yaml", "--param", "output=out/never", "--slots", "2"]);
     run.wait_for_event(&place, "attempt_started");
     run.kill("INT");
     let ran = run.end();

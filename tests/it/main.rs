@@ -5,6 +5,7 @@ mod cancel;
 mod chaos;
 mod depth;
 mod explain;
+mod jobs;
 mod recovery;
 mod runs;
 mod service;

@@ -4,41 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::jobs::slow;
 use crate::support::{Place, Started};
 
-/// A first stage that is quick and a second one that takes long enough to be killed in.
-const PIPELINE: &str = r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: SELECT value % 100000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 300000)
-    - type: Combine
-      config:
-        group_by: k
-        combine: {total: {value: v, fn: sum}}
-    - type: MapToFields
-      config:
-        language: sql
-        fields:
-          k: k
-          total: total
-          slow: "{{ slow }}"
-    - type: WriteToCsv
-      config: {path: out/totals}
-"#;
-
-/// Nested hashes: nothing that an optimiser could fold.
-fn slow(depth: usize) -> String {
-    let mut expression = "CAST(total AS VARCHAR)".to_owned();
-    for _ in 0..depth {
-        expression = format!("encode(sha512({expression}), 'hex')");
-    }
-    expression
-}
+const OUTPUT: &str = "output=out/totals";
 
 fn totals(place: &Place) -> Vec<(u64, u64)> {
     let mut totals: Vec<(u64, u64)> = place
@@ -57,13 +26,12 @@ fn totals(place: &Place) -> Vec<(u64, u64)> {
 #[test]
 fn a_killed_run_resumes_without_doing_accepted_work_again() {
     let place = Place::new();
-    place.write("p.yaml", PIPELINE);
-    let slow = format!("slow={}", slow(10));
+    place.write("p.yaml", slow(100_000, 300_000, 10));
     let args = [
         "run",
         "p.yaml",
         "--param",
-        &slow,
+        OUTPUT,
         "--slots",
         "2",
         "--target-partitions",
@@ -116,9 +84,8 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
 #[test]
 fn a_run_killed_while_planning_resumes() {
     let place = Place::new();
-    place.write("p.yaml", PIPELINE);
-    let slow = format!("slow={}", slow(1));
-    let mut run = Started::new(&place, ["run", "p.yaml", "--param", &slow]);
+    place.write("p.yaml", slow(100_000, 300_000, 1));
+    let mut run = Started::new(&place, ["run", "p.yaml", "--param", OUTPUT]);
     run.wait_for_event(&place, "submitted");
     run.kill("KILL");
     place.ok(["runs", "resume"]);

@@ -3,25 +3,9 @@
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
+use crate::jobs::ENDLESS;
 use crate::service::fleet::until;
 use crate::support::{Place, Started};
-
-/// Runs until it is cancelled.
-const ENDLESS: &str = r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: >
-          SELECT a.value % 10 AS k, count(*) AS n
-          FROM PCOLLECTION, generate_series(1, 100000) a, generate_series(1, 100000) b
-          WHERE sin(a.value * b.value) > 2 GROUP BY 1
-    - type: WriteToCsv
-      config: {path: out/never}
-"#;
 
 #[test]
 fn runs_are_listed_and_shown_after_their_process_is_gone() {
@@ -67,7 +51,7 @@ fn a_run_that_is_not_there_is_not_found() {
 fn a_run_of_another_process_is_followed_and_cancelled() {
     let place = Place::new();
     place.write("p.yaml", ENDLESS);
-    let mut run = Started::new(&place, ["run", "p.yaml", "--slots", "1"]);
+    let mut run = Started::new(&place, ["run", "p.yaml", "--param", "output=out/never", "--slots", "1"]);
     run.wait_for_event(&place, "attempt_started");
     let patience = place.weir(["runs", "watch", "latest", "--timeout", "1"]);
     assert_eq!(patience.code, Some(6), "{}", patience.stderr);

@@ -5,6 +5,7 @@ use tokio::runtime::Runtime;
 
 use super::database;
 use super::fleet::until;
+use crate::jobs::slow;
 use crate::support::{Place, Ran, Started, repository};
 
 /// `weir dev` with a folder of its own.
@@ -150,47 +151,16 @@ fn schedules_make_runs_here_too_and_those_that_were_missed() {
     assert_eq!(of_schedule.as_array().map(Vec::len), Some(2), "{of_schedule}");
 }
 
-/// Eight tasks of a second stage, each of which takes a while.
-const SLOW: &str = r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: SELECT value % 20000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 40000)
-    - type: Combine
-      config:
-        group_by: k
-        combine: {total: {value: v, fn: sum}}
-    - type: MapToFields
-      config:
-        language: sql
-        fields: {slow: "{{ slow }}"}
-    - type: WriteToCsv
-      config: {path: out/slow}
-"#;
-
-/// The arguments that a run of [`SLOW`] needs.
-fn slow(depth: usize) -> [String; 2] {
-    let mut expression = "CAST(total AS VARCHAR)".to_owned();
-    for _ in 0..depth {
-        expression = format!("encode(sha512({expression}), 'hex')");
-    }
-    ["--param".to_owned(), format!("slow={expression}")]
-}
-
 #[test]
 fn a_run_is_paused_here_too_and_goes_on() {
     let dev = Dev::start(&["--slots", "1"]);
-    dev.place.write("p.yaml", SLOW);
-    let slow = slow(12);
+    dev.place.write("p.yaml", slow(20_000, 40_000, 12));
+    dev.place.write("quick.yaml", slow(20_000, 40_000, 0));
     let submit = [
         "submit",
         "p.yaml",
-        &slow[0],
-        &slow[1],
+        "--param",
+        "output=out/slow",
         "--set",
         "target_partitions=8",
         "--set",
@@ -208,7 +178,7 @@ fn a_run_is_paused_here_too_and_goes_on() {
     dev.run_in(run, "paused");
     // Another one takes the slot, when the worker has done what it had begun with.
     let other = || {
-        let other = dev.json(&["submit", "p.yaml", "--param", "slow=total", "--wait"]);
+        let other = dev.json(&["submit", "quick.yaml", "--param", "output=out/quick", "--wait"]);
         assert_eq!(other["result"], "succeeded");
         dev.json(&["runs", "get", run])
     };

@@ -5,56 +5,20 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fleet::{Fleet, MemberId, until};
+use crate::jobs::slow;
 
-/// A first stage that is quick and a second one that takes long enough to be disturbed.
-const PIPELINE: &str = r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: SELECT value % 50000 AS k, value AS v FROM PCOLLECTION CROSS JOIN generate_series(1, 150000)
-    - type: Combine
-      config:
-        group_by: k
-        combine: {total: {value: v, fn: sum}}
-    - type: MapToFields
-      config:
-        language: sql
-        fields:
-          k: k
-          total: total
-          slow: "{{ slow }}"
-    - type: WriteToCsv
-      config: {path: "{{ output }}"}
-"#;
-
-/// Nested hashes: nothing that an optimiser could fold.
-fn slow(depth: usize) -> String {
-    let mut expression = "CAST(total AS VARCHAR)".to_owned();
-    for _ in 0..depth {
-        expression = format!("encode(sha512({expression}), 'hex')");
-    }
-    expression
-}
-
-/// Submits the pipeline and waits until its second stage runs; gives the run and its events so far.
+/// Submits a run and waits until its second stage runs; gives the run and its events so far.
 fn begin(fleet: &Fleet, server: MemberId) -> (String, Vec<Value>) {
     begin_with(fleet, server, &[])
 }
 
 /// The same with more arguments.
 fn begin_with(fleet: &Fleet, server: MemberId, more: &[&str]) -> (String, Vec<Value>) {
-    fleet.place.write("p.yaml", PIPELINE);
-    let slow = format!("slow={}", slow(12));
+    fleet.place.write("p.yaml", slow(50_000, 150_000, 12));
     let output = format!("output=s3://{}/out/totals", fleet.bucket);
     let args = [
         "submit",
         "p.yaml",
-        "--param",
-        &slow,
         "--param",
         &output,
         "--set",

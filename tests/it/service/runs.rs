@@ -4,23 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fleet::{Fleet, until};
-
-/// Runs until it is cancelled.
-const ENDLESS: &str = r#"
-pipeline:
-  type: chain
-  transforms:
-    - type: Create
-      config: {elements: [1]}
-    - type: Sql
-      config:
-        query: >
-          SELECT a.value % 10 AS k, count(*) AS n
-          FROM PCOLLECTION, generate_series(1, 100000) a, generate_series(1, 100000) b
-          WHERE sin(a.value * b.value) > 2 GROUP BY 1
-    - type: WriteToCsv
-      config: {path: "{{ output }}"}
-"#;
+use crate::jobs::ENDLESS;
 
 const LOGGING: &str = r#"
 pipeline:
