@@ -73,6 +73,16 @@ struct Line {
 }
 
 impl Line {
+    /// So many units at so many dollars each.
+    fn new(what: &str, quantity: f64, unit: &'static str, price: f64) -> Self {
+        Self {
+            what: what.to_owned(),
+            quantity,
+            unit,
+            price,
+        }
+    }
+
     fn usd(&self) -> f64 {
         self.quantity * self.price
     }
@@ -100,107 +110,54 @@ fn idle_lines(model: &Model<'_>, stack: &str) -> Result<Vec<Line>> {
     let billed = |name: &str| model.number(&format!("/stacks/{stack}/billed_while_idle/{name}"));
     let used = |name: &str| model.number_or_none(&format!("/stacks/{stack}/idle_usage/{name}"));
     let class = model.text(&format!("/stacks/{stack}/billed_while_idle/database"))?;
-    let instance = model.price(&format!("rds_instance_hour/{class}"))?;
-
-    let line = |what: &str, quantity: f64, unit: &'static str, price: f64| Line {
-        what: what.to_owned(),
-        quantity,
-        unit,
-        price,
+    let hourly = |what: &str, count: &str, price: &str| -> Result<Line> {
+        Ok(Line::new(what, billed(count)? * hours, "h", model.price(price)?))
     };
-    let vcpu = billed("control_plane_vcpu")? + billed("worker_vcpu")?;
-    let gb = billed("control_plane_gb")? + billed("worker_gb")?;
-    let mut lines = vec![
-        line(
-            "control plane: processors",
-            vcpu * hours,
-            "vCPU h",
-            model.price("fargate_arm_vcpu_hour")?,
-        ),
-        line(
-            "control plane: memory",
-            gb * hours,
-            "GB h",
-            model.price("fargate_arm_gb_hour")?,
-        ),
-        line(
+    let monthly = |what: &str, count: &str, unit: &'static str, price: &str| -> Result<Line> {
+        Ok(Line::new(what, billed(count)?, unit, model.price(price)?))
+    };
+    let by_use = |what: &str, amount: &str, unit: &'static str, price: &str| -> Result<Line> {
+        Ok(Line::new(what, used(amount), unit, model.price(price)?))
+    };
+    let vcpu_hours = (billed("control_plane_vcpu")? + billed("worker_vcpu")?) * hours;
+    let vcpu_price = model.price("fargate_arm_vcpu_hour")?;
+    let gb_hours = (billed("control_plane_gb")? + billed("worker_gb")?) * hours;
+    let gb_price = model.price("fargate_arm_gb_hour")?;
+    Ok(vec![
+        Line::new("control plane: processors", vcpu_hours, "vCPU h", vcpu_price),
+        Line::new("control plane: memory", gb_hours, "GB h", gb_price),
+        hourly(
             "database: instances",
-            billed("database_instances")? * hours,
-            "h",
-            instance,
-        ),
-        line(
-            "database: storage",
-            billed("database_storage_gb")?,
-            "GB",
-            model.price("rds_storage_gb_month")?,
-        ),
-        line(
-            "load balancer",
-            billed("load_balancers")? * hours,
-            "h",
-            model.price("load_balancer_hour")?,
-        ),
-        line(
-            "public IPv4 addresses",
-            billed("public_ipv4_addresses")? * hours,
-            "h",
-            model.price("public_ipv4_hour")?,
-        ),
-        line(
-            "NAT gateway",
-            billed("nat_gateways")? * hours,
-            "h",
-            model.price("nat_gateway_hour")?,
-        ),
-        line(
-            "NAT gateway: traffic",
-            used("nat_gb"),
-            "GB",
-            model.price("nat_gateway_gb")?,
-        ),
-        line(
+            "database_instances",
+            &format!("rds_instance_hour/{class}"),
+        )?,
+        monthly("database: storage", "database_storage_gb", "GB", "rds_storage_gb_month")?,
+        hourly("load balancer", "load_balancers", "load_balancer_hour")?,
+        hourly("public IPv4 addresses", "public_ipv4_addresses", "public_ipv4_hour")?,
+        hourly("NAT gateway", "nat_gateways", "nat_gateway_hour")?,
+        by_use("NAT gateway: traffic", "nat_gb", "GB", "nat_gateway_gb")?,
+        hourly(
             "interface endpoints",
-            billed("interface_endpoint_zones")? * hours,
-            "h",
-            model.price("interface_endpoint_hour")?,
-        ),
-        line("WAF", billed("web_acls")?, "ACL", model.price("web_acl_month")?),
-        line(
-            "WAF: rules",
-            billed("web_acl_rules")?,
-            "rules",
-            model.price("web_acl_rule_month")?,
-        ),
-        line(
-            "alarms",
-            billed("alarm_metrics")?,
-            "metrics",
-            model.price("alarm_metric_month")?,
-        ),
-        line(
-            "Weir's metrics",
-            billed("custom_metrics")?,
-            "metrics",
-            model.price("custom_metric_month")?,
-        ),
-        line("dashboard", billed("dashboards")?, "", model.price("dashboard_month")?),
-        line("KMS key", billed("kms_keys")?, "", model.price("kms_key_month")?),
-        line("secrets", billed("secrets")?, "", model.price("secret_month")?),
-        line("logs", used("log_gb"), "GB", model.price("log_gb")?),
-        line(
+            "interface_endpoint_zones",
+            "interface_endpoint_hour",
+        )?,
+        monthly("WAF", "web_acls", "ACL", "web_acl_month")?,
+        monthly("WAF: rules", "web_acl_rules", "rules", "web_acl_rule_month")?,
+        monthly("alarms", "alarm_metrics", "metrics", "alarm_metric_month")?,
+        monthly("Weir's metrics", "custom_metrics", "metrics", "custom_metric_month")?,
+        monthly("dashboard", "dashboards", "", "dashboard_month")?,
+        monthly("KMS key", "kms_keys", "", "kms_key_month")?,
+        monthly("secrets", "secrets", "", "secret_month")?,
+        by_use("logs", "log_gb", "GB", "log_gb")?,
+        by_use(
             "SQS: polling",
-            used("sqs_million_requests"),
+            "sqs_million_requests",
             "M requests",
-            model.price("sqs_million_requests")?,
-        ),
-        line("S3", used("s3_gb"), "GB", model.price("s3_gb_month")?),
-        line("ECR", used("ecr_gb"), "GB", model.price("ecr_gb_month")?),
-    ];
-    lines
-        .iter_mut()
-        .for_each(|line| line.what = line.what.trim().to_owned());
-    Ok(lines)
+            "sqs_million_requests",
+        )?,
+        by_use("S3", "s3_gb", "GB", "s3_gb_month")?,
+        by_use("ECR", "ecr_gb", "GB", "ecr_gb_month")?,
+    ])
 }
 
 fn idle(model: &Model<'_>) -> Result<String> {
@@ -250,12 +207,6 @@ fn terabyte_lines(model: &Model<'_>, workload: &str, spot_share: f64) -> Result<
     let (maps, reduces, shuffled) = (own("map_tasks")?, own("reduce_tasks")?, own("shuffled_gb")?);
     let month = model.number("/hours_per_month")?;
 
-    let line = |what: &str, quantity: f64, unit: &'static str, price: f64| Line {
-        what: what.to_owned(),
-        quantity,
-        unit,
-        price,
-    };
     let thousand_reads = 1e6 / common("read_mb")? / 1000.0;
     // Each reducer reads one range of each map task's object; each range of more than a read's size is several reads.
     let reads_of_range = (shuffled * 1000.0 / (maps * reduces) / common("read_mb")?)
@@ -265,46 +216,46 @@ fn terabyte_lines(model: &Model<'_>, workload: &str, spot_share: f64) -> Result<
     // Parts of uploads are as large as reads.
     let thousand_parts = |gb: f64, objects: f64| (gb * 1000.0 / common("read_mb").unwrap_or(1.0)).max(objects) / 1000.0;
     Ok(vec![
-        line("workers on Spot", hours * spot_share, "vCPU h", spot),
-        line("workers on demand", hours * (1.0 - spot_share), "vCPU h", on_demand),
-        line(
+        Line::new("workers on Spot", hours * spot_share, "vCPU h", spot),
+        Line::new("workers on demand", hours * (1.0 - spot_share), "vCPU h", on_demand),
+        Line::new(
             "workers' disks",
             hours * common("disk_gb_per_vcpu")?,
             "GB h",
             price("fargate_disk_gb_hour")?,
         ),
-        line("reading inputs", thousand_reads, "k GETs", price("s3_thousand_gets")?),
-        line(
+        Line::new("reading inputs", thousand_reads, "k GETs", price("s3_thousand_gets")?),
+        Line::new(
             "writing the shuffle",
             thousand_parts(shuffled, maps),
             "k PUTs",
             price("s3_thousand_puts")?,
         ),
-        line(
+        Line::new(
             "reading the shuffle",
             thousand_ranges,
             "k GETs",
             price("s3_thousand_gets")?,
         ),
-        line(
+        Line::new(
             "keeping the shuffle",
             shuffled * common("hours_in_storage")? / month,
             "GB months",
             price("s3_gb_month")?,
         ),
-        line(
+        Line::new(
             "writing outputs",
             thousand_parts(own("written_gb")?, reduces),
             "k PUTs",
             price("s3_thousand_puts")?,
         ),
-        line(
+        Line::new(
             "messages",
             (maps + reduces) * common("requests_per_task")? / 1e6,
             "M requests",
             price("sqs_million_requests")?,
         ),
-        line("logs", common("log_gb")?, "GB", price("log_gb")?),
+        Line::new("logs", common("log_gb")?, "GB", price("log_gb")?),
     ])
 }
 
