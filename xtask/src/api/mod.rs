@@ -31,7 +31,8 @@ pub(crate) fn check() -> Result<()> {
             return Ok(());
         }
     };
-    run(cargo(root()).args(["build", "--locked", "--workspace", "--bin", "weir"]))?;
+    // With the tests, whose features their dependencies have been built with already.
+    run(cargo(root()).args(["build", "--locked", "--workspace", "--bin", "weir", "--test", "it"]))?;
     let folder = tempfile::tempdir().map_err(Error::io("create", "a temporary folder"))?;
     let server = Server::start(&target_dir()?.join("debug").join("weir"), folder.path())?;
     let configuration = folder.path().join("schemathesis.toml");
