@@ -10,6 +10,7 @@ mod cells;
 mod client;
 mod commands;
 mod config;
+mod csv;
 mod drive;
 mod embedded;
 mod error;

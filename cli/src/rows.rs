@@ -8,6 +8,7 @@ use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 
 use crate::args::RowFormat;
+use crate::csv::CsvWriter;
 
 /// Rows of a table that are held to align its columns; more are printed as further tables.
 const TABLE_ROWS: usize = 10_000;
@@ -26,7 +27,7 @@ enum Kind<W: Write> {
     },
     Json(arrow::json::ArrayWriter<W>),
     Jsonl(arrow::json::LineDelimitedWriter<W>),
-    Csv(Box<arrow::csv::Writer<W>>),
+    Csv(Box<CsvWriter<W>>),
 }
 
 impl<W: Write> RowPrinter<W> {
@@ -47,7 +48,7 @@ impl<W: Write> RowPrinter<W> {
                     .with_explicit_nulls(true)
                     .build::<_, arrow::json::writer::LineDelimited>(out),
             ),
-            RowFormat::Csv => Kind::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out))),
+            RowFormat::Csv => Kind::Csv(Box::new(CsvWriter::new(out))),
         };
         Self { kind, rows: 0 }
     }

@@ -19,6 +19,7 @@ use weir_engine::{Engine, PlanError};
 use weir_model::{Namespace, RunId, SinkInfo};
 
 use crate::cells;
+use crate::csv::CsvWriter;
 
 /// Reads by the engine of this process.
 pub(crate) struct EngineReader(pub(crate) Engine);
@@ -187,7 +188,7 @@ struct Encoder {
 }
 
 enum Writer {
-    Csv(Box<arrow::csv::Writer<Shelf>>),
+    Csv(Box<CsvWriter<Shelf>>),
     JsonLines(Box<arrow::json::LineDelimitedWriter<Shelf>>),
     Arrow(Box<StreamWriter<Shelf>>),
 }
@@ -196,9 +197,7 @@ impl Encoder {
     fn new(format: RowFormat, schema: &SchemaRef) -> Result<Self, ArrowError> {
         let shelf = Shelf::default();
         let writer = match format {
-            RowFormat::Csv => Writer::Csv(Box::new(
-                arrow::csv::WriterBuilder::new().with_header(true).build(shelf.clone()),
-            )),
+            RowFormat::Csv => Writer::Csv(Box::new(CsvWriter::new(shelf.clone()))),
             RowFormat::JsonLines => Writer::JsonLines(Box::new(
                 arrow::json::WriterBuilder::new()
                     .with_explicit_nulls(true)

@@ -74,6 +74,17 @@ fn a_result_is_read_in_pages_and_as_documents() {
     let last: Value = serde_json::from_str(lines.lines().last().expect("lines")).expect("JSON");
     assert_eq!(last, json!({"n": 25, "half": 12.5, "text": "é25", "even": null}));
 
+    let nested = run(
+        &fleet,
+        server,
+        sql("SELECT [1, NULL] AS list, {'a': 9007199254740993} AS pair"),
+    );
+    let csv_of_nested = fleet.text(server, &format!("{nested}/result"), &[("accept", "text/csv")]);
+    assert_eq!(
+        csv_of_nested, "list,pair\n\"[1,null]\",\"{\"\"a\"\":9007199254740993}\"\n",
+        "what CSV has no word for is JSON in it"
+    );
+
     // The same through the command line, with a table whose columns have names even when it has no rows.
     let printed = fleet.client_ok(server, ["sql", statement, "-o", "csv"]);
     assert_eq!(printed, csv);
