@@ -257,7 +257,7 @@ impl Driver {
         let aborted = |_| Outcome::input(Input::Aborted);
         self.start(aborted, async move {
             stop_workers(&storage, run).await;
-            ended.await;
+            let _ended = ended.await;
             let abort = || output::abort(storage.s3(), sinks.clone());
             if let Err(error) = retry!("delete staged outputs", output::Error::is_transient, abort()) {
                 // The run must end nevertheless; what is left is not visible to readers.
@@ -267,13 +267,15 @@ impl Driver {
         });
     }
 
-    /// Waits, within bounds, until all executions that were heard of have ended: they write no more then.
-    fn executions_end(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Waits, within bounds, until all executions that were heard of have ended: they write no more then. Says whether
+    /// they have.
+    fn executions_end(&self) -> impl Future<Output = bool> + Send + 'static {
         let mut left: watch::Receiver<usize> = self.executions_left.subscribe();
         let grace = self.shared.options.grace();
         async move {
             // Executions of workers that have died never end: whatever they left is deleted all the same.
-            let _ = tokio::time::timeout(grace, left.wait_for(|left| *left == 0)).await;
+            let ended = tokio::time::timeout(grace, left.wait_for(|left| *left == 0)).await;
+            ended.is_ok_and(|left| left.is_ok())
         }
     }
 
@@ -309,13 +311,14 @@ impl Driver {
     }
 
     /// Writes the run's history, and then deletes its objects, by prefix since executions that crashed told nobody what
-    /// they wrote.
+    /// they wrote. Its mark stays for whoever takes a message of it later, or goes on with one; housekeeping deletes it.
     fn clean_up(&mut self) {
         let (shared, lease, run) = (self.shared.clone(), self.lease.clone(), self.run);
         let (busy, ended) = (!self.executions.is_empty(), self.executions_end());
         let sinks: Vec<_> = self.sink_outputs().into_iter().map(|output| output.sink).collect();
         let kept = self.state.outcome() == Some(RunOutcome::Succeeded);
-        let (mut prefixes, mut keys) = (Vec::new(), vec![layout::cancel_key(run)]);
+        let marked = !kept && self.state.may_have_messages();
+        let (mut prefixes, mut keys) = (Vec::new(), Vec::new());
         let mut takes = StorageRequests::default();
         if self.state.has_paused() {
             prefixes.push(layout::pause_prefix(run));
@@ -343,7 +346,8 @@ impl Driver {
                 .map_or(0..0, |latest| 0..latest.saturating_add(1));
             keys.extend(attempts.map(|attempt| layout::manifest_key(run, stage.id, attempt)));
         }
-        takes.delete += keys.len().div_ceil(PER_REQUEST) as u64;
+        // With that of the mark.
+        takes.delete += (keys.len() + 1).div_ceil(PER_REQUEST) as u64;
         let over = Ended::of(&self.state).map(|ended| Ended {
             clean_up: takes,
             ..ended
@@ -356,7 +360,10 @@ impl Driver {
                 // What they run was done by others meanwhile, or was given up: slow attempts that were overtaken.
                 stop_workers(&shared.storage, run).await;
             }
-            ended.await;
+            let ended = ended.await;
+            if kept || (ended && !marked) {
+                keys.push(layout::cancel_key(run));
+            }
             let unstage = || output::remove_staged(shared.storage.s3(), sinks.clone());
             if busy && let Err(error) = retry!("delete staged outputs", output::Error::is_transient, unstage()) {
                 tracing::warn!(%run, error = &error as &dyn std::error::Error, "staged outputs are left behind");

@@ -1,5 +1,6 @@
 //! What is forgotten, what is deleted, and what is kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use weir_control_plane::store::{
 };
 use weir_model::{Digest, Event, EventRecord, Namespace, RunId, StageId, TaskId, Timestamp, layout};
 use weir_platform::output::UploadWriter;
-use weir_platform::{Storage, StorageOptions, clock};
+use weir_platform::{MemoryQueue, MemoryQueueOptions, Storage, StorageOptions, clock};
 use weir_testkit::Aws;
 
 use crate::history::Pages;
@@ -298,6 +299,31 @@ async fn whoever_has_the_name_of_a_deleted_namespace_finds_nothing_of_it() {
     .await;
     assert!(!there(&keys[0]).await);
     assert!(there(&neighbour).await);
+}
+
+#[tokio::test]
+async fn whoever_takes_a_message_of_a_run_that_is_over_leaves_it_alone() {
+    let kit = kit().await;
+    let queue = || Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
+    let (tasks, reports) = (queue(), queue());
+    let control_plane = kit.control_plane(kit.store.clone(), tasks.clone(), reports.clone());
+    let run = control_plane.submit(submission()).await.unwrap();
+    eventually("messages wait for a worker", async || (!tasks.is_empty()).then_some(())).await;
+    control_plane.cancel(run, "me").await.unwrap();
+    eventually("the run is cleaned up", async || {
+        kit.store.run_get(run).await.unwrap().unwrap().cleaned.then_some(())
+    })
+    .await;
+
+    let _worker = kit.worker(tasks.clone(), reports);
+    eventually("the messages are put away", async || tasks.is_empty().then_some(())).await;
+    assert_eq!(kit.runner.all_executions(), 0);
+    assert_eq!(kit.objects(run), ["cancelled"], "for them");
+    control_plane
+        .keep_house_now(&HousekeepingOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(kit.objects(run), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -376,6 +376,17 @@ impl RunState {
             .filter_map(|(index, task)| Some((index, task.output()?)))
     }
 
+    /// Whether there may be messages that somebody takes yet: of attempts that nobody is known to have begun with, or that
+    /// were given up for that, or that a pause took back.
+    pub fn may_have_messages(&self) -> bool {
+        let unheard = |task: &TaskState| {
+            let under_way = task.under_way();
+            task.unanswered > 0
+                || under_way.is_some_and(|tries| tries.attempts().any(|attempt| attempt.execution.is_none()))
+        };
+        self.has_paused() || self.stages.iter().any(|stage| stage.tasks.iter().any(unheard))
+    }
+
     /// Keeps what a report says besides the log: that the attempt lives, and its totals so far.
     ///
     /// A sign of life of an older attempt counts for the task, since it may yet be the one that is accepted.
