@@ -12,7 +12,7 @@ use weir_platform::clock;
 use super::leadership::Leadership;
 use crate::housekeeping;
 use crate::shared::Shared;
-use crate::store::{self, RunFilter, ScheduleRow};
+use crate::store::{self, RunFilter, RunRow, ScheduleRow};
 
 /// How often it is looked for what is to be forgotten.
 const TIDY: Duration = Duration::from_secs(30);
@@ -91,13 +91,12 @@ impl Tidying {
                 row.definition.failed_run_history_limit,
             );
             let limits = [
-                (RunOutcome::Succeeded, succeeded),
-                (RunOutcome::Failed, failed),
-                (RunOutcome::Cancelled, failed),
+                (&[RunOutcome::Succeeded][..], succeeded),
+                (&[RunOutcome::Failed, RunOutcome::Cancelled], failed),
             ];
-            for (outcome, limit) in limits {
+            for (outcomes, limit) in limits {
                 let Some(limit) = limit else { continue };
-                let old = self.old(&row, outcome, limit, left).await?;
+                let old = self.old(&row, outcomes, limit, left).await?;
                 left = left.saturating_sub(u32::try_from(old.len()).unwrap_or(u32::MAX));
                 let forgotten = housekeeping::forget_all(&self.shared, old).await;
                 if left == 0 && forgotten.runs > 0 {
@@ -116,14 +115,47 @@ impl Tidying {
         Ok(more)
     }
 
-    /// The runs of a schedule that ended so, apart from the youngest ones that are kept: at most so many.
+    /// The runs of a schedule that ended in one of these ways, apart from the youngest ones that are kept: at most so
+    /// many.
     async fn old(
         &self,
         row: &ScheduleRow,
-        outcome: RunOutcome,
+        outcomes: &[RunOutcome],
         keep: u32,
         most: u32,
     ) -> Result<Vec<RunId>, store::Error> {
+        let mut before = None;
+        if keep > 0 {
+            let mut youngest = Vec::new();
+            for outcome in outcomes {
+                youngest.extend(self.ended(row, *outcome, None, keep).await?.iter().map(|run| run.run));
+            }
+            youngest.sort_unstable_by(|a, b| b.cmp(a));
+            let Some(oldest_kept) = youngest.get(keep as usize - 1) else {
+                return Ok(Vec::new());
+            };
+            before = Some(*oldest_kept);
+        }
+        let mut old = Vec::new();
+        for outcome in outcomes {
+            let ended = self.ended(row, *outcome, before, most).await?;
+            let done = ended
+                .into_iter()
+                .filter(|run| run.cleaned && run.summary.restart_at.is_none());
+            old.extend(done.map(|run| run.run));
+        }
+        old.truncate(most as usize);
+        Ok(old)
+    }
+
+    /// The runs of a schedule that ended in a way, the youngest first.
+    async fn ended(
+        &self,
+        row: &ScheduleRow,
+        outcome: RunOutcome,
+        before: Option<RunId>,
+        most: u32,
+    ) -> Result<Vec<RunRow>, store::Error> {
         let filter = RunFilter {
             namespace: Some(row.namespace.clone()),
             schedule: Some(row.name.clone()),
@@ -131,18 +163,6 @@ impl Tidying {
             outcome: Some(outcome),
             ..RunFilter::default()
         };
-        let mut before = None;
-        if keep > 0 {
-            let kept = self.shared.store.run_list(&filter, None, keep).await?.rows;
-            if kept.len() < keep as usize {
-                return Ok(Vec::new());
-            }
-            before = kept.last().map(|run| run.run);
-        }
-        let old = self.shared.store.run_list(&filter, before, most).await?.rows;
-        let old = old
-            .into_iter()
-            .filter(|run| run.cleaned && run.summary.restart_at.is_none());
-        Ok(old.map(|run| run.run).collect())
+        Ok(self.shared.store.run_list(&filter, before, most).await?.rows)
     }
 }
