@@ -109,6 +109,7 @@ fn print_stages(out: &mut dyn Write, run: &Run) -> io::Result<()> {
                 StageState::Waiting => "waiting",
                 StageState::Running => "running",
                 StageState::Completed => "completed",
+                StageState::Stopped => "stopped",
             }
             .to_owned(),
             format!("{}/{}", stage.tasks_done, stage.tasks),

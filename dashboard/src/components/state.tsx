@@ -61,6 +61,7 @@ const stageStates: Record<Stage["state"], [Tone, string]> = {
   waiting: ["idle", "Waiting"],
   running: ["busy", "Running"],
   completed: ["good", "Completed"],
+  stopped: ["warn", "Stopped"],
 };
 
 /** Where a stage is, as a mark where there is no room for the word; the word is there for those who do not see it. */

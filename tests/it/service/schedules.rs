@@ -38,6 +38,13 @@ fn make_pipeline(fleet: &Fleet, server: MemberId) {
     make(fleet, server, "/pipelines", &pipeline);
 }
 
+/// Sets how many runs may be under way at once.
+fn limit_runs(fleet: &Fleet, server: MemberId, max_runs: &Value) {
+    let quota = json!({"max_runs": max_runs});
+    let set = send(fleet, server, Method::PUT, "/namespaces/default/quota", &quota);
+    assert_eq!(set.status, 200, "{}", set.body);
+}
+
 /// Lets the next time of a schedule be this one.
 fn set_next(fleet: &Fleet, schedule: &str, at: u64) {
     let changed = fleet.sql(&format!(
@@ -332,7 +339,7 @@ fn a_schedule_keeps_as_many_old_runs_as_it_says() {
     let triggered = |pipeline: &str, result: &str, number: usize| -> Vec<String> {
         let schedule = json!({
             "name": pipeline, "pipeline": pipeline, "cron": "@yearly", "successful_run_history_limit": 2,
-            "failed_run_history_limit": 0,
+            "failed_run_history_limit": 1,
         });
         make(&fleet, first, "/schedules", &schedule);
         let run = |_| {
@@ -344,7 +351,26 @@ fn a_schedule_keeps_as_many_old_runs_as_it_says() {
         (0..number).map(run).collect()
     };
     let good = triggered("sums", "succeeded", 4);
-    let bad = triggered("broken", "failed", 1);
+    let mut bad = triggered("broken", "failed", 1);
+    // One that was cancelled counts with those that failed.
+    limit_runs(&fleet, first, &json!(0));
+    let waiting = make(&fleet, first, "/schedules/broken/trigger", &json!({})).body;
+    assert_eq!(waiting["state"], "queued", "{waiting}");
+    assert_eq!(waiting["durations"]["queued_ms"], Value::Null, "{waiting}");
+    let listed = get(&fleet, first, "/runs?state=queued").body;
+    assert_eq!(listed["items"][0]["id"], waiting["id"], "{listed}");
+    let waiting = waiting["id"].as_str().expect("an id").to_owned();
+    let cancelled = send(
+        &fleet,
+        first,
+        Method::POST,
+        &format!("/runs/{waiting}/cancel"),
+        &Value::Null,
+    );
+    assert_eq!(cancelled.status, 202, "{}", cancelled.body);
+    assert_eq!(end_of(&fleet, first, &waiting)["result"], "cancelled");
+    limit_runs(&fleet, first, &Value::Null);
+    bad.push(waiting);
     let has_history = |fleet: &Fleet, run: &str| !fleet.objects(&format!("weir/history/default/runs/{run}")).is_empty();
     for run in good.iter().chain(&bad) {
         // The first server may have looked already.
@@ -362,7 +388,7 @@ fn a_schedule_keeps_as_many_old_runs_as_it_says() {
             runs(&fleet, server, "schedule=sums"),
             runs(&fleet, server, "schedule=broken"),
         ];
-        (left == [vec![good[3].clone(), good[2].clone()], Vec::new()]).then_some(())
+        (left == [vec![good[3].clone(), good[2].clone()], vec![bad[1].clone()]]).then_some(())
     });
     for (run, is_kept) in [
         (&good[0], false),
@@ -370,6 +396,7 @@ fn a_schedule_keeps_as_many_old_runs_as_it_says() {
         (&good[2], true),
         (&good[3], true),
         (&bad[0], false),
+        (&bad[1], true),
     ] {
         let status = get(&fleet, server, &format!("/runs/{run}")).status;
         assert_eq!(status, if is_kept { 200 } else { 404 });

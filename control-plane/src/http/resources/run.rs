@@ -7,8 +7,9 @@ use weir_model::{
     Digest, Job, MetricValue, Namespace, OutputManifest, PhaseDurations, PriceTable, Reason, RunId, RunOutcome,
     RunPhase, RunSettings, RunSnapshot, StagePhase, StageSnapshot, Submission, TraceParent,
 };
+use weir_platform::clock;
 
-use super::{Resources, RunPipeline, RunSchedule, Time, Usage};
+use super::{Resources, RunPipeline, RunSchedule, Time, Usage, settings};
 use crate::admission::is_queued;
 use crate::store::RunRow;
 
@@ -68,7 +69,7 @@ pub struct Run {
     #[schema(value_type = BTreeMap<String, String>)]
     pub modules: BTreeMap<String, Digest>,
     /// Its settings.
-    #[schema(value_type = Object)]
+    #[schema(value_type = settings::RunSettings)]
     pub settings: RunSettings,
     /// What a task of it is allowed.
     pub resources: Resources,
@@ -196,6 +197,9 @@ pub struct Progress {
     pub stages_running: u32,
     /// Stages that are complete.
     pub stages_completed: u32,
+    /// Stages that were not complete when the run ended.
+    #[serde(default)]
+    pub stages_stopped: u32,
     /// Tasks of the stages that have started.
     pub tasks: u32,
     /// Tasks that no worker has, and that are not done.
@@ -228,6 +232,8 @@ pub enum StageState {
     Running,
     /// Its output is complete.
     Completed,
+    /// The run ended before its output was complete.
+    Stopped,
 }
 
 /// A stage.
@@ -408,7 +414,10 @@ impl Run {
     /// A run as the API shows it; `row` is that of the store, when there is one. What it used is estimated at `prices`.
     pub fn new(snapshot: &RunSnapshot, submission: &Submission, row: Option<&RunRow>, prices: &PriceTable) -> Self {
         let queued = row.is_some_and(queued);
-        let stages: Vec<Stage> = snapshot.stages.iter().map(Stage::from).collect();
+        let mut stages: Vec<Stage> = snapshot.stages.iter().map(Stage::from).collect();
+        if snapshot.phase == RunPhase::Finished {
+            stages.iter_mut().for_each(Stage::end);
+        }
         let metadata = &submission.metadata;
         let mut run = Self {
             id: snapshot.run,
@@ -432,7 +441,10 @@ impl Run {
             restarts: metadata.restarts.total(),
             restart_at: row.and_then(|row| row.summary.restart_at).map(Time),
             expires_at: snapshot.expires_at.map(Time),
-            durations: snapshot.phases.into(),
+            durations: match queued {
+                true => Durations::default(),
+                false => snapshot.phases.into(),
+            },
             job: match submission.job {
                 Job::Pipeline { .. } => JobKind::Pipeline,
                 Job::Sql { .. } => JobKind::Sql,
@@ -509,6 +521,7 @@ fn progress(stages: &[Stage]) -> Progress {
             StageState::Waiting => &mut total.stages_waiting,
             StageState::Running => &mut total.stages_running,
             StageState::Completed => &mut total.stages_completed,
+            StageState::Stopped => &mut total.stages_stopped,
         };
         *of = of.saturating_add(1);
         total.tasks = total.tasks.saturating_add(stage.tasks);
@@ -567,9 +580,9 @@ impl From<&RunRow> for ListedRun {
     }
 }
 
-/// Whether nobody has begun with a run.
+/// Whether nobody has begun with a run, nor does now: one that waits has an owner whose lease was over from the first.
 fn queued(row: &RunRow) -> bool {
-    row.owner.is_none() && is_queued(row)
+    is_queued(row) && (row.owner.is_none() || row.owned_until <= clock::now())
 }
 
 fn state(phase: RunPhase, queued: bool) -> RunState {
@@ -623,6 +636,15 @@ impl From<Reason> for RunReason {
             code: reason.code,
             message: reason.message,
             retryable: reason.retryable,
+        }
+    }
+}
+
+impl Stage {
+    /// Its run is over.
+    fn end(&mut self) {
+        if self.state != StageState::Completed {
+            self.state = StageState::Stopped;
         }
     }
 }
