@@ -50,7 +50,10 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(endpoint: &str, api_key: Option<&str>, namespace: Option<&Namespace>) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Usage(format!("`{endpoint}` is not the address of a server: {why}"));
-        let base = Url::parse(endpoint).map_err(|error| wrong(&error.to_string()))?;
+        let base = Url::parse(endpoint).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => wrong("it must start with http:// or https://"),
+            error => wrong(&error.to_string()),
+        })?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(wrong("it must start with http:// or https://"));
         }

@@ -31,6 +31,12 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
         }
         let limit = api.options().max_body_bytes;
         let bytes = whole(request.into_body(), limit).await?;
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            // It would be read as the values of the fields, in the order that they happen to have.
+            return Err(Problem::invalid(
+                "the body does not fit: it is a list, and must be an object",
+            ));
+        }
         let value = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Problem::invalid(format!("the body does not fit: {error}")),
             _ => Problem::malformed(format!("the body is not JSON: {error}")),
@@ -79,7 +85,13 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         Query::try_from_uri(&parts.uri)
             .map(|Query(params)| Self(params))
-            .map_err(|error| Problem::invalid_query(error.body_text()))
+            .map_err(|error| {
+                let text = error.body_text();
+                let text = text
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&text);
+                Problem::invalid_query(format!("the query does not fit: {text}"))
+            })
     }
 }
 

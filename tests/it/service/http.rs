@@ -43,6 +43,7 @@ fn mistakes_are_problems_with_stable_codes() {
     let refused = |body: Value| post(&fleet, server, &body, &[]);
     assert_problem(&refused(json!({})), 422, "invalid_request");
     assert_problem(&refused(json!({"pipelin": PIPELINE})), 422, "invalid_request");
+    assert_problem(&refused(json!(["a name", PIPELINE])), 422, "invalid_request");
     assert_problem(
         &refused(json!({"pipeline": PIPELINE, "sql": {"statement": "SELECT 1"}})),
         422,
@@ -92,6 +93,10 @@ fn mistakes_are_problems_with_stable_codes() {
         405,
         "method_not_allowed",
     );
+    let timeless = get(&fleet, server, "/api/v1/runs?since=yesterday", &[]);
+    assert_problem(&timeless, 400, "invalid_query");
+    let detail = timeless.body["detail"].as_str().expect("a detail");
+    assert!(detail.contains("since: a time is expected, such as"), "{detail}");
     let named = get(&fleet, server, "/api/v1/nothing", &[("x-request-id", "abc-1")]);
     assert_eq!(named.header("x-request-id"), Some("abc-1"));
 }

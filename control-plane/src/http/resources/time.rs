@@ -35,7 +35,8 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let time = DateTime::parse_from_rfc3339(&text).map_err(de::Error::custom)?;
+        let time = DateTime::parse_from_rfc3339(&text)
+            .map_err(|_| de::Error::custom("a time is expected, such as `2026-01-02T03:04:05Z`"))?;
         Ok(Self(Timestamp(u64::try_from(time.timestamp_millis()).unwrap_or(0))))
     }
 }

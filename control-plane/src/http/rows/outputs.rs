@@ -337,7 +337,7 @@ pub(in super::super) async fn file(
     );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(found.size));
     // Never shown as a page of this server's, whatever is in it.
-    let attachment = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", plain(name)));
+    let attachment = HeaderValue::from_str(&attachment(name));
     headers.insert(
         header::CONTENT_DISPOSITION,
         attachment.unwrap_or(HeaderValue::from_static("attachment")),
@@ -345,8 +345,19 @@ pub(in super::super) async fn file(
     Ok(response)
 }
 
-/// A name that needs no escapes in a header.
-fn plain(name: &str) -> String {
+/// What a file is to be saved as: its name, after one that needs no escapes for those that do not read them.
+fn attachment(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let mut header = format!("attachment; filename=\"{plain}\"");
+    if plain != name {
+        header.push_str("; filename*=UTF-8''");
+        for byte in name.bytes() {
+            match is_plain(char::from(byte)) {
+                true => header.push(char::from(byte)),
+                false => header.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    header
 }
