@@ -10,7 +10,7 @@ use weir_platform::clock;
 
 use super::caller::Caller;
 use super::extract::{JsonBody, NamePath, Params, VersionPath, limit};
-use super::precondition::{self, IfMatch};
+use super::precondition::{self, Condition};
 use super::resources::{
     ListedPipelineVersion, Pipeline, PipelinePage, PipelineRequest, PipelineRunRequest, PipelineVersion,
     PipelineVersionPage, Run, etag,
@@ -119,17 +119,19 @@ pub(super) async fn get(State(api): State<Api>, caller: Caller, NamePath(name): 
 
 /// Makes a pipeline, or changes it: another definition becomes its next version, the same one makes none.
 ///
-/// With `If-Match` the change is made only to the pipeline as the client knows it.
+/// With `If-Match` the change is made only to the pipeline as the client knows it; with `If-None-Match: *` only if there is
+/// none.
 #[utoipa::path(
     put, path = "/api/v1/pipelines/{pipeline}", tag = "pipelines", operation_id = "pipelines_put",
     request_body = PipelineRequest,
     params(
         ("pipeline" = String, Path, description = "The pipeline's name"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the pipeline as it is known"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`, to make one and change none"),
     ),
     responses(
         (status = 200, body = Pipeline), (status = 201, body = Pipeline, description = "It is new"),
-        (status = 412, body = Problem, description = "It is not as it is known"),
+        (status = 412, body = Problem, description = "It is not as it is known, or is there already"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
@@ -141,7 +143,7 @@ pub(super) async fn put(
     body: JsonBody<PipelineRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Role::Operator)?;
-    let condition = IfMatch::of(&headers)?;
+    let condition = Condition::of(&headers)?;
     let request = body.value;
     if request.name.as_ref().is_some_and(|given| *given != name) {
         return Err(Problem::invalid("`name` is not that of the address"));
@@ -150,7 +152,7 @@ pub(super) async fn put(
     let store = api.control_plane().pipelines();
     for _ in 0..TRIES {
         let Some(row) = store.pipeline_get(caller.namespace(), &name).await? else {
-            if condition.is_given() {
+            if condition.is_of_known() {
                 return Err(Problem::pipeline_not_found(&name));
             }
             match store
@@ -174,7 +176,7 @@ pub(super) async fn put(
             .await?
         {
             Written::Done => return answer(&api, caller.namespace(), &name, StatusCode::OK).await,
-            _ if condition.is_given() => return Err(precondition::failed()),
+            _ if condition.is_of_known() => return Err(precondition::failed()),
             _ => {}
         }
     }
@@ -273,13 +275,13 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     caller.require(Role::Operator)?;
-    let condition = IfMatch::of(&headers)?;
+    let condition = Condition::of(&headers)?;
     let row = row(&api, caller.namespace(), &name).await?;
     condition.check(&etag(row.generation))?;
     let delete = PipelineWrite::PipelineDelete {
         namespace: caller.namespace().clone(),
         name: name.clone(),
-        generation: condition.is_given().then_some(row.generation),
+        generation: condition.is_of_known().then_some(row.generation),
         at: clock::now(),
         by: caller.principal().to_owned(),
     };

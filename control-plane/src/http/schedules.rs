@@ -11,7 +11,7 @@ use weir_platform::clock;
 use super::caller::Caller;
 use super::extract::{JsonBody, NamePath, Params, limit};
 use super::pipelines::{self, MAX_DESCRIPTION, TRIES, check_name, check_query, check_text};
-use super::precondition::{self, IfMatch};
+use super::precondition::{self, Condition};
 use super::resources::{Run, Schedule, SchedulePage, SchedulePreview, ScheduleRequest, Time, etag};
 use super::{Api, Problem, runs, submit};
 use crate::identity::Role;
@@ -113,17 +113,19 @@ pub(super) async fn get(State(api): State<Api>, caller: Caller, NamePath(name): 
 /// Makes a schedule, or changes it. With other times it goes on from now; times that were due and have no run yet are
 /// left out then.
 ///
-/// With `If-Match` the change is made only to the schedule as the client knows it.
+/// With `If-Match` the change is made only to the schedule as the client knows it; with `If-None-Match: *` only if there is
+/// none.
 #[utoipa::path(
     put, path = "/api/v1/schedules/{schedule}", tag = "schedules", operation_id = "schedules_put",
     request_body = ScheduleRequest,
     params(
         ("schedule" = String, Path, description = "The schedule's name"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the schedule as it is known"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`, to make one and change none"),
     ),
     responses(
         (status = 200, body = Schedule), (status = 201, body = Schedule, description = "It is new"),
-        (status = 412, body = Problem, description = "It is not as it is known"),
+        (status = 412, body = Problem, description = "It is not as it is known, or is there already"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
@@ -135,7 +137,7 @@ pub(super) async fn put(
     body: JsonBody<ScheduleRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Role::Operator)?;
-    let condition = IfMatch::of(&headers)?;
+    let condition = Condition::of(&headers)?;
     let request = body.value;
     if request.name.as_ref().is_some_and(|given| *given != name) {
         return Err(Problem::invalid("`name` is not that of the address"));
@@ -149,7 +151,7 @@ pub(super) async fn put(
             .await?;
         match &row {
             Some(row) => condition.check(&etag(row.generation))?,
-            None if condition.is_given() => return Err(Problem::schedule_not_found(&name)),
+            None if condition.is_of_known() => return Err(Problem::schedule_not_found(&name)),
             None => {}
         }
         let change = wanted(&api, &caller, name.clone(), request.clone(), row.as_ref()).await?;
@@ -159,7 +161,7 @@ pub(super) async fn put(
         };
         match write(&api, write_of).await? {
             Written::Done => return answer(&api, caller.namespace(), &name, done).await,
-            _ if condition.is_given() => return Err(precondition::failed()),
+            _ if condition.is_of_known() => return Err(precondition::failed()),
             _ => {}
         }
     }
@@ -186,13 +188,13 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     caller.require(Role::Operator)?;
-    let condition = IfMatch::of(&headers)?;
+    let condition = Condition::of(&headers)?;
     let row = row(&api, caller.namespace(), &name).await?;
     condition.check(&etag(row.generation))?;
     let delete = PipelineWrite::ScheduleDelete {
         namespace: caller.namespace().clone(),
         name: name.clone(),
-        generation: condition.is_given().then_some(row.generation),
+        generation: condition.is_of_known().then_some(row.generation),
     };
     match write(&api, delete).await? {
         Written::Done => Ok(StatusCode::NO_CONTENT),

@@ -102,6 +102,8 @@ fn pipelines_are_kept_in_versions_and_run() {
         second.body
     );
     assert_problem(&put(&first, &[("if-match", &etag)]), 412, "precondition_failed");
+    let new = [("if-none-match", "*")];
+    assert_problem(&put(&first, &new), 412, "precondition_failed");
     let versions = get(&fleet, server, "/pipelines/sums/versions").body;
     assert_eq!(versions["items"].as_array().map(Vec::len), Some(2), "{versions}");
     let old = get(&fleet, server, "/pipelines/sums/versions/1").body;
