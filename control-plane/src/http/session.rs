@@ -24,7 +24,7 @@ use crate::identity::{Credential, Identity, Principal, Role};
 
 pub(super) const PATH: &str = "/api/v1/session";
 /// The cookie over TLS: browsers take one of this name from this host alone, and over TLS alone.
-const STRICT_COOKIE: &str = "__Host-weir_session";
+pub(super) const STRICT_COOKIE: &str = "__Host-weir_session";
 /// The cookie without TLS. Over TLS it is none: a page of a sibling domain could have set it.
 const PLAIN_COOKIE: &str = "weir_session";
 /// Logins that are looked at at once; those of one network have an eighth.

@@ -92,6 +92,7 @@ impl Things {
 /// Makes some of everything, as people do.
 pub(super) fn make(server: &Server) -> Result<Things> {
     let mut things = Things::default();
+    things.everywhere("header.Weir-Namespace", ["default"]);
     make_modules(server, &mut things)?;
     make_pipelines(server, &mut things)?;
     make_runs(server, &mut things)?;

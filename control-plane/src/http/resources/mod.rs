@@ -18,6 +18,7 @@ mod rows;
 mod run;
 mod schedule;
 mod session;
+mod settings;
 mod sql;
 mod stage;
 mod stream;

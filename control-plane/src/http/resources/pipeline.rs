@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use weir_model::{Digest, Job, Namespace};
 
-use super::{JobKind, RunRequest, SqlJob, Table, Time};
+use super::{JobKind, RunRequest, SqlJob, Table, Time, settings};
 use crate::pipelines::Template;
 use crate::store::{PipelineRow, PipelineVersionRow};
 
@@ -184,7 +184,7 @@ pub struct PipelineRunRequest {
     pub labels: BTreeMap<String, String>,
     /// Settings, over those of the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<settings::RunSettings>)]
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use weir_model::Digest;
 
+use super::settings;
+
 /// A job to run. Exactly one of `pipeline` and `sql` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,9 +36,9 @@ pub struct RunRequest {
     /// The URL that relative paths of the job start from, such as `s3://bucket/folder`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Tuning, over the server's defaults: `target_partitions`, `coalesce`, `retry`, `attempt_timeout_ms`, …
+    /// Tuning, over the server's defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<settings::RunSettings>)]
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
     /// Words to find and group runs by: at most 64, keys of at most 63 bytes and values of at most 255.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use weir_model::{Namespace, RunId};
 
 use super::pipeline::etag;
-use super::{RunReason, Time};
+use super::{RunReason, Time, settings};
 use crate::store::{CatchUp, ConcurrencyPolicy, ScheduleDefinition, ScheduleRow};
 
 /// What a schedule is to be.
@@ -67,7 +67,7 @@ pub struct ScheduleRequest {
     pub labels: BTreeMap<String, String>,
     /// Settings of the runs, over those of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<settings::RunSettings>)]
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -104,7 +104,7 @@ pub struct Schedule {
     /// Labels of the runs, over those of the pipeline.
     pub labels: BTreeMap<String, String>,
     /// Settings of the runs, over those of the pipeline.
-    #[schema(value_type = Object)]
+    #[schema(value_type = settings::RunSettings)]
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// Whether it makes runs.
     pub state: ScheduleState,
