@@ -231,7 +231,8 @@ export interface paths {
         get: operations["pipelines_get"];
         /**
          * Makes a pipeline, or changes it: another definition becomes its next version, the same one makes none.
-         * @description With `If-Match` the change is made only to the pipeline as the client knows it.
+         * @description With `If-Match` the change is made only to the pipeline as the client knows it; with `If-None-Match: *` only if there is
+         *     none.
          */
         put: operations["pipelines_put"];
         post?: never;
@@ -766,7 +767,8 @@ export interface paths {
         /**
          * Makes a schedule, or changes it. With other times it goes on from now; times that were due and have no run yet are
          *     left out then.
-         * @description With `If-Match` the change is made only to the schedule as the client knows it.
+         * @description With `If-Match` the change is made only to the schedule as the client knows it; with `If-None-Match: *` only if there is
+         *     none.
          */
         put: operations["schedules_put"];
         post?: never;
@@ -1301,6 +1303,27 @@ export interface components {
          * @enum {string}
          */
         CatchUp: "none" | "latest" | "all";
+        /**
+         * @description How the partitions of a stage's inputs are grouped into tasks, by their exact sizes: a task gets about
+         *     `clamp(total_bytes / parallelism, min_bytes, target_bytes)`.
+         */
+        CoalesceSettings: {
+            /**
+             * Format: int64
+             * @description Bytes below which a task is not worth its overhead.
+             */
+            min_bytes?: number;
+            /**
+             * Format: int32
+             * @description Tasks that can run at once.
+             */
+            parallelism?: number;
+            /**
+             * Format: int64
+             * @description Bytes above which no further partition is added to a task.
+             */
+            target_bytes?: number;
+        };
         /** @description A column. */
         Column: {
             /** @description Its name. */
@@ -2056,8 +2079,7 @@ export interface components {
             parameters?: {
                 [key: string]: string;
             };
-            /** @description Settings, over those of the definition. */
-            settings?: Record<string, never> | null;
+            settings?: components["schemas"]["RunSettings"] | null;
             /**
              * Format: int32
              * @description The version; the latest when it is left out.
@@ -2181,6 +2203,11 @@ export interface components {
              * @description Stages whose tasks run.
              */
             stages_running: number;
+            /**
+             * Format: int32
+             * @description Stages that were not complete when the run ended.
+             */
+            stages_stopped?: number;
             /**
              * Format: int32
              * @description Stages whose inputs are not complete.
@@ -2392,6 +2419,64 @@ export interface components {
              */
             worker_vcpus?: number | null;
         };
+        /** @description What becomes of a run that is over, in the words of Spark's operator for Kubernetes. */
+        RestartPolicy: {
+            /**
+             * Format: int32
+             * @description Runs that had been planned and failed, in a row, after which there is another.
+             */
+            on_failure_retries?: number;
+            /**
+             * Format: int64
+             * @description Seconds from the end of a run that had been planned to the next one.
+             */
+            on_failure_retry_interval_s?: number;
+            /**
+             * Format: int32
+             * @description Runs that could not be planned, in a row, after which there is another.
+             */
+            on_submission_failure_retries?: number;
+            /**
+             * Format: int64
+             * @description Seconds from the end of a run that could not be planned to the next one.
+             */
+            on_submission_failure_retry_interval_s?: number;
+            /**
+             * Format: int64
+             * @description Seconds for which a run is kept that is over; without it, as the service's housekeeping says.
+             */
+            time_to_live_s?: number | null;
+            /** @description After which ends it is tried again. */
+            type?: components["schemas"]["RestartType"];
+        };
+        /**
+         * @description After which ends a run is tried again. Never after it was cancelled.
+         * @enum {string}
+         */
+        RestartType: "never" | "on_failure" | "always";
+        /** @description Retries of attempts that failed through the platform's fault. */
+        RetrySettings: {
+            /**
+             * Format: int64
+             * @description The first wait, in milliseconds; each further one doubles it.
+             */
+            backoff_ms?: number;
+            /**
+             * Format: int32
+             * @description Attempts of one task before the run fails.
+             */
+            max_attempts?: number;
+            /**
+             * Format: int64
+             * @description The longest wait, in milliseconds.
+             */
+            max_backoff_ms?: number;
+            /**
+             * Format: int32
+             * @description Times that a stage may be reopened because its shuffle objects were lost.
+             */
+            max_stage_attempts?: number;
+        };
         /**
          * @description What somebody may do in a namespace. Each role may do what those before it may.
          * @enum {string}
@@ -2484,7 +2569,7 @@ export interface components {
             retry_of?: string | null;
             schedule?: components["schemas"]["RunSchedule"] | null;
             /** @description Its settings. */
-            settings: Record<string, never>;
+            settings: components["schemas"]["RunSettings"];
             /** @description Its stages, once they are planned. */
             stages: components["schemas"]["Stage"][];
             /** @description Where it is. */
@@ -2591,8 +2676,7 @@ export interface components {
             };
             /** @description A Beam pipeline: its YAML as a string, or the same document as a JSON object. */
             pipeline?: string | Record<string, never> | null;
-            /** @description Tuning, over the server's defaults: `target_partitions`, `coalesce`, `retry`, `attempt_timeout_ms`, … */
-            settings?: Record<string, never> | null;
+            settings?: components["schemas"]["RunSettings"] | null;
             sql?: components["schemas"]["SqlJob"] | null;
         };
         /**
@@ -2605,6 +2689,35 @@ export interface components {
             at?: components["schemas"]["Time"] | null;
             /** @description The schedule's name. */
             name: string;
+        };
+        /** @description Tuning of a run. What a request leaves out is as the pipeline, the schedule or the server has it. */
+        RunSettings: {
+            /** @description The places in S3 whose files the run may use, when those are not all. They are the namespace's: no request says them. */
+            allowed_locations?: string[] | null;
+            /**
+             * Format: int64
+             * @description How long an attempt may go without a sign of life before another is made, in milliseconds.
+             */
+            attempt_timeout_ms?: number;
+            /** @description How small partitions are put together into one task. */
+            coalesce?: components["schemas"]["CoalesceSettings"];
+            /** @description Whether the run is tried again when it is over, as a new run, and for how long it is kept. */
+            restart_policy?: components["schemas"]["RestartPolicy"];
+            /** @description How often and how fast failed attempts are tried again. */
+            retry?: components["schemas"]["RetrySettings"];
+            /** @description When a second attempt of a slow task is made. */
+            speculation?: components["schemas"]["SpeculationSettings"];
+            /**
+             * Format: int32
+             * @description Partitions of a shuffle, and the most tasks of a stage that reads one: from 1 to 100000.
+             */
+            target_partitions?: number;
+            /**
+             * Format: int64
+             * @description After how many seconds from its submission, those aside in which it was paused, the run fails with the code
+             *     `timeout`, if it does: from 1 to 31536000.
+             */
+            timeout_s?: number | null;
         };
         /**
          * @description Where a run is.
@@ -2707,7 +2820,7 @@ export interface components {
             pipeline: string;
             reason?: components["schemas"]["RunReason"] | null;
             /** @description Settings of the runs, over those of the pipeline. */
-            settings: Record<string, never>;
+            settings: components["schemas"]["RunSettings"];
             /**
              * Format: int64
              * @description Times that got no run.
@@ -2795,8 +2908,7 @@ export interface components {
             };
             /** @description The pipeline that it makes runs of. */
             pipeline: string;
-            /** @description Settings of the runs, over those of the pipeline. */
-            settings?: Record<string, never> | null;
+            settings?: components["schemas"]["RunSettings"] | null;
             /**
              * Format: int64
              * @description After how many seconds a time is given up, at most 31536000. When it is left out: a minute without catch-up,
@@ -2851,6 +2963,26 @@ export interface components {
             api_key?: string | null;
             /** @description A token of the identity provider that the service trusts (a JWT). */
             token?: string | null;
+        };
+        /** @description Copies of attempts that take much longer than the others of their stage: the first of the two to succeed is accepted. */
+        SpeculationSettings: {
+            /** @description Whether copies are made at all. */
+            enabled?: boolean;
+            /**
+             * Format: int64
+             * @description No attempt is copied that has run for less, in milliseconds.
+             */
+            min_ms?: number;
+            /**
+             * Format: double
+             * @description An attempt is slow when it takes so many times the median of the stage's accepted attempts.
+             */
+            multiplier?: number;
+            /**
+             * Format: double
+             * @description The share of a stage's tasks, from 0 to 1, that must be accepted before any is copied.
+             */
+            quantile?: number;
         };
         /** @description What a script means. */
         SqlCheck: {
@@ -3207,7 +3339,7 @@ export interface components {
          * @description Where a stage is.
          * @enum {string}
          */
-        StageState: "waiting" | "running" | "completed";
+        StageState: "waiting" | "running" | "completed" | "stopped";
         /** @description Requests to an object storage, by what they are billed as. */
         StorageRequests: {
             /**
@@ -3558,7 +3690,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3600,7 +3735,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3635,7 +3773,10 @@ export interface operations {
     keys_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3676,7 +3817,10 @@ export interface operations {
     keys_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The key's id */
                 key: string;
@@ -3714,7 +3858,10 @@ export interface operations {
     keys_revoke: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The key's id */
                 key: string;
@@ -3757,7 +3904,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3792,7 +3942,10 @@ export interface operations {
     modules_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -3830,7 +3983,10 @@ export interface operations {
     modules_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -3881,7 +4037,10 @@ export interface operations {
     modules_delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -3927,7 +4086,10 @@ export interface operations {
     modules_head: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -3969,7 +4131,10 @@ export interface operations {
     modules_complete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -4016,7 +4181,10 @@ export interface operations {
     modules_upload: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The SHA-256 of its bytes, in hexadecimal */
                 digest: string;
@@ -4072,7 +4240,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4107,7 +4278,10 @@ export interface operations {
     namespaces_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4157,7 +4331,10 @@ export interface operations {
     namespaces_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description Its name */
                 namespace: string;
@@ -4195,7 +4372,10 @@ export interface operations {
     namespaces_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description Its name */
                 namespace: string;
@@ -4237,7 +4417,10 @@ export interface operations {
     namespaces_delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description Its name */
                 namespace: string;
@@ -4283,7 +4466,10 @@ export interface operations {
     quotas_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The namespace's name */
                 namespace: string;
@@ -4321,7 +4507,10 @@ export interface operations {
     quotas_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The namespace's name */
                 namespace: string;
@@ -4363,7 +4552,10 @@ export interface operations {
     quotas_delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The namespace's name */
                 namespace: string;
@@ -4406,7 +4598,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4441,7 +4636,10 @@ export interface operations {
     pipelines_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4493,7 +4691,10 @@ export interface operations {
     pipelines_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The pipeline's name */
                 pipeline: string;
@@ -4536,6 +4737,10 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the pipeline as it is known */
                 "If-Match"?: string | null;
+                /** @description `*`, to make one and change none */
+                "If-None-Match"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The pipeline's name */
@@ -4566,7 +4771,7 @@ export interface operations {
                     "application/json": components["schemas"]["Pipeline"];
                 };
             };
-            /** @description It is not as it is known */
+            /** @description It is not as it is known, or is there already */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -4599,6 +4804,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the pipeline as it is known */
                 "If-Match"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The pipeline's name */
@@ -4657,6 +4864,8 @@ export interface operations {
             header?: {
                 /** @description Names the request, so that it can be repeated */
                 "Idempotency-Key"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The pipeline's name */
@@ -4708,7 +4917,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The pipeline's name */
                 pipeline: string;
@@ -4746,7 +4958,10 @@ export interface operations {
     pipeline_versions_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The pipeline's name */
                 pipeline: string;
@@ -4817,7 +5032,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4855,6 +5073,8 @@ export interface operations {
             header?: {
                 /** @description Names the request, so that it can be repeated */
                 "Idempotency-Key"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path?: never;
             cookie?: never;
@@ -4907,6 +5127,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the run as it is known */
                 "If-None-Match"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The run's id */
@@ -4961,7 +5183,10 @@ export interface operations {
                 /** @description At most this many, from 1 to 5000; 1000 when it is left out. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -4999,7 +5224,10 @@ export interface operations {
     runs_cancel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5053,7 +5281,10 @@ export interface operations {
                 /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5091,7 +5322,10 @@ export interface operations {
     runs_event: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5131,7 +5365,10 @@ export interface operations {
     runs_export: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5171,7 +5408,10 @@ export interface operations {
     runs_findings: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5227,7 +5467,10 @@ export interface operations {
                 /** @description At most this many, from 1 to 1000; 100 when it is left out. A page may have fewer although more follow. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5265,7 +5508,10 @@ export interface operations {
     runs_metrics: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5303,7 +5549,10 @@ export interface operations {
     runs_outputs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5341,7 +5590,10 @@ export interface operations {
     runs_output_file: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5415,7 +5667,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5460,7 +5715,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5518,7 +5776,10 @@ export interface operations {
     runs_pause: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5570,7 +5831,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5647,7 +5911,10 @@ export interface operations {
     runs_resume: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5697,6 +5964,8 @@ export interface operations {
             header?: {
                 /** @description Names the request, so that it can be repeated */
                 "Idempotency-Key"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The run's id */
@@ -5744,7 +6013,10 @@ export interface operations {
     runs_stages: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5782,7 +6054,10 @@ export interface operations {
     runs_stage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5844,7 +6119,10 @@ export interface operations {
                 /** @description At most this many, from 1 to 5000; 1000 when it is left out. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5882,7 +6160,10 @@ export interface operations {
     runs_task: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The run's id */
                 run: string;
@@ -5924,7 +6205,10 @@ export interface operations {
     scaling_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5966,7 +6250,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6001,7 +6288,10 @@ export interface operations {
     schedules_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6058,7 +6348,10 @@ export interface operations {
                 /** @description The IANA time zone; `UTC` when it is left out. */
                 time_zone?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6093,7 +6386,10 @@ export interface operations {
     schedules_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The schedule's name */
                 schedule: string;
@@ -6136,6 +6432,10 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the schedule as it is known */
                 "If-Match"?: string | null;
+                /** @description `*`, to make one and change none */
+                "If-None-Match"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The schedule's name */
@@ -6166,7 +6466,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedule"];
                 };
             };
-            /** @description It is not as it is known */
+            /** @description It is not as it is known, or is there already */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -6199,6 +6499,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the schedule as it is known */
                 "If-Match"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The schedule's name */
@@ -6245,7 +6547,10 @@ export interface operations {
     schedules_resume: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The schedule's name */
                 schedule: string;
@@ -6283,7 +6588,10 @@ export interface operations {
     schedules_suspend: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The schedule's name */
                 schedule: string;
@@ -6324,6 +6632,8 @@ export interface operations {
             header?: {
                 /** @description Names the request, so that it can be repeated */
                 "Idempotency-Key"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path: {
                 /** @description The schedule's name */
@@ -6366,7 +6676,10 @@ export interface operations {
     session_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6442,7 +6755,10 @@ export interface operations {
     session_delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6479,7 +6795,10 @@ export interface operations {
                 /** @description Who logged in, as the audit log and `GET /api/v1/session` name them. */
                 principal: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6514,7 +6833,10 @@ export interface operations {
     sql_check: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6565,6 +6887,8 @@ export interface operations {
             header?: {
                 /** @description The id of the last event that was received */
                 "Last-Event-ID"?: string | null;
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
             };
             path?: never;
             cookie?: never;
@@ -6612,7 +6936,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
