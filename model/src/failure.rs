@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::StageId;
+use crate::{StageId, TaskId};
 
 /// Decides what happens after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,4 +76,7 @@ pub struct Reason {
     pub message: String,
     /// Whether submitting the same again may succeed.
     pub retryable: bool,
+    /// The task whose failure ended the run, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
 }

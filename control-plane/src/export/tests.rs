@@ -113,6 +113,7 @@ fn export(tasks: u32) -> Export {
             code: HOSTILE.into(),
             message: HOSTILE.into(),
             retryable: false,
+            task: None,
         }),
     });
     let mut state = RunState::new(run);

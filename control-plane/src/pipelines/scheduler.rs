@@ -314,6 +314,7 @@ fn reason(code: &str, message: String) -> Reason {
         code: code.to_owned(),
         message,
         retryable: true,
+        task: None,
     }
 }
 

@@ -28,6 +28,7 @@ async fn the_users_fault_fails_the_run_at_once_and_leaves_nothing() {
     let reason = snapshot.reason.clone().unwrap();
     assert!(reason.message.contains("it divided by zero"), "{reason:?}");
     assert!(!reason.retryable);
+    assert_eq!(reason.task, Some(task(1, 1)));
     assert_eq!(kit.runner.executions(task(1, 1)), 1, "it is not tried again");
     assert_eq!(kit.output_files(), Vec::<String>::new());
     eventually("objects are deleted", async || {

@@ -199,6 +199,16 @@ export function useFoundLogs(id: string, filter: LineFilter, wanted: number) {
   return useFound<LogEntry>(["logs", id, "found", filter], page, wanted, Object.keys(filter).length > 0);
 }
 
+/** Lines that a task wrote, of the first that its run has. */
+export function useTaskLines(id: string, task: { stage: number; task: number } | undefined) {
+  return useQuery({
+    queryKey: ["logs", id, "of", task],
+    enabled: task !== undefined,
+    staleTime: Infinity,
+    queryFn: async ({ signal }) => (await linePage(id, task ?? {}, signal)).items,
+  });
+}
+
 /** All of one event. */
 export function useEvent(id: string, seq: number) {
   return useQuery({

@@ -2653,6 +2653,16 @@ export interface components {
             message: string;
             /** @description Whether submitting the same again may succeed. */
             retryable: boolean;
+            /**
+             * Format: int32
+             * @description The stage of the task whose failure ended the run, if one did.
+             */
+            stage?: number | null;
+            /**
+             * Format: int32
+             * @description That task's position in its stage, from zero.
+             */
+            task?: number | null;
         };
         /** @description A job to run. Exactly one of `pipeline` and `sql` is given. */
         RunRequest: {

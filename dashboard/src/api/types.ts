@@ -14,6 +14,7 @@ export type AttemptDetail = Schemas["AttemptDetail"];
 export type Attempt = Schemas["Attempt"];
 export type ListedRun = Schemas["ListedRun"];
 export type RunPage = Schemas["RunPage"];
+export type RunReason = Schemas["RunReason"];
 export type Stage = Schemas["Stage"];
 export type Metric = Schemas["Metric"];
 export type RunEvent = Schemas["Event"];

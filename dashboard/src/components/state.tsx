@@ -1,6 +1,7 @@
 // States, always as a shape and a word beside the colour.
 
-import type { Attempt, ListedRun, Stage } from "../api/types";
+import type { Attempt, ListedRun } from "../api/types";
+import type { StageStanding } from "../lib/ending";
 
 export type Tone = "good" | "bad" | "warn" | "busy" | "idle";
 
@@ -57,16 +58,23 @@ export function RunStateBadge({ run }: { run: Pick<ListedRun, "state" | "result"
   return <State tone={tone}>{word}</State>;
 }
 
-const stageStates: Record<Stage["state"], [Tone, string]> = {
+const stageStates: Record<StageStanding, [Tone, string]> = {
   waiting: ["idle", "Waiting"],
   running: ["busy", "Running"],
   completed: ["good", "Completed"],
+  failed: ["bad", "Failed"],
   stopped: ["warn", "Stopped"],
+  not_reached: ["idle", "Not reached"],
 };
 
+/** Where a stage is, as a word. */
+export function stageWord(standing: StageStanding): string {
+  return stageStates[standing][1];
+}
+
 /** Where a stage is, as a mark where there is no room for the word; the word is there for those who do not see it. */
-export function StageMark({ stage }: { stage: Pick<Stage, "state"> }) {
-  const [tone, word] = stageStates[stage.state];
+export function StageMark({ standing }: { standing: StageStanding }) {
+  const [tone, word] = stageStates[standing];
   return (
     <svg className={`tone ${tone}`} width="14" height="14" viewBox="0 0 14 14" role="img" aria-label={word}>
       {shapes[tone]}
@@ -75,8 +83,8 @@ export function StageMark({ stage }: { stage: Pick<Stage, "state"> }) {
 }
 
 /** Where a stage is. */
-export function StageStateBadge({ stage }: { stage: Pick<Stage, "state"> }) {
-  const [tone, word] = stageStates[stage.state];
+export function StageStateBadge({ standing }: { standing: StageStanding }) {
+  const [tone, word] = stageStates[standing];
   return <State tone={tone}>{word}</State>;
 }
 

@@ -4,7 +4,7 @@ export interface Tab {
   key: string;
   title: string;
   href: string;
-  /** A number or mark beside the title. */
+  /** A number or mark beside the title; an empty text keeps the place of one that comes. */
   note?: React.ReactNode;
 }
 

@@ -60,7 +60,8 @@ export function ago(iso: string, now: number): string {
   ];
   let text = "";
   for (const [size, name] of steps) {
-    const value = Math.round(seconds / size);
+    // A minute is near enough; nearly an hour is no hour yet.
+    const value = size === 60 ? Math.round(seconds / size) : Math.floor(seconds / size);
     if (value >= 1) text = `${value} ${name}${name === "day" && value !== 1 ? "s" : ""} ago`;
   }
   return text || "1 min ago";

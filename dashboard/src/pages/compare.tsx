@@ -272,10 +272,11 @@ function ComparedStages({ a, b }: { a: Run; b: Run }) {
   const error = left.error ?? right.error;
   if (!left.data || !right.data) return <Failure error={error ?? new Error("no stages")} />;
   const stages = pairs(left.data, right.data, (stage) => stage.name);
-  const operators = [...left.data, ...right.data].reduce((sum, stage) => sum + stage.operators.length, 0);
+  const every = [...left.data, ...right.data].flatMap((stage) => stage.operators);
+  const measures = measuredOf(ofOperators, every);
   const chosen = search.get("open");
   const open = new Set(
-    chosen === null && operators <= OPEN_UP_TO
+    chosen === null && every.length <= OPEN_UP_TO
       ? stages.map((_, index) => index)
       : (chosen ?? "").split(".").filter(Boolean).map(Number),
   );
@@ -286,7 +287,7 @@ function ComparedStages({ a, b }: { a: Run; b: Run }) {
     address({ open: [...next].sort((a, b) => a - b).join(".") || "." });
   };
   return (
-    <Card title="Stages and operators" note="paired by what they do">
+    <Card title="Stages and operators" note="paired by what they do, A → B">
       <div className="scroll">
         <table className="compared">
           <Heads name="Stage" all={ofStages} />
@@ -307,13 +308,13 @@ function ComparedStages({ a, b }: { a: Run; b: Run }) {
                   <Only a={one} b={other} />
                 </td>
                 {ofStages.map((measured) => (
-                  <Cells key={measured.title} measured={measured} a={one} b={other} />
+                  <Compared key={measured.title} measured={measured} a={one} b={other} />
                 ))}
               </tr>
               {open.has(index) && (
                 <tr className="operators-row">
-                  <td colSpan={1 + 3 * ofStages.length}>
-                    <ComparedOperators a={one?.operators ?? []} b={other?.operators ?? []} />
+                  <td colSpan={2 + ofStages.length}>
+                    <ComparedOperators a={one?.operators ?? []} b={other?.operators ?? []} all={measures} />
                   </td>
                 </tr>
               )}
@@ -327,12 +328,12 @@ function ComparedStages({ a, b }: { a: Run; b: Run }) {
 }
 
 /** Operators of a pair of stages, in the order of rows; paired by their way to the root. */
-function ComparedOperators({ a, b }: { a: Operator[]; b: Operator[] }) {
+function ComparedOperators({ a, b, all: measures }: { a: Operator[]; b: Operator[]; all: Measured<Operator>[] }) {
   const all = pairs(steps(a), steps(b), (step) => step.path);
   if (all.length === 0) return <p className="muted">No task of it has told of its operators.</p>;
   return (
     <table className="compared inner">
-      <Heads name="Operator" all={ofOperators} />
+      <Heads name="Operator" all={measures} />
       <tbody>
         {all.map(({ key, a: one, b: other }) => {
           const step = other ?? one;
@@ -342,8 +343,8 @@ function ComparedOperators({ a, b }: { a: Operator[]; b: Operator[] }) {
                 {shortName(step?.operator.name ?? "")}
                 <Only a={one} b={other} />
               </td>
-              {ofOperators.map((measured) => (
-                <Cells key={measured.title} measured={measured} a={one?.operator} b={other?.operator} />
+              {measures.map((measured) => (
+                <Compared key={measured.title} measured={measured} a={one?.operator} b={other?.operator} />
               ))}
             </tr>
           );
@@ -360,28 +361,31 @@ function Only({ a, b }: { a: unknown; b: unknown }) {
 
 function Heads<T>({ name, all }: { name: string; all: Measured<T>[] }) {
   return (
-    <thead>
-      <tr>
-        <th rowSpan={2}>{name}</th>
+    <>
+      <colgroup>
+        <col className="what" />
         {all.map(({ title }) => (
-          <th key={title} colSpan={3} className="group">
-            {title}
-          </th>
+          <col key={title} className="measure" />
         ))}
-      </tr>
-      <tr>
-        {all.flatMap(({ title }) => [
-          <th key={`${title} a`} className="n first">
-            A
-          </th>,
-          <th key={`${title} b`} className="n">
-            B
-          </th>,
-          <th key={`${title} c`}>B is</th>,
-        ])}
-      </tr>
-    </thead>
+        <col />
+      </colgroup>
+      <thead>
+        <tr>
+          <th>{name}</th>
+          {all.map(({ title }) => (
+            <th key={title} className="n">
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+    </>
   );
+}
+
+/** The measures of which anything has some. */
+function measuredOf<T>(all: Measured<T>[], of: T[]): Measured<T>[] {
+  return all.filter((measured) => of.some((value) => (measured.of(value) ?? 0) > 0));
 }
 
 function Total<T>({ measured, a, b }: { measured: Measured<T>; a: T; b: T }) {
@@ -398,14 +402,24 @@ function Total<T>({ measured, a, b }: { measured: Measured<T>; a: T; b: T }) {
   );
 }
 
-function Cells<T>({ measured, a, b }: { measured: Measured<T>; a: T | undefined; b: T | undefined }) {
+/** A number of both sides in one cell, and by how much they differ. */
+function Compared<T>({ measured, a, b }: { measured: Measured<T>; a: T | undefined; b: T | undefined }) {
   const [left, right] = [a && measured.of(a), b && measured.of(b)];
+  const write = (value: number | null | undefined) => (value == null ? "–" : measured.write(value));
+  const both = left != null && right != null;
+  // Of what is written the same on both sides one is enough.
+  const same = both && write(left) === write(right);
   return (
-    <>
-      <td className="n first">{left == null ? <span className="muted">–</span> : measured.write(left)}</td>
-      <td className="n">{right == null ? <span className="muted">–</span> : measured.write(right)}</td>
-      <td>{left != null && right != null && <Difference measured={measured} a={left} b={right} />}</td>
-    </>
+    <td className="n">
+      {same ? (
+        <span className="muted">{write(left)}</span>
+      ) : (
+        <>
+          {write(left)} <span className="muted">→</span> {write(right)}
+        </>
+      )}
+      <div className="by">{both && !same && <Difference measured={measured} a={left} b={right} />}</div>
+    </td>
   );
 }
 

@@ -12,16 +12,21 @@ import { useNow } from "../components/time";
 import { short } from "../lib/format";
 import { Configuration } from "../run/configuration";
 import { Events } from "../run/events";
-import { Header, Progress, Reason } from "../run/header";
+import { Header, Progress } from "../run/header";
 import { Logs } from "../run/logs";
 import { Overview } from "../run/overview";
+import { Reason, useLastWords } from "../run/reason";
 import { TaskPanel } from "../run/task-panel";
 import { OutputView } from "../run/output-view";
 import { Tasks } from "../run/tasks";
 
 export default function RunPage({ id, view }: { id: string; view: string; item: string | undefined }) {
   const run = useRun(id);
-  if (run.isPending) return <LoadingPage />;
+  // With the reason at the top of the page, and not after it: nothing is pushed down then.
+  const words = useLastWords(run.data);
+  const [opened, setOpened] = useState(false);
+  if (!opened && run.data && !words.isLoading) setOpened(true);
+  if (run.isPending || (words.isLoading && !opened)) return <LoadingPage />;
   if (run.error && !run.data) {
     return run.error instanceof Problem && run.error.status === 404 ? (
       <div className="card">
@@ -41,10 +46,11 @@ function Loaded({ run, view, stale }: { run: Run; view: string; stale: Error | n
   // A page that was opened while its run went on keeps its shape when that ends.
   const [steady] = useState(live);
   const now = useNow(live);
+  const none = steady ? "" : undefined;
   const tabs = [
     { key: "overview", title: "Overview" },
-    { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : "" },
-    { key: "logs", title: "Logs", note: run.log_lines > 0 ? short(run.log_lines) : "" },
+    { key: "tasks", title: "Tasks", note: run.progress.tasks > 0 ? short(run.progress.tasks) : none },
+    { key: "logs", title: "Logs", note: run.log_lines > 0 ? short(run.log_lines) : none },
     { key: "outputs", title: run.job === "sql" && run.outputs.length === 0 ? "Result" : "Outputs" },
     { key: "configuration", title: "Configuration" },
     { key: "events", title: "Events" },

@@ -5,13 +5,12 @@ import { useRuns, type RunFilter } from "../api/queries";
 import type { ListedRun } from "../api/types";
 import { Empty, Failure, LoadingRows } from "../components/feedback";
 import { More } from "../components/more";
-import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
 import { useAddress } from "../lib/address";
-import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
 import { useSlash } from "../lib/slash";
+import { Going } from "../run/going";
 
 const shows: Record<string, RunFilter> = {
   all: {},
@@ -125,7 +124,7 @@ export default function RunsPage() {
       )}
       {runs.error && <Failure error={runs.error} retry={() => void runs.refetch()} />}
       <section className="card scroll" aria-label="Runs">
-        <table>
+        <table className="runs">
           <thead>
             <tr>
               <th className="pick">
@@ -133,14 +132,13 @@ export default function RunsPage() {
               </th>
               <th>Run</th>
               <th>State</th>
-              <th style={{ width: "22%" }}>Tasks</th>
-              <th className="n">Stages</th>
+              <th>Progress</th>
               <th className="n">Took</th>
               <th>Submitted</th>
             </tr>
           </thead>
           {runs.isPending || searching ? (
-            <LoadingRows rows={8} columns={7} />
+            <LoadingRows rows={8} columns={6} />
           ) : (
             <tbody>
               {rows.map((run) => (
@@ -197,11 +195,11 @@ function Row({ run, now, picked, onPick, onLabel }: RowProps) {
           onChange={(event) => onPick(run.id, event.target.checked)}
         />
       </td>
-      <td>
-        <Link href={`/runs/${run.id}`}>
-          <strong>{run.name}</strong>
+      <td className="what">
+        <Link className="name" href={`/runs/${run.id}`} title={run.name}>
+          {run.name}
         </Link>
-        <div className="row">
+        <div className="row identity">
           <span className="muted mono">{run.id}</span>
           {labels.length > 0 && (
             <span className="tags">
@@ -217,24 +215,22 @@ function Row({ run, now, picked, onPick, onLabel }: RowProps) {
           )}
         </div>
       </td>
-      <td title={run.reason?.message}>
+      <td>
         <RunStateBadge run={run} />
       </td>
-      <td>
-        <TaskBar done={run.tasks_done} running={0} total={run.tasks} />
-        <div className="muted">
-          {count(run.tasks_done)} of {count(run.tasks)}
-        </div>
-      </td>
-      <td className="n">
-        {run.stages_completed}/{run.stages}
+      <td className="progress-cell">
+        <Going run={run} />
       </td>
       <td className="n">
         <Elapsed from={run.created_at} to={run.finished_at} now={now} />
       </td>
       <td>
         <Ago at={run.created_at} now={now} />
-        {run.created_by && <div className="muted by">{run.created_by}</div>}
+        {run.created_by && (
+          <div className="muted by" title={run.created_by}>
+            {run.created_by}
+          </div>
+        )}
       </td>
     </tr>
   );

@@ -3,10 +3,10 @@ import { Link } from "wouter";
 import { useRuns, type RunFilter } from "../api/queries";
 import { Empty, Failure, LoadingRows } from "../components/feedback";
 import { More } from "../components/more";
-import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed, useNow } from "../components/time";
-import { count, moment } from "../lib/format";
+import { moment } from "../lib/format";
+import { Going } from "../run/going";
 
 /** Runs of a pipeline or schedule, the youngest first. */
 export function RunsOf({ filter, empty }: { filter: RunFilter; empty: React.ReactNode }) {
@@ -18,13 +18,13 @@ export function RunsOf({ filter, empty }: { filter: RunFilter; empty: React.Reac
     <>
       {runs.error && <Failure error={runs.error} retry={() => void runs.refetch()} />}
       <section className="card scroll" aria-label="Runs">
-        <table>
+        <table className="runs-of">
           <thead>
             <tr>
               <th>Run</th>
               <th>State</th>
               <th>{scheduled ? "For" : "Version"}</th>
-              <th style={{ width: "20%" }}>Tasks</th>
+              <th>Progress</th>
               <th className="n">Took</th>
               <th>Submitted</th>
             </tr>
@@ -40,7 +40,7 @@ export function RunsOf({ filter, empty }: { filter: RunFilter; empty: React.Reac
                       {run.id}
                     </Link>
                   </td>
-                  <td title={run.reason?.message}>
+                  <td>
                     <RunStateBadge run={run} />
                   </td>
                   <td>
@@ -50,11 +50,8 @@ export function RunsOf({ filter, empty }: { filter: RunFilter; empty: React.Reac
                         : "triggered"
                       : run.pipeline && `v${run.pipeline.version}`}
                   </td>
-                  <td>
-                    <TaskBar done={run.tasks_done} running={0} total={run.tasks} />
-                    <span className="muted">
-                      {count(run.tasks_done)} of {count(run.tasks)}
-                    </span>
+                  <td className="progress-cell">
+                    <Going run={run} />
                   </td>
                   <td className="n">
                     <Elapsed from={run.created_at} to={run.finished_at} now={now} />

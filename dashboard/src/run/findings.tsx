@@ -7,6 +7,7 @@ import { useFindings } from "../api/queries";
 import type { Finding, Run } from "../api/types";
 import { Card } from "../components/card";
 import { Failure, LoadingBlock } from "../components/feedback";
+import { Words } from "../components/words";
 import { bytes, count, duration, percent } from "../lib/format";
 
 const severities = {
@@ -52,7 +53,8 @@ export function Findings({ run, steady }: { run: Run; steady: boolean }) {
           <svg className="tone good" width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">
             <path d="M3 7.2 5.8 10 11 4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" />
           </svg>
-          Nothing stands out: no skew, no spill, no retries, no idle slots that cost anything.
+          {run.result === "succeeded" ? "Nothing" : "Nothing else"} stands out: no skew, no spill, no retries, no idle
+          slots that cost anything.
         </p>
       )}
     </Card>
@@ -155,9 +157,4 @@ function write(unit: Finding["evidence"]["unit"], value: number): string {
     case "count":
       return count(value);
   }
-}
-
-/** A text in which words between backticks are code. */
-function Words({ text }: { text: string }) {
-  return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part));
 }

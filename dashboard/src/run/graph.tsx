@@ -2,8 +2,9 @@
 
 import { useEffect, useMemo, useRef, useState } from "react";
 
-import type { Stage } from "../api/types";
-import { StageMark } from "../components/state";
+import type { Run, Stage } from "../api/types";
+import { stageWord, StageMark } from "../components/state";
+import { standing } from "../lib/ending";
 import { bytes, count, duration, percent, short } from "../lib/format";
 import { boxes, layout, nextIn, WIDTH, type Box, type Direction, type PlacedBox, type StageNode } from "../lib/graph";
 import { measures, shortName, steps, type Measure, type Operator } from "../lib/operators";
@@ -21,7 +22,7 @@ export interface Selection {
 }
 
 export interface GraphProps {
-  stages: Stage[];
+  run: Run;
   nodes: StageNode[];
   /** Operators by stage; nothing for stages of which no task has ended. */
   operators: Map<number, Operator[]>;
@@ -37,7 +38,8 @@ function taken(stage: Stage, now: number): number {
 }
 
 export function StageGraph(props: GraphProps) {
-  const { stages, nodes, operators, now, selected, onSelect } = props;
+  const { run, nodes, operators, now, selected, onSelect } = props;
+  const { stages } = run;
   const [toggled, setToggled] = useState<ReadonlySet<number>>(new Set());
   const [zoom, setZoom] = useState(1);
   const frame = useRef<HTMLDivElement>(null);
@@ -130,6 +132,7 @@ export function StageGraph(props: GraphProps) {
               {placed.boxes.map((box) => (
                 <GraphBox
                   key={box.id}
+                  run={run}
                   box={box}
                   stages={box.stages.flatMap((id) => byId.get(id) ?? [])}
                   operators={operators}
@@ -159,6 +162,7 @@ export function StageGraph(props: GraphProps) {
 }
 
 interface BoxProps {
+  run: Run;
   box: PlacedBox;
   stages: Stage[];
   operators: Map<number, Operator[]>;
@@ -173,7 +177,7 @@ interface BoxProps {
 }
 
 function GraphBox(props: BoxProps) {
-  const { box, stages, operators, stageTime, operatorTime, now, selected, entry, onSelect, onToggle } = props;
+  const { run, box, stages, operators, stageTime, operatorTime, now, selected, entry, onSelect, onToggle } = props;
   const [stage] = stages;
   if (!stage) return null;
   const ms = stages.reduce((sum, stage) => sum + taken(stage, now), 0);
@@ -210,7 +214,7 @@ function GraphBox(props: BoxProps) {
         onDoubleClick={() => onToggle(stage.id)}
       >
         <span className="node-name">
-          <StageMark stage={stage} />
+          <StageMark standing={standing(stage, run)} />
           <b>{many ? `${stage.id}–${stages.at(-1)?.id ?? ""}` : stage.id}</b> <span>{name}</span>
         </span>
         <span className="node-sub muted">
@@ -223,7 +227,9 @@ function GraphBox(props: BoxProps) {
           <span className="share">
             <i style={{ width: `${share * 100}%` }} />
           </span>
-          <span>{stage.started_at ? `${duration(ms)} · ${percent(share)}` : stage.state}</span>
+          <span>
+            {stage.started_at ? `${duration(ms)} · ${percent(share)}` : stageWord(standing(stage, run)).toLowerCase()}
+          </span>
         </span>
       </button>
       {shown.length > 0 && (

@@ -14,6 +14,8 @@ import { TaskBar } from "../components/progress";
 import { RunStateBadge } from "../components/state";
 import { Ago, Elapsed } from "../components/time";
 import { bytes, count, duration, moment } from "../lib/format";
+import { headline } from "../lib/ending";
+import { Explained } from "./reason";
 
 export function Header({ run, now }: { run: Run; now: number }) {
   const labels = Object.entries(run.labels);
@@ -131,22 +133,6 @@ function Actions({ run }: { run: Run }) {
   );
 }
 
-/** Why a run ended as it did, when that was not well. */
-export function Reason({ run }: { run: Run }) {
-  if (!run.reason) return null;
-  const cancelled = run.result === "cancelled";
-  return (
-    <div className={`notice ${cancelled ? "warn" : "bad"}`} role="status">
-      <span aria-hidden="true">{cancelled ? "!" : "✕"}</span>
-      <div>
-        <strong className="mono">{run.reason.code}</strong>
-        {run.reason.retryable && <span className="muted"> · the same run may succeed when it is run again</span>}
-        <pre>{run.reason.message}</pre>
-      </div>
-    </div>
-  );
-}
-
 /** How far it is, and its totals. */
 export function Progress(props: { run: Run; now: number; stale: Error | null; steady: boolean }) {
   const { run, now, stale, steady } = props;
@@ -194,7 +180,7 @@ function Outcome({ run }: { run: Run }) {
   return (
     <>
       <div className="outcome" role="status">
-        {reason && <strong className={`mono tone ${bad ? "bad" : "warn"}`}>{reason.code}</strong>}
+        {reason && <strong className={`tone ${bad ? "bad" : "warn"}`}>{headline({ ...run, reason })}</strong>}
         <span className={reason ? "outcome-text" : "outcome-text muted"}>{text}</span>
         {reason && (
           <button aria-expanded={open} onClick={() => setOpen(!open)}>
@@ -203,10 +189,9 @@ function Outcome({ run }: { run: Run }) {
         )}
       </div>
       {open && reason && (
-        <pre className="outcome-message">
-          {reason.message}
-          {reason.retryable && "\n\nThe same run may succeed when it is run again."}
-        </pre>
+        <div className="outcome-message">
+          <Explained run={run} reason={reason} />
+        </div>
       )}
     </>
   );

@@ -3,14 +3,15 @@
 import { useCallback, useMemo, useState } from "react";
 
 import { useFoundLogs, useLogs, type LineFilter } from "../api/queries";
-import type { LogEntry, Run } from "../api/types";
+import type { Run } from "../api/types";
 import { Empty, Failure } from "../components/feedback";
-import { LinePlace, Lines, Marked, SegmentBar } from "../components/lines";
+import { LinePlace, Lines, SegmentBar } from "../components/lines";
 import { numeric, useAddress } from "../lib/address";
-import { count, moment } from "../lib/format";
+import { count } from "../lib/format";
 import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
 import { Found, LONGEST, STEP } from "./found";
+import { Line } from "./line";
 
 const severities = ["debug", "info", "warn", "error"] as const;
 
@@ -139,19 +140,5 @@ function FoundLines(props: { run: Run; filter: LineFilter; onStatus: (status: st
       keyOf={(_, index) => index}
       line={(line) => <Line line={line} wanted={filter.search ?? ""} />}
     />
-  );
-}
-
-function Line({ line, wanted }: { line: LogEntry; wanted: string }) {
-  return (
-    <div className={`line ${line.severity}`}>
-      <span className="muted">{moment(line.at)}</span>
-      <span className="severity">{line.severity}</span>
-      <span className="muted">{line.task}</span>
-      <span className="muted">{line.source}</span>
-      <span>
-        <Marked text={line.message} wanted={wanted} />
-      </span>
-    </div>
   );
 }

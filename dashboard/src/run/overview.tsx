@@ -6,6 +6,7 @@ import { useAttempts, useFindings, useStages } from "../api/queries";
 import type { Attempt, Run } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { numeric, useAddress } from "../lib/address";
+import { until } from "../lib/ending";
 import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
 import { BAR, Findings } from "./findings";
@@ -54,10 +55,10 @@ export function Overview({ run, now, steady }: { run: Run; now: number; steady: 
       {stages.error && !stages.data && <Failure error={stages.error} retry={() => void stages.refetch()} />}
       {planned ? (
         <StageGraph
-          stages={run.stages}
+          run={run}
           nodes={nodes}
           operators={operators}
-          now={now}
+          now={until(run, now)}
           selected={selected}
           onSelect={select}
         />

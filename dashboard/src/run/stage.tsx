@@ -2,21 +2,22 @@
 
 import { Link } from "wouter";
 
-import type { StageProfile } from "../api/types";
+import type { Run, StageProfile } from "../api/types";
 import { Card } from "../components/card";
 import { State, StageStateBadge, type Tone } from "../components/state";
+import { standing } from "../lib/ending";
 import { bytes, count, counted, duration, percent } from "../lib/format";
 import { measureNames, measures } from "../lib/measures";
 import { quantileRange, quantiles } from "../lib/quantiles";
 
-export function StageCard({ run, stage }: { run: string; stage: StageProfile }) {
+export function StageCard({ run: { id: run, ...ending }, stage }: { run: Run; stage: StageProfile }) {
   // What no task has is left out: most stages spill nothing and call no function.
   const rows = measureNames.filter((name) => stage.quantiles[name].p100 > 0 || name === "elapsed_us");
   return (
     <Card
       title={`Stage ${stage.id}: ${stage.name}`}
       label={`Stage ${stage.id}`}
-      note={<StageStateBadge stage={stage} />}
+      note={<StageStateBadge standing={standing(stage, ending)} />}
       actions={<span className="muted">{`${percent(stage.time_share)} of the time of all tasks`}</span>}
     >
       <div className="stage-parts">

@@ -9,6 +9,7 @@ import { TaskBar } from "../components/progress";
 import { StageMark } from "../components/state";
 import { Elapsed } from "../components/time";
 import { useAddress } from "../lib/address";
+import { standing, until } from "../lib/ending";
 import { bytes, count, short } from "../lib/format";
 import { asMeasure, measures, type MeasureName } from "../lib/measures";
 import { quantiles, quantileRange } from "../lib/quantiles";
@@ -88,7 +89,7 @@ export function Stages({ run, details, now }: { run: Run; details: StageProfile[
               <tr key={stage.id} id={`stage-${stage.id}`} aria-selected={selected === String(stage.id)}>
                 <td>
                   <div className="stage-name">
-                    <StageMark stage={stage} />
+                    <StageMark standing={standing(stage, run)} />
                     <span className="muted mono">{stage.id}</span>
                     <Link href={`/runs/${run.id}/tasks?stage=${stage.id}`}>{stage.name}</Link>
                   </div>
@@ -112,7 +113,11 @@ export function Stages({ run, details, now }: { run: Run; details: StageProfile[
                 <td className={stage.spilled_bytes > 0 ? "n spill" : "n"}>{bytes(stage.spilled_bytes)}</td>
                 <td className={stage.attempts_failed > 0 ? "n spill" : "n"}>{count(stage.attempts_failed)}</td>
                 <td className="n">
-                  {stage.started_at ? <Elapsed from={stage.started_at} to={stage.finished_at} now={now} /> : "–"}
+                  {stage.started_at ? (
+                    <Elapsed from={stage.started_at} to={stage.finished_at} now={until(run, now)} />
+                  ) : (
+                    "–"
+                  )}
                 </td>
                 <Spread run={run.id} stage={byId.get(stage.id)} measure={measure} />
               </tr>

@@ -121,7 +121,7 @@ export function Tasks({ run, stages }: { run: Run; stages: StageProfile[] }) {
   const filtered = query.state !== undefined || query.metric !== undefined;
   return (
     <>
-      {stage && <StageCard run={run.id} stage={stage} />}
+      {stage && <StageCard run={run} stage={stage} />}
       <section className="card" aria-label="Tasks">
         <header>
           <div className="row">

@@ -35,6 +35,7 @@ pub(super) fn invalid_plan(problem: &str) -> Reason {
         code: INVALID_PLAN.into(),
         message: format!("the plan of the run contradicts itself: {problem}. This is a bug: please report it"),
         retryable: false,
+        task: None,
     }
 }
 
@@ -49,6 +50,7 @@ pub(super) fn planners_lost(owners: u32) -> Reason {
         ),
         // Whoever tries is lost.
         retryable: false,
+        task: None,
     }
 }
 
@@ -58,6 +60,7 @@ pub(super) fn user_failure(task: TaskId, stage: &Stage, failure: &Failure) -> Re
         code: failure.code.clone(),
         message: format!("{} ({})", described(failure), place(task, stage)),
         retryable: false,
+        task: Some(task),
     }
 }
 
@@ -72,6 +75,7 @@ pub(super) fn attempts_exhausted(task: TaskId, stage: &Stage, failures: u32, fai
             described(failure)
         ),
         retryable: true,
+        task: Some(task),
     }
 }
 
@@ -85,6 +89,7 @@ pub(super) fn shuffle_lost(maker: StageId, reopened: u32, failure: &Failure) -> 
             described(failure)
         ),
         retryable: true,
+        task: None,
     }
 }
 
@@ -94,6 +99,7 @@ pub(super) fn run_failure(failure: &Failure) -> Reason {
         code: failure.code.clone(),
         message: described(failure),
         retryable: failure.kind != FailureKind::User,
+        task: None,
     }
 }
 
@@ -106,6 +112,7 @@ pub(super) fn timed_out(timeout_s: u64) -> Reason {
              or submit it with more of it"
         ),
         retryable: true,
+        task: None,
     }
 }
 
@@ -115,6 +122,7 @@ pub(super) fn cancelled(by: &str) -> Reason {
         code: CANCELLED.into(),
         message: format!("cancelled by {by}"),
         retryable: true,
+        task: None,
     }
 }
 

@@ -157,6 +157,10 @@ pub struct RunReason {
     pub message: String,
     /// Whether submitting the same again may succeed.
     pub retryable: bool,
+    /// The stage of the task whose failure ended the run, if one did.
+    pub stage: Option<u32>,
+    /// That task's position in its stage, from zero.
+    pub task: Option<u32>,
 }
 
 /// How long the phases of a run took, in milliseconds. They follow each other; one that is not over is left out.
@@ -636,6 +640,8 @@ impl From<Reason> for RunReason {
             code: reason.code,
             message: reason.message,
             retryable: reason.retryable,
+            stage: reason.task.map(|task| task.stage.0),
+            task: reason.task.map(|task| task.index),
         }
     }
 }

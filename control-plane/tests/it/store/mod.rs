@@ -201,6 +201,7 @@ async fn rows(store: &impl Store) {
             code: "c".into(),
             message: "m".into(),
             retryable: true,
+            task: None,
         }),
         finished_at: Some(Timestamp(9)),
         restart_at: None,
