@@ -68,7 +68,7 @@ test("operators are found, selected and linked to", async ({ page, request }) =>
 test("the keyboard goes over the graph", async ({ page, request }) => {
   const run = await finishedSql(request, "keys", JOIN);
   await page.goto(`/runs/${run.id}`);
-  const graph = page.getByRole("group", { name: "Stages, each below what it reads" });
+  const graph = page.getByRole("group", { name: "Stages, each after what it reads" });
   await graph.getByRole("button").first().focus();
   await page.keyboard.press("ArrowDown");
   await expect(graph.getByRole("button").first()).not.toBeFocused();

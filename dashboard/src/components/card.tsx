@@ -25,16 +25,18 @@ export function Card(props: {
   );
 }
 
-/** Names with values; a value that is not there is left out. */
-export function Facts({ facts }: { facts: [string, React.ReactNode, string?][] }) {
+/** Names with values; a value that is not there is left out, and words are set smaller than numbers. */
+export function Facts({ facts }: { facts: [string, React.ReactNode, (string | undefined)?, "text"?][] }) {
   return (
     <dl className="facts">
       {facts
         .filter(([, value]) => value !== null && value !== undefined)
-        .map(([name, value, title]) => (
+        .map(([name, value, title, style]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd title={title}>{value}</dd>
+            <dd className={style} title={title}>
+              {value}
+            </dd>
           </div>
         ))}
     </dl>

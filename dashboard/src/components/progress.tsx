@@ -1,7 +1,8 @@
 import { count } from "../lib/format";
 
 /** Tasks that are done and those under way, as a share of all. */
-export function TaskBar({ done, running, total }: { done: number; running: number; total: number }) {
+export function TaskBar(props: { done: number; running: number; total: number; tone?: "bad" | undefined }) {
+  const { done, running, total, tone } = props;
   const share = (value: number) => (total === 0 ? 0 : Math.min(100, (100 * value) / total));
   return (
     <div
@@ -14,7 +15,7 @@ export function TaskBar({ done, running, total }: { done: number; running: numbe
       aria-valuetext={`${count(done)} of ${count(total)} tasks done, ${count(running)} running`}
     >
       <i className="running" style={{ width: `${share(done + running)}%` }} />
-      <i style={{ width: `${share(done)}%` }} />
+      <i className={tone} style={{ width: `${share(done)}%` }} />
     </div>
   );
 }

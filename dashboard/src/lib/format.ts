@@ -33,8 +33,9 @@ export function bytes(value: number): string {
   return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
-/** Milliseconds: 950 → "950 ms", 61000 → "1 m 01 s". */
+/** Milliseconds: 0.2 → "<1 ms", 950 → "950 ms", 61000 → "1 m 01 s". */
 export function duration(ms: number): string {
+  if (ms > 0 && ms < 0.5) return "<1 ms";
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);

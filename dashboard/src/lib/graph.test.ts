@@ -10,7 +10,7 @@ function chain(first: number, length: number, inputs: number[] = []): StageNode[
 }
 
 describe("the graph of stages", () => {
-  it("puts a stage below what it reads, and no two in one place", () => {
+  it("puts a stage to the right of what it reads, and no two in one place", () => {
     const stages = [
       { id: 0, inputs: [] },
       { id: 1, inputs: [] },
@@ -18,8 +18,8 @@ describe("the graph of stages", () => {
     ];
     const placed = layout(boxes(stages, 150), () => TALL);
     const [a, b, c] = placed.boxes;
-    expect(a && c && c.y).toBeGreaterThan((a?.y ?? 0) + TALL);
-    expect(Math.abs((a?.x ?? 0) - (b?.x ?? 0))).toBeGreaterThanOrEqual(WIDTH);
+    expect(a && c && c.x).toBeGreaterThan((a?.x ?? 0) + WIDTH);
+    expect(Math.abs((a?.y ?? 0) - (b?.y ?? 0))).toBeGreaterThanOrEqual(TALL);
     expect(placed.edges.map(({ from, to }) => [from, to])).toEqual([
       [0, 2],
       [1, 2],

@@ -118,10 +118,10 @@ function inOrder(stages: StageNode[]): StageNode[] {
   return [...order, ...left.values()];
 }
 
-/** Lays boxes out from top to bottom, each below what it reads. */
+/** Lays boxes out from left to right, each after what it reads: pages are wider than high. */
 export function layout(all: Box[], height: (box: Box) => number): Placed {
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "TB", nodesep: 32, ranksep: 40, marginx: 4, marginy: 4 });
+  graph.setGraph({ rankdir: "LR", nodesep: 24, ranksep: 48, marginx: 4, marginy: 4 });
   graph.setDefaultEdgeLabel(() => ({}));
   const known = new Set(all.map((box) => box.id));
   for (const box of all) graph.setNode(String(box.id), { width: WIDTH, height: height(box) });

@@ -10,6 +10,7 @@ import { Copy } from "../components/copy";
 import { Confirm } from "../components/dialog";
 import { Empty, Failure, LoadingPage } from "../components/feedback";
 import { Ago, useNow } from "../components/time";
+import { Words } from "../components/words";
 import { bytes, count } from "../lib/format";
 import { useMay } from "../session/session";
 import { isForSql } from "./signature";
@@ -116,7 +117,16 @@ function Function({ one }: { one: ModuleFunction }) {
         </>
       }
     >
-      {one.docs && <p className="docs">{one.docs}</p>}
+      {one.docs && (
+        <div className="docs">
+          {/* Lines that follow each other are one paragraph, as in the source that they come from. */}
+          {one.docs.split(/\n\s*\n/).map((paragraph, index) => (
+            <p key={index}>
+              <Words text={paragraph.replace(/\s*\n\s*/g, " ")} />
+            </p>
+          ))}
+        </div>
+      )}
       <div className="scroll">
         <table>
           <thead>

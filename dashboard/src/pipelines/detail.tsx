@@ -54,7 +54,7 @@ function Loaded({ pipeline, view }: { pipeline: Pipeline; view: string }) {
   return (
     <>
       <title>{`${pipeline.name} · Weir`}</title>
-      <div className="row spread">
+      <div className="row spread page-head">
         <div>
           <div className="row">
             <h1>{pipeline.name}</h1>

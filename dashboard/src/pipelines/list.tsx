@@ -59,8 +59,8 @@ export function PipelineList() {
               {rows.map((pipeline) => (
                 <tr key={pipeline.name}>
                   <td className="wide">
-                    <Link href={`/pipelines/${pipeline.name}`}>
-                      <strong>{pipeline.name}</strong>
+                    <Link className="name" href={`/pipelines/${pipeline.name}`}>
+                      {pipeline.name}
                     </Link>
                     {pipeline.description && <div className="muted clip">{pipeline.description}</div>}
                   </td>

@@ -104,7 +104,8 @@ function backdrop(context: CanvasRenderingContext2D, scene: Scene, colour: (name
     context.fillRect(Math.round(x), HEAD - 6, 1, height);
     const text = duration(tick);
     const wide = context.measureText(text).width;
-    if (x < free || x + wide + 6 > scene.width) continue;
+    const ofGap = scene.gaps.some((gap) => toX(gap.end) > x && toX(gap.start) < x + wide + 8);
+    if (x < free || ofGap || x + wide + 6 > scene.width) continue;
     context.fillStyle = colour("--muted");
     context.fillText(text, x + 4, HEAD / 2);
     free = x + wide + 12;

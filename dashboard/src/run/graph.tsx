@@ -6,13 +6,33 @@ import type { Run, Stage } from "../api/types";
 import { stageWord, StageMark } from "../components/state";
 import { standing } from "../lib/ending";
 import { bytes, count, duration, percent, short } from "../lib/format";
-import { boxes, layout, nextIn, WIDTH, type Box, type Direction, type PlacedBox, type StageNode } from "../lib/graph";
+import {
+  boxes,
+  layout,
+  nextIn,
+  WIDTH,
+  type Box,
+  type Direction,
+  type Placed,
+  type PlacedBox,
+  type StageNode,
+} from "../lib/graph";
 import { measures, shortName, steps, type Measure, type Operator } from "../lib/operators";
 
 /** Above so many stages and operators together stages show no operators unless they are opened. */
 const COLLAPSED_ABOVE = 150;
+/** Pixels that the part is high at most and at least, and what of them its head takes. */
+export const HIGH = 420;
+const LOW = 260;
+const HEAD = 44;
+/** Pixels of a box without operators, and of one of them. */
 const HEADER = 60;
 const ROW = 22;
+/** Pixels between the graph and its frame, of both sides. */
+const MARGIN = 32;
+/** The smallest size that is chosen by itself, and the smallest that there is. */
+const READABLE = 0.7;
+const SMALLEST = 0.4;
 /** Rows of the list of operators; a search finds the others. */
 const LISTED = 60;
 
@@ -27,6 +47,8 @@ export interface GraphProps {
   /** Operators by stage; nothing for stages of which no task has ended. */
   operators: Map<number, Operator[]>;
   now: number;
+  /** Whether it keeps its height, whatever there is to show. */
+  steady: boolean;
   selected: Selection | undefined;
   onSelect: (selection: Selection | undefined) => void;
 }
@@ -38,11 +60,12 @@ function taken(stage: Stage, now: number): number {
 }
 
 export function StageGraph(props: GraphProps) {
-  const { run, nodes, operators, now, selected, onSelect } = props;
+  const { run, nodes, operators, now, steady, selected, onSelect } = props;
   const { stages } = run;
   const [toggled, setToggled] = useState<ReadonlySet<number>>(new Set());
-  const [zoom, setZoom] = useState(1);
+  const [chosenZoom, setZoom] = useState<number>();
   const frame = useRef<HTMLDivElement>(null);
+  const room = useWidth(frame);
 
   const inputs = nodes.length > 0 ? nodes : stages.map(({ id }) => ({ id, inputs: [] }));
   const counts = stages.map(({ id }) => operators.get(id)?.length ?? 0);
@@ -61,13 +84,16 @@ export function StageGraph(props: GraphProps) {
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [key]);
 
+  // Until the reader chooses a size, all stages beside each other fit, as long as they can be read.
+  const zoom = chosenZoom ?? (room > 0 ? Math.min(1, Math.max(READABLE, (room - MARGIN) / placed.width)) : 1);
+
   // A link to a selection shows it.
   const shown = useRef(false);
   useEffect(() => {
-    if (shown.current || operators.size === 0) return;
+    if (shown.current || operators.size === 0 || room === 0) return;
     shown.current = true;
     if (selected) scrollTo(frame.current, selected);
-  }, [selected, operators]);
+  }, [selected, operators, room]);
 
   const byId = new Map(stages.map((stage) => [stage.id, stage]));
   const stageTime = Math.max(
@@ -97,23 +123,33 @@ export function StageGraph(props: GraphProps) {
     requestAnimationFrame(() => scrollTo(frame.current, selection));
   };
   const first = placed.boxes[0]?.id;
+  const high = steady ? HIGH : Math.min(HIGH, Math.max(LOW, placed.height * zoom + MARGIN + HEAD));
 
   return (
-    <section className="card split" aria-label="Graph of stages">
+    <section
+      className="card split"
+      aria-label="Graph of stages"
+      style={{ "--high": `${high}px` } as React.CSSProperties}
+    >
       <div className="graph-side">
         <header>
           <h2>Graph</h2>
           <div className="row joined" role="group" aria-label="Size of the graph">
-            <button className="icon" aria-label="Smaller" disabled={zoom <= 0.4} onClick={() => setZoom(zoom / 1.25)}>
+            <button
+              className="icon"
+              aria-label="Smaller"
+              disabled={zoom <= SMALLEST}
+              onClick={() => setZoom(zoom / 1.25)}
+            >
               −
             </button>
-            <button onClick={() => setZoom(fit(frame.current, placed.width))}>Fit</button>
+            <button onClick={() => setZoom(fit(frame.current, placed))}>Fit</button>
             <button className="icon" aria-label="Larger" disabled={zoom >= 1.5} onClick={() => setZoom(zoom * 1.25)}>
               +
             </button>
           </div>
         </header>
-        <div className="graph" ref={frame} onKeyDown={move} role="group" aria-label="Stages, each below what it reads">
+        <div className="graph" ref={frame} onKeyDown={move} role="group" aria-label="Stages, each after what it reads">
           <div className="graph-size" style={{ width: placed.width * zoom, height: placed.height * zoom }}>
             <div
               className="graph-plane"
@@ -318,7 +354,7 @@ function Operators({ stages, operators, total, selected, onSelect, onClear }: Op
               onClick={() => onSelect({ stage, operator: operator.id })}
             >
               <span className="operator-name">{shortName(operator.name)}</span>
-              <span className="muted mono">{stage}</span>
+              <span className="muted">{`stage ${stage}`}</span>
               <span className="n">{write(unit, of(operator))}</span>
               <span className="share">
                 <i style={{ width: `${(100 * of(operator)) / most}%` }} />
@@ -408,6 +444,21 @@ function scrollTo(frame: HTMLElement | null, { stage, operator }: Selection): vo
   });
 }
 
-function fit(frame: HTMLElement | null, width: number): number {
-  return frame && width > 0 ? Math.min(1, Math.max(0.4, (frame.clientWidth - 32) / width)) : 1;
+/** The size at which all of it is seen. */
+function fit(frame: HTMLElement | null, { width, height }: Placed): number {
+  if (!frame || width === 0 || height === 0) return 1;
+  const shares = [(frame.clientWidth - MARGIN) / width, (frame.clientHeight - MARGIN) / height];
+  return Math.min(1, Math.max(SMALLEST, Math.min(...shares)));
+}
+
+/** Pixels that an element has for what is in it, from side to side; 0 before that is known. */
+function useWidth(element: React.RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    if (!element.current) return;
+    const observer = new ResizeObserver(([entry]) => setWidth(entry?.target.clientWidth ?? 0));
+    observer.observe(element.current);
+    return () => observer.disconnect();
+  }, [element]);
+  return width;
 }

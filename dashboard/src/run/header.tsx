@@ -37,11 +37,28 @@ export function Header({ run, now }: { run: Run; now: number }) {
           <Copy text={run.id} label="Copy the id" />
           <span>{run.namespace}</span>
           <span aria-hidden="true">·</span>
-          <span>{run.job === "sql" ? "SQL" : "pipeline"}</span>
+          {run.pipeline ? (
+            <Link href={`/pipelines/${run.pipeline.name}`}>
+              {run.pipeline.name} v{run.pipeline.version}
+            </Link>
+          ) : (
+            <span>{run.job === "sql" ? "SQL" : "pipeline"}</span>
+          )}
+          {run.schedule && (
+            <>
+              <span aria-hidden="true">·</span>
+              <Link
+                href={`/schedules/${run.schedule.name}`}
+                title={run.schedule.at ? `For ${moment(run.schedule.at)}` : "Somebody asked the schedule for it"}
+              >
+                {run.schedule.name}
+              </Link>
+            </>
+          )}
           <span aria-hidden="true">·</span>
           <span>
             submitted <Ago at={run.created_at} now={now} />
-            {run.created_by && ` by ${run.created_by}`}
+            {run.created_by && !run.schedule && ` by ${run.created_by}`}
           </span>
           {run.retry_of && (
             <>
@@ -141,7 +158,14 @@ export function Progress(props: { run: Run; now: number; stale: Error | null; st
     <section className="card progress" aria-label="Progress">
       {stale && <Failure error={stale} />}
       {steady && <Outcome run={run} />}
-      <TaskBar done={progress.tasks_done} running={progress.tasks_running} total={progress.tasks} />
+      {(steady || run.result !== "succeeded") && (
+        <TaskBar
+          done={progress.tasks_done}
+          running={progress.tasks_running}
+          total={progress.tasks}
+          tone={run.result === "failed" ? "bad" : undefined}
+        />
+      )}
       <Facts
         facts={[
           ["Took", <Elapsed key="took" from={run.created_at} to={run.finished_at} now={now} />],
@@ -215,6 +239,9 @@ function Phases({ run, now }: { run: Run; now: number }) {
     running: durations.running_ms,
     committing: durations.committing_ms,
   };
+  // What did not succeed commits nothing: it deletes what it wrote.
+  const word = (name: string) =>
+    name === "committing" && run.result && run.result !== "succeeded" ? "cleaning up" : name;
   const sum = Object.values(known).reduce<number>((sum, ms) => sum + (ms ?? 0), 0);
   // Phases follow each other: the one that goes on is the first of which there is no end.
   const present = run.state === "finished" ? undefined : PHASES.find(([name]) => known[name] == null)?.[0];
@@ -238,7 +265,7 @@ function Phases({ run, now }: { run: Run; now: number }) {
         {phases.map(({ name, colour, ms }) => (
           <li key={name}>
             <i style={{ background: colour }} />
-            <span className="muted">{name}</span> {ms == null ? "–" : duration(ms)}
+            <span className="muted">{word(name)}</span> {ms == null ? "–" : duration(ms)}
           </li>
         ))}
       </ul>

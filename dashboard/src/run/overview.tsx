@@ -11,14 +11,14 @@ import { count } from "../lib/format";
 import { useSettled } from "../lib/settle";
 import { BAR, Findings } from "./findings";
 import { Gantt, timelineHeight, type View } from "./gantt";
-import { StageGraph, type Selection } from "./graph";
+import { HIGH, StageGraph, type Selection } from "./graph";
 import { Metrics } from "./metrics";
 import { Outputs } from "./outputs";
 import { Stages } from "./stages";
 import { UsageCard } from "./usage";
 
-/** Pixels that the graph is high, with its borders. */
-const GRAPH = 422;
+/** Pixels that the graph is high at most, with its borders. */
+const GRAPH = HIGH + 2;
 /** Attempts that are waited for, so that the timeline has its height when it appears. */
 const FEW = 2_000;
 
@@ -59,6 +59,7 @@ export function Overview({ run, now, steady }: { run: Run; now: number; steady: 
           nodes={nodes}
           operators={operators}
           now={until(run, now)}
+          steady={steady}
           selected={selected}
           onSelect={select}
         />

@@ -150,7 +150,10 @@ function Spread({ run, stage, measure }: { run: string; stage: StageProfile | un
           .filter(Boolean)
           .join(" ")}
       >
-        <i style={{ width: `${known.p100 === 0 ? 0 : (100 * known[key]) / known.p100}%` }} />
+        <i
+          hidden={stage.tasks_done < 2}
+          style={{ width: `${known.p100 === 0 ? 0 : (100 * known[key]) / known.p100}%` }}
+        />
         <Link
           href={href}
           aria-label={`${title} of stage ${stage.id}: ${measures[measure].write(known[key])}. Show its tasks`}

@@ -58,7 +58,7 @@ function Loaded({ schedule, stale }: { schedule: Schedule; stale: Error | null }
   return (
     <>
       <title>{`${schedule.name} · Weir`}</title>
-      <div className="row spread">
+      <div className="row spread page-head">
         <div>
           <div className="row">
             <h1>{schedule.name}</h1>
@@ -106,6 +106,8 @@ function Loaded({ schedule, stale }: { schedule: Schedule; stale: Error | null }
                 <Link href={`/pipelines/${schedule.pipeline}`}>{schedule.pipeline}</Link>{" "}
                 <small>{schedule.version == null ? "latest" : `v${schedule.version}`}</small>
               </span>,
+              schedule.pipeline,
+              "text",
             ],
             [
               "Next",
@@ -132,20 +134,14 @@ function Loaded({ schedule, stale }: { schedule: Schedule; stale: Error | null }
               </span>,
               schedule.skipped_at ? `The last one was ${moment(schedule.skipped_at)}` : "",
             ],
-            ["While one runs", <small key="policy">{policies[schedule.concurrency_policy]}</small>],
-            ["Missed times", <small key="missed">{catchUps[schedule.catch_up]}</small>],
-            [
-              "Given up after",
-              schedule.start_deadline_s == null ? null : (
-                <small key="deadline">{duration(schedule.start_deadline_s * 1000)}</small>
-              ),
-            ],
+            ["While one runs", policies[schedule.concurrency_policy], undefined, "text"],
+            ["Missed times", catchUps[schedule.catch_up], undefined, "text"],
+            ["Given up after", schedule.start_deadline_s == null ? null : duration(schedule.start_deadline_s * 1000)],
             [
               "Kept runs",
-              <small key="kept">
-                {limit(schedule.successful_run_history_limit)} succeeded, {limit(schedule.failed_run_history_limit)}{" "}
-                failed
-              </small>,
+              `${limit(schedule.successful_run_history_limit)} succeeded, ${limit(schedule.failed_run_history_limit)} failed`,
+              undefined,
+              "text",
             ],
           ]}
         />

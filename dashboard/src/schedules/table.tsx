@@ -65,8 +65,8 @@ export function ScheduleTable(props: {
               {rows.map((schedule) => (
                 <tr key={schedule.name}>
                   <td className="wide">
-                    <Link href={`/schedules/${schedule.name}`}>
-                      <strong>{schedule.name}</strong>
+                    <Link className="name" href={`/schedules/${schedule.name}`}>
+                      {schedule.name}
                     </Link>
                     {schedule.description && <div className="muted clip">{schedule.description}</div>}
                   </td>
