@@ -24,7 +24,7 @@ test("it shows what was found, the graph, the timeline and the stages", async ({
   );
   await expect(page.getByRole("region", { name: "Usage" }).getByText("Slot time")).toBeVisible();
   // What is wide scrolls by itself, not the page.
-  for (const width of [1280, 1000, 800]) {
+  for (const width of [1280, 1000, 800, 390]) {
     await page.setViewportSize({ width, height: 900 });
     const beyond = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     await expect.poll(beyond, { message: `${width} pixels` }).toBeLessThanOrEqual(0);
@@ -136,6 +136,7 @@ test("every view can be linked to", async ({ page, request }) => {
   await expect(page.getByRole("heading", { name: "No line has that" })).toBeVisible();
   await isAccessible(page);
   await page.goto(`/runs/${run.id}/configuration`);
+  await expect(page.getByRole("region", { name: "Pipeline" }).getByText("AssertEqual")).toBeVisible();
   await expect(page.getByText("target_partitions")).toBeVisible();
   await expect(page.getByRole("cell", { name: "weirs" })).toBeVisible();
   await isAccessible(page);
@@ -156,8 +157,17 @@ test("a failed run says why, and can be run again", async ({ page, request }) =>
   expect(run.result).toBe("failed");
   await page.goto(`/runs/${run.id}`);
   await expect(page.locator(".state.bad").first()).toHaveText("Failed");
-  await expect(page.getByRole("status").getByText(run.reason?.message.split("\n")[0] ?? "a message")).toBeVisible();
+  const reason = page.getByRole("status").filter({ hasText: run.reason?.message.split("\n")[0] ?? "a message" });
+  const place = `${run.reason?.stage ?? "no stage"}.${run.reason?.task ?? "no task"}`;
+  await expect(reason.getByText(`Task ${place} failed`)).toBeVisible();
+  await expect(
+    page.getByRole("region", { name: "Graph of stages" }).getByRole("img", { name: "Failed" }),
+  ).toBeVisible();
   await isAccessible(page);
+  await reason.getByRole("link", { name: `Task ${place}` }).click();
+  const task = page.getByRole("complementary", { name: `Task ${place}` });
+  await expect(task.getByText(run.reason?.code ?? "a code")).toBeVisible();
+  await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "Run again" }).click();
   const dialog = page.getByRole("dialog", { name: "Run this again?" });
   await isAccessible(page);

@@ -22,7 +22,8 @@ test("runs are filtered by how they ended and by words, and the address remember
   await submit(request, "another", COUNT);
   await page.goto("/");
   await page.getByRole("button", { name: "Failed" }).click();
-  await expect(page.getByRole("row", { name: /wrong/ }).first()).toBeVisible();
+  const wrong = page.getByRole("row", { name: /wrong/ }).first();
+  await expect(wrong.getByText("the rows are not those that are expected")).toBeVisible();
   await expect(page.getByRole("row", { name: /another/ })).toHaveCount(0);
   await page.reload();
   await expect(page.getByRole("button", { name: "Failed" })).toHaveAttribute("aria-pressed", "true");

@@ -50,6 +50,11 @@ export function moment(iso: string): string {
   return timestamp.format(new Date(iso)).replace(",", "");
 }
 
+/** The same to the millisecond, for what follows each other closely. */
+export function instant(iso: string): string {
+  return `${moment(iso)}.${new Date(iso).getMilliseconds().toString().padStart(3, "0")}`;
+}
+
 /** How long ago, in the largest unit: "just now", "5 min ago", "3 days ago". */
 export function ago(iso: string, now: number): string {
   const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);

@@ -409,6 +409,7 @@ function Compared<T>({ measured, a, b }: { measured: Measured<T>; a: T | undefin
   const both = left != null && right != null;
   // Of what is written the same on both sides one is enough.
   const same = both && write(left) === write(right);
+  const differs = both && change(left, right, measured.floor) !== "same";
   return (
     <td className="n">
       {same ? (
@@ -418,7 +419,11 @@ function Compared<T>({ measured, a, b }: { measured: Measured<T>; a: T | undefin
           {write(left)} <span className="muted">→</span> {write(right)}
         </>
       )}
-      <div className="by">{both && !same && <Difference measured={measured} a={left} b={right} />}</div>
+      {differs && (
+        <div className="by">
+          <Difference measured={measured} a={left} b={right} />
+        </div>
+      )}
     </td>
   );
 }

@@ -7,7 +7,7 @@ import type { Run, RunEvent } from "../api/types";
 import { Empty, Failure, LoadingBlock } from "../components/feedback";
 import { LinePlace, Lines, Marked, SegmentBar } from "../components/lines";
 import { numeric, useAddress } from "../lib/address";
-import { count, moment } from "../lib/format";
+import { count, instant } from "../lib/format";
 import { segmentOf } from "../lib/segments";
 import { useSettled } from "../lib/settle";
 import { Found, LONGEST, STEP } from "./found";
@@ -153,7 +153,7 @@ function Entry(props: EntryProps) {
   return (
     <div className="line event">
       <span className="muted n">{event.seq}</span>
-      <span className="muted">{moment(event.at)}</span>
+      <span className="muted">{instant(event.at)}</span>
       <span>
         <Marked text={words(event)} wanted={wanted} />
       </span>

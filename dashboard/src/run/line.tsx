@@ -1,12 +1,12 @@
 import type { LogEntry } from "../api/types";
 import { Marked } from "../components/lines";
-import { moment } from "../lib/format";
+import { instant } from "../lib/format";
 
 /** A line that a function or a logging transform wrote. */
 export function Line({ line, wanted }: { line: LogEntry; wanted: string }) {
   return (
     <div className={`line ${line.severity}`}>
-      <span className="muted">{moment(line.at)}</span>
+      <span className="muted">{instant(line.at)}</span>
       <span className="severity">{line.severity}</span>
       <span className="muted">{line.task}</span>
       <span className="muted" title={line.source}>

@@ -8,7 +8,7 @@ import type { AttemptDetail } from "../api/types";
 import { Failure, LoadingBlock } from "../components/feedback";
 import { AttemptStateBadge } from "../components/state";
 import { useAddress } from "../lib/address";
-import { bytes, count, duration, moment, percent, short } from "../lib/format";
+import { bytes, count, duration, instant, percent, short } from "../lib/format";
 import { measureNames, measures } from "../lib/measures";
 import { shortName, steps } from "../lib/operators";
 import { written } from "./metrics";
@@ -101,17 +101,17 @@ function AttemptCard({ attempt }: { attempt: AttemptDetail }) {
         <dt>Worker</dt>
         <dd className="mono">{attempt.worker ?? "none yet"}</dd>
         <dt>Dispatched</dt>
-        <dd>{moment(attempt.dispatched_at)}</dd>
+        <dd>{instant(attempt.dispatched_at)}</dd>
         {attempt.started_at && (
           <>
             <dt>Started</dt>
-            <dd>{moment(attempt.started_at)}</dd>
+            <dd>{instant(attempt.started_at)}</dd>
           </>
         )}
         {attempt.finished_at && (
           <>
             <dt>Ended</dt>
-            <dd>{moment(attempt.finished_at)}</dd>
+            <dd>{instant(attempt.finished_at)}</dd>
           </>
         )}
         {shown.map((name) => (
