@@ -166,7 +166,8 @@ mod tests {
 
     const SHORT: Patience = Patience {
         opening: Duration::from_millis(50),
-        stalled: Duration::from_millis(50),
+        // Who takes something has the time to, on a busy machine too.
+        stalled: Duration::from_secs(2),
     };
 
     /// How reading ends after these bytes; `None` when it waits for more.

@@ -89,7 +89,7 @@ async fn submission(api: &Api, run: RunId) -> Result<Submission, Problem> {
 pub(super) struct Follower {
     run: RunId,
     submission: Submission,
-    /// What was written of it, when it is over: it changes no more.
+    /// What was written of it, once that is in storage: it changes no more.
     history: Option<Arc<Summary>>,
     /// While this process drives it.
     live: Option<watch::Receiver<Arc<RunSnapshot>>>,
@@ -125,15 +125,8 @@ impl Follower {
 
     /// The run as it is now.
     pub(super) async fn present(&mut self, api: &Api) -> Result<Run, Problem> {
-        let prices = &api.options().prices;
-        if let Some(summary) = &self.history {
-            let mut row = summary.row.clone();
-            if row.summary.restart_at.is_some() {
-                // What has become of that is for the store to say.
-                let known = api.control_plane().run_get(self.run).await?;
-                row.summary.restart_at = known.and_then(|row| row.summary.restart_at);
-            }
-            return Ok(Run::new(&summary.snapshot, &self.submission, Some(&row), prices));
+        if let Some(summary) = self.history.clone() {
+            return self.stored(api, &summary).await;
         }
         let live = self.live.as_mut().map(|live| Arc::clone(&live.borrow_and_update()));
         let snapshot = match live {
@@ -142,7 +135,36 @@ impl Follower {
         };
         // After the snapshot, so that the row is not the older one: a snapshot that is newer than both will be told of.
         let row = api.control_plane().run_get(self.run).await?;
-        Ok(Run::new(&snapshot, &self.submission, row.as_ref(), prices))
+        // From here on it is what its history says, to those who have followed it as to those who come later: what its
+        // end has cost is known there only.
+        if let Some(row) = row.as_ref().filter(|row| row.cleaned)
+            && let Some(summary) = api.history().run(&row.namespace, self.run).await?
+        {
+            self.history = Some(Arc::clone(&summary));
+            return self.stored(api, &summary).await;
+        }
+        Ok(Run::new(
+            &snapshot,
+            &self.submission,
+            row.as_ref(),
+            &api.options().prices,
+        ))
+    }
+
+    /// The run as it was written.
+    async fn stored(&self, api: &Api, summary: &Summary) -> Result<Run, Problem> {
+        let mut row = summary.row.clone();
+        if row.summary.restart_at.is_some() {
+            // What has become of that is for the store to say.
+            let known = api.control_plane().run_get(self.run).await?;
+            row.summary.restart_at = known.and_then(|row| row.summary.restart_at);
+        }
+        Ok(Run::new(
+            &summary.snapshot,
+            &self.submission,
+            Some(&row),
+            &api.options().prices,
+        ))
     }
 
     /// Waits until the run may have changed, at most until `deadline`.

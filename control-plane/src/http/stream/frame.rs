@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use weir_model::Digest;
 
-use super::super::resources::{Run, RunState, StreamChanged, StreamEnd, StreamEndReason, StreamResource, StreamRows};
+use super::super::resources::{
+    HistoryState, Run, StreamChanged, StreamEnd, StreamEndReason, StreamResource, StreamRows,
+};
 use super::topic::Topic;
 
 /// The parts of a run that are replaced one by one.
@@ -69,7 +71,8 @@ impl Frame {
         Self {
             version: run.etag.clone(),
             content: Content::Run {
-                over: run.state == RunState::Finished,
+                // Until its history is there, what its end has cost is not.
+                over: run.history == Some(HistoryState::Stored),
                 run: Arc::new(match plain(run) {
                     Value::Object(run) => run,
                     _ => Map::new(),
