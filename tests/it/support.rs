@@ -77,22 +77,18 @@ impl Place {
         ran.stdout
     }
 
-    /// Files whose path starts with `prefix`, in order of name, with their text.
+    /// Files whose path starts with `prefix`, in order of name, with their text; those of a folder when it ends with `/`.
     pub(crate) fn files(&self, prefix: &str) -> Vec<(String, String)> {
-        let prefix = self.path(prefix);
-        let folder = prefix.parent().expect("a file has a folder");
-        let start = prefix
-            .file_name()
-            .expect("a prefix of a name")
-            .to_string_lossy()
-            .into_owned();
+        // A path knows nothing of a slash at its end.
+        let (folder, start) = prefix.rsplit_once('/').unwrap_or((".", prefix));
+        let folder = self.path(folder);
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .into_iter()
             .flatten()
             .map(|entry| entry.expect("the folder can be read"))
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
             .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-            .filter(|(name, _)| name.starts_with(&start))
+            .filter(|(name, _)| name.starts_with(start))
             .map(|(name, path)| (name, std::fs::read_to_string(path).expect("the file is text")))
             .collect();
         files.sort();

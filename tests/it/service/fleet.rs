@@ -423,9 +423,11 @@ impl Drop for Fleet {
             let _ = member.child.wait();
         }
         if std::thread::panicking() {
-            for (name, log) in self.place.files("logs/") {
+            for (at, member) in self.members.iter().enumerate() {
+                let log = self.log(MemberId(at));
                 let lines: Vec<_> = log.lines().collect();
-                eprintln!("--- {name}\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+                let last = lines[lines.len().saturating_sub(40)..].join("\n");
+                eprintln!("--- {}\n{last}", member.name);
             }
         }
     }
