@@ -93,6 +93,90 @@ fn many_small_files_are_found() {
 }
 
 #[test]
+fn tasks_so_short_that_starting_them_costs_as_much_are_found() {
+    // More than there may be, with some to spare for partitions that no key falls into.
+    const PARTITIONS: u32 = 5_100;
+    // Each of which tells of the partitions that it has written to, and of all at once none could.
+    const WRITERS: u32 = 16;
+    let numbers = |writer: u32| {
+        format!(
+            "SELECT value AS k FROM generate_series({}, {})",
+            writer * 3_000 + 1,
+            writer * 3_000 + 3_000
+        )
+    };
+    let numbers: Vec<_> = (0..WRITERS).map(numbers).collect();
+    let dev = Dev::start(&[]);
+    dev.place.write(
+        "short.sql",
+        format!(
+            "SELECT count(*) AS keys FROM (SELECT k, count(*) AS n FROM ({}) GROUP BY k)",
+            numbers.join(" UNION ALL ")
+        ),
+    );
+    let partitions = format!("target_partitions={PARTITIONS}");
+    let submit = ["submit", "short.sql", "--wait", "--set", &partitions];
+    let coalesce = ["--set", "coalesce.min_bytes=1", "--set", "coalesce.target_bytes=1"];
+    let run = dev.json(&[&submit[..], &coalesce].concat());
+    assert_eq!(run["result"], "succeeded", "{run}");
+    let found = dev.json(&["runs", "diagnose", "latest"]);
+    let short = of_kind(found["items"].as_array().expect("a list"), "small_tasks");
+    let evidence = &short["evidence"];
+    assert_eq!(
+        (&short["severity"], &evidence["stage"], &evidence["threshold"]),
+        (&json!("warning"), &json!(1), &json!(5_000.0)),
+        "{short}"
+    );
+    let tasks = evidence["value"].as_f64().expect("a number");
+    assert!(tasks > 5_000.0 && tasks <= f64::from(PARTITIONS), "{short}");
+}
+
+#[test]
+fn a_task_that_reads_more_than_a_task_should_is_found() {
+    let place = Place::new();
+    // A folder with one file of 64 MiB under so many names that they are more than 5 GiB together.
+    place.ok([
+        "sql",
+        "--target-partitions",
+        "1",
+        "COPY (SELECT lpad(CAST(value AS VARCHAR), 1048576, 'x') AS t FROM generate_series(1, 64)) TO 'file.parquet' \
+         OPTIONS ('compression' 'uncompressed')",
+    ]);
+    let file = place.path("file-00000-of-00001.parquet");
+    let bytes = std::fs::metadata(&file).expect("the file is there").len();
+    std::fs::create_dir(place.path("large")).expect("the folder can be made");
+    let names = (5 << 30) / bytes + 1;
+    for name in 0..names {
+        let name = place.path(&format!("large/{name}.parquet"));
+        std::fs::hard_link(&file, name).expect("a file can have many names");
+    }
+    place.ok([
+        "sql",
+        "--table",
+        "t=large",
+        "--slots",
+        "1",
+        "--target-partitions",
+        "1",
+        "SELECT max(octet_length(t)) FROM t",
+    ]);
+    let large = of_kind(&findings(&place), "large_partition");
+    let evidence = &large["evidence"];
+    assert_eq!(
+        (&evidence["stage"], &evidence["task"], &evidence["metric"]),
+        (&json!(0), &json!(0), &json!("bytes_in")),
+        "{large}"
+    );
+    // What is read of a file is most of it, and its footer.
+    let read = evidence["value"].as_f64().expect("bytes");
+    let all = (names * bytes) as f64;
+    assert!(
+        read > (5_u64 << 30) as f64 && (read / all - 1.0).abs() < 0.01,
+        "{large}"
+    );
+}
+
+#[test]
 fn spilling_is_found() {
     let place = Place::new();
     let statement = "COPY (SELECT encode(sha512(CAST(value AS VARCHAR)), 'hex') AS h FROM generate_series(1, 300000) \
