@@ -25,7 +25,9 @@ const nowhere = "http://127.0.0.1:9/000000000000";
 /** The pages in a real browser, over a real server whose data folder is new. */
 export default defineConfig({
   testDir: "e2e",
-  timeout: 60_000,
+  // For machines that are slow and have more to do: what is waited for comes, and what is broken never does.
+  timeout: 240_000,
+  expect: { timeout: 30_000 },
   workers: 1,
   forbidOnly: true,
   reporter: [["list"]],
