@@ -84,7 +84,7 @@ fn a_killed_run_resumes_without_doing_accepted_work_again() {
 #[test]
 fn a_run_killed_while_planning_resumes() {
     let place = Place::new();
-    place.write("p.yaml", slow(100_000, 300_000, 1));
+    place.write("p.yaml", slow(100_000, 300_000, 4));
     let mut run = Started::new(&place, ["run", "p.yaml", "--param", OUTPUT]);
     run.wait_for_event(&place, "submitted");
     run.kill("KILL");

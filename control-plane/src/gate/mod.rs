@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(rate.per_second(), 0.0);
         rate.add(100);
         let first = rate.per_second();
-        assert!(first > 100.0, "{first}");
+        assert!(first > 0.0, "{first}");
         std::thread::sleep(Duration::from_millis(20));
         assert!(rate.per_second() < first);
     }

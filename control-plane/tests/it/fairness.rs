@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_control_plane::quotas::Quota;
-use weir_control_plane::store::Idempotency;
+use weir_control_plane::store::{Idempotency, Store};
 use weir_control_plane::{ControlPlane, Environment, Error, Options, Planner};
 use weir_model::{
     Digest, Event, Failure, FailureKind, Namespace, PlanRef, RunId, RunOutcome, Stage, StageGraph, StageId,
@@ -18,6 +18,7 @@ use weir_platform::{MemoryQueue, MemoryQueueOptions, Queue, Storage};
 use weir_worker::{TaskContext, TaskFailure, TaskRunner, Worker, WorkerOptions};
 
 use crate::kit::{Kit, PATIENCE, eventually};
+use crate::mortal::{Death, Mortal};
 use crate::script::submission;
 
 const SLOTS: u32 = 4;
@@ -144,8 +145,12 @@ impl Service {
     }
 
     fn server(&self, options: Options) -> ControlPlane {
+        self.server_over(self.kit.store.clone(), options)
+    }
+
+    fn server_over(&self, store: Arc<dyn Store>, options: Options) -> ControlPlane {
         let environment = Environment {
-            store: self.kit.store.clone(),
+            store,
             tasks: self.tasks.clone() as Arc<dyn Queue>,
             reports: self.reports.clone() as Arc<dyn Queue>,
             storage: self.kit.storage.clone(),
@@ -266,7 +271,11 @@ async fn slots_are_shared_by_weight() {
         weight: 3,
         ..Quota::default()
     };
-    let server = service.server(options());
+    // What is sent ahead waits in the queue, which has weights of its own; and how much that is goes by the machine.
+    let server = service.server(Options {
+        send_ahead_ms: 0,
+        ..options()
+    });
     server.set_quota(&heavy, Some(&quota)).await.unwrap();
     for of in [&light, &heavy] {
         service.takes(of, Some(Duration::from_millis(10)));
@@ -324,9 +333,9 @@ async fn a_namespace_has_no_more_tasks_at_once_than_it_may_and_what_waits_is_not
     service.takes(&limited, Some(Duration::from_millis(2_000)));
     let mut runs = Vec::new();
     for _ in 0..2 {
-        // Any message that nobody takes is missed much sooner than its turn comes.
+        // Any message that nobody takes is missed before the turn of the last one comes.
         let mut job = job(&limited, 2);
-        job.settings.attempt_timeout_ms = 800;
+        job.settings.attempt_timeout_ms = 5_000;
         runs.push(server.submit(job).await.unwrap());
     }
     for run in runs {
@@ -344,7 +353,11 @@ async fn what_one_server_has_sent_counts_for_another_before_a_worker_begins_with
         max_tasks: Some(2),
         ..Quota::default()
     };
-    let (first, second) = (service.server(options()), service.server(options()));
+    let of_second = Mortal::new(service.kit.store.clone(), Death::After, i64::MAX);
+    let (first, second) = (
+        service.server(options()),
+        service.server_over(of_second.clone(), options()),
+    );
     first.set_quota(&limited, Some(&quota)).await.unwrap();
     service.takes(&busy, None);
     service.takes(&limited, Some(Duration::from_millis(300)));
@@ -360,8 +373,9 @@ async fn what_one_server_has_sent_counts_for_another_before_a_worker_begins_with
         (row.summary.tasks_sent == 2).then_some(())
     })
     .await;
-    // Servers know of each other's tasks as they were a moment ago.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // Servers know of each other's tasks as they were a moment ago. One of the lists may be for the metrics; when the
+    // second of the others begins, what the first one is for is done.
+    of_second.workers.knocked_again(3).await;
     let waiting = second.submit(job(&limited, 2)).await.unwrap();
     eventually("its tasks wait", async || {
         let row = service.kit.store.run_get(waiting).await.unwrap().unwrap();

@@ -49,6 +49,10 @@ pub(crate) struct Mortal {
     pub(crate) lists: Door,
     /// How it takes deletions of runs.
     pub(crate) deletions: Door,
+    /// How it takes lists of workers, with which each look begins at what there is to share.
+    pub(crate) workers: Door,
+    /// How often it said of somebody that they lead something.
+    pub(crate) leads: watch::Sender<u64>,
     /// A run that it cannot delete.
     pub(crate) undeletable: watch::Sender<Option<RunId>>,
 }
@@ -73,15 +77,29 @@ impl Door {
 
     /// Waits until there was a call, whether it was let through or not.
     pub(crate) async fn knocked(&self) {
-        let mut knocks = self.knocks.subscribe();
-        let knocked = knocks.wait_for(|knocks| *knocks > 0);
-        tokio::time::timeout(PATIENCE, knocked).await.expect("a call").unwrap();
+        counted(&self.knocks, 1).await;
+    }
+
+    /// Waits for so many more calls to begin.
+    pub(crate) async fn knocked_again(&self, times: u64) {
+        let before = *self.knocks.borrow();
+        counted(&self.knocks, before + times).await;
     }
 
     async fn pass(&self) {
         self.knocks.send_modify(|knocks| *knocks += 1);
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
     }
+}
+
+/// Waits until something was counted so often.
+async fn counted(counter: &watch::Sender<u64>, times: u64) {
+    let mut counter = counter.subscribe();
+    let counted = counter.wait_for(|count| *count >= times);
+    tokio::time::timeout(PATIENCE, counted)
+        .await
+        .expect("it goes on")
+        .unwrap();
 }
 
 impl Mortal {
@@ -94,8 +112,16 @@ impl Mortal {
             renewals: watch::Sender::new(Renewals::Work),
             lists: Door::open(),
             deletions: Door::open(),
+            workers: Door::open(),
+            leads: watch::Sender::new(0),
             undeletable: watch::Sender::new(None),
         })
+    }
+
+    /// Waits for so many more answers that somebody leads something.
+    pub(crate) async fn leads_again(&self, times: u64) {
+        let before = *self.leads.borrow();
+        counted(&self.leads, before + times).await;
     }
 
     async fn write<T: Send>(
@@ -371,6 +397,7 @@ impl Store for Mortal {
     }
 
     async fn worker_list(&self, limit: u32) -> Result<Vec<WorkerRow>, Error> {
+        self.workers.pass().await;
         self.inner.worker_list(limit).await
     }
 
@@ -379,7 +406,11 @@ impl Store for Mortal {
     }
 
     async fn leader_acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<bool, Error> {
-        self.inner.leader_acquire(name, owner, ttl).await
+        let leads = self.inner.leader_acquire(name, owner, ttl).await?;
+        if leads {
+            self.leads.send_modify(|leads| *leads += 1);
+        }
+        Ok(leads)
     }
 
     async fn leader_release(&self, name: &str, owner: &str) -> Result<(), Error> {

@@ -68,7 +68,7 @@ async fn lost_task_messages_are_sent_again() {
     let kit = Kit::new().await;
     let tasks = Meddling::new(lose_every_third());
     let process = kit.process_with(kit.store.clone(), tasks, Meddling::new(|message| vec![message]));
-    let run = process.control_plane.submit(impatient()).await.unwrap();
+    let run = process.control_plane.submit(impatient(400)).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     kit.check_output();
@@ -80,7 +80,7 @@ async fn lost_reports_are_made_up_for() {
     let kit = Kit::new().await;
     let reports = Meddling::new(lose_every_third());
     let process = kit.process_with(kit.store.clone(), Meddling::new(|message| vec![message]), reports);
-    let run = process.control_plane.submit(impatient()).await.unwrap();
+    let run = process.control_plane.submit(impatient(400)).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     kit.check_output();
@@ -126,13 +126,13 @@ async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
         visibility_ms: 300,
         ..Kit::new().await
     };
-    // Longer than both the visibility timeout and the attempt timeout.
+    // Longer than both the visibility timeout and the attempt timeout, which is that of two hundred heartbeats.
     kit.runner.script(|id, _| match id == task(0, 0) {
-        true => Act::WorkAfter(Duration::from_millis(900)),
+        true => Act::WorkAfter(Duration::from_secs(5)),
         false => Act::Work,
     });
     let process = kit.process();
-    let run = process.control_plane.submit(impatient()).await.unwrap();
+    let run = process.control_plane.submit(impatient(4_000)).await.unwrap();
     let snapshot = process.finished(run).await;
     assert_eq!(snapshot.outcome, Some(RunOutcome::Succeeded), "{:?}", snapshot.reason);
     let failed = |record: &EventRecord| matches!(record.event, Event::AttemptFailed { .. });
@@ -152,7 +152,7 @@ async fn a_slow_attempt_keeps_its_message_and_a_silent_one_is_replaced() {
     let reports: Arc<dyn Queue> = Arc::new(MemoryQueue::new(MemoryQueueOptions::default()));
     let store = kit.store.clone();
     let process = kit.process_with(store.clone(), tasks.clone(), reports.clone());
-    let run = process.control_plane.submit(impatient()).await.unwrap();
+    let run = process.control_plane.submit(impatient(400)).await.unwrap();
     process
         .until(run, |snapshot| {
             snapshot.stages.first().is_some_and(|stage| stage.done == 3)

@@ -91,10 +91,12 @@ pub(crate) fn graph(run: RunId, to: &To) -> StageGraph {
     }
 }
 
-/// A submission that misses a lost message soon; an attempt of it may run twice when the machine is busy.
-pub(crate) fn impatient() -> Submission {
+/// A submission that misses a lost message after so many milliseconds. An attempt of it may run twice when the machine
+/// is busy, and as often as that.
+pub(crate) fn impatient(attempt_timeout_ms: u64) -> Submission {
     let mut submission = submission();
-    submission.settings.attempt_timeout_ms = 400;
+    submission.settings.attempt_timeout_ms = attempt_timeout_ms;
+    submission.settings.retry.max_attempts = 100;
     submission
 }
 

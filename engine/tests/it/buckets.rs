@@ -152,7 +152,7 @@ async fn an_attempt_that_fails_leaves_no_upload() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), gone)
+    tokio::time::timeout(std::time::Duration::from_secs(60), gone)
         .await
         .unwrap();
 }

@@ -97,7 +97,7 @@ async fn a_call_that_hangs_does_not_keep_a_heartbeat_from_being_heard() {
     let aws = Aws::shared().await;
     let url = aws.queue(&QueueSpec::default()).await;
     let hang = |call: &weir_testkit::Call| match (call.operation.as_deref(), call.number) {
-        (Some("ChangeMessageVisibilityBatch"), number) if number < 3 => Fault::Delay(Duration::from_secs(60)),
+        (Some("ChangeMessageVisibilityBatch"), number) if number < 3 => Fault::Delay(Duration::from_secs(240)),
         _ => Fault::None,
     };
     let proxy = Proxy::start(&aws.endpoint(), Arc::new(hang)).await;
@@ -110,7 +110,7 @@ async fn a_call_that_hangs_does_not_keep_a_heartbeat_from_being_heard() {
         .unwrap();
     let receipts = vec![got[0].receipt.clone()];
     let extended = queue.extend(receipts.clone(), Duration::from_secs(90));
-    tokio::time::timeout(Duration::from_secs(20), extended)
+    tokio::time::timeout(Duration::from_secs(120), extended)
         .await
         .unwrap()
         .unwrap();

@@ -97,7 +97,12 @@ fn the_findings_tell_of_attempts_that_were_lost() {
     let mut fleet = Fleet::new();
     let server = fleet.server(&[]);
     let worker = fleet.worker(2);
-    let (run, before) = begin_with(&fleet, server, &["--set", "attempt_timeout_ms=2000"]);
+    let (run, before) = begin_with(
+        &fleet,
+        server,
+        // On a busy machine those of the second worker may be given up as well.
+        &["--set", "attempt_timeout_ms=4000", "--set", "retry.max_attempts=50"],
+    );
     until("an attempt that can be lost", || {
         let begun = |event: &Value| event["type"] == "attempt_started" && event["data"]["task"]["stage"] == 1;
         fleet.events(server, &run).iter().any(begun).then_some(())

@@ -122,10 +122,9 @@ fn runs_are_made_once_and_followed() {
 
     // Nobody works yet: the run stays as it is, and says so without being sent again.
     let path = format!("/api/v1/runs/{id}");
-    let known = super::fleet::until("tasks that wait", || {
-        let run = get(&fleet, server, &path, &[]);
-        (run.body["progress"]["tasks"] == 1).then_some(run)
-    });
+    fleet.wait_for_event(server, &id, "task_dispatched");
+    let known = get(&fleet, server, &path, &[]);
+    assert_eq!(known.body["progress"]["tasks"], 1, "{}", known.body);
     let tag = known.header("etag").expect("a tag").to_owned();
     let same = get(&fleet, server, &format!("{path}?wait=1s"), &[("if-none-match", &tag)]);
     assert_eq!((same.status, &same.body), (304, &Value::Null));

@@ -1,6 +1,6 @@
 //! Jobs that cost much to plan, sent to a service that others use.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -12,7 +12,7 @@ use super::http::assert_problem;
 /// Bytes by which a server may grow while others than it plan.
 const GROWTH: u64 = 256 << 20;
 /// How long a server may take to say that it is well, on a machine with much to do.
-const WELL: Duration = Duration::from_secs(5);
+const WELL: Duration = Duration::from_secs(30);
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -30,7 +30,14 @@ fn deep() -> String {
 }
 
 fn submit(fleet: &Fleet, server: MemberId, body: &Value) -> String {
-    let made = fleet.request(server, Method::POST, "/api/v1/runs", &[JSON], body.to_string());
+    static SUBMITTED: AtomicU32 = AtomicU32::new(0);
+    let key = SUBMITTED.fetch_add(1, Ordering::Relaxed).to_string();
+    let headers = [JSON, ("idempotency-key", &key)];
+    // While all processors plan, a database may not answer in time: then clients try again.
+    let made = until("the store to answer", || {
+        let made = fleet.request(server, Method::POST, "/api/v1/runs", &headers, body.to_string());
+        (made.status != 503).then_some(made)
+    });
     assert_eq!(made.status, 201, "{}", made.body);
     format!("/api/v1/runs/{}", made.body["id"].as_str().expect("an id"))
 }
@@ -119,13 +126,12 @@ fn refuse(fleet: &Fleet, server: MemberId) {
     let runs: Vec<_> = (0..6).map(|_| submit(fleet, server, &sql(&endless))).collect();
     std::thread::scope(|scope| {
         let checks: Vec<_> = (0..4).map(|_| scope.spawn(|| check(fleet, server, &endless))).collect();
-        let other = fleet.request(
-            server,
-            Method::POST,
-            "/api/v1/runs",
-            &[JSON, ("weir-namespace", "other")],
-            sql("SELECT 2 AS two").to_string(),
-        );
+        let headers = [JSON, ("weir-namespace", "other"), ("idempotency-key", "other")];
+        let other = until("the store to answer for others", || {
+            let body = sql("SELECT 2 AS two").to_string();
+            let made = fleet.request(server, Method::POST, "/api/v1/runs", &headers, body);
+            (made.status != 503).then_some(made)
+        });
         if other.status == 201 {
             let path = format!("/api/v1/runs/{}", other.body["id"].as_str().expect("an id"));
             until("the run of another namespace", || {

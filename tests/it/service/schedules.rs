@@ -154,20 +154,20 @@ fn schedules_make_runs_at_their_times() {
         "pipeline_in_use",
     );
 
-    post(json!({"name": "minutely", "pipeline": "sums", "cron": "* * * * *"}));
+    post(json!({"name": "yearly", "pipeline": "sums", "cron": "@yearly"}));
     let at = (now_ms() / 1_000 + 3) * 1_000;
-    set_next(&fleet, "minutely", at);
+    set_next(&fleet, "yearly", at);
     let run = until("the run of a time", || {
-        let made = runs(&fleet, server, "schedule=minutely").pop()?;
+        let made = runs(&fleet, server, "schedule=yearly").pop()?;
         Some(get(&fleet, server, &format!("/runs/{made}")).body)
     });
-    assert_eq!(run["schedule"], json!({"name": "minutely", "at": time(at)}), "{run}");
+    assert_eq!(run["schedule"], json!({"name": "yearly", "at": time(at)}), "{run}");
     assert!(
         run["created_at"].as_str() >= time(at).as_str(),
         "not before its time: {run}"
     );
-    assert_eq!(run["created_by"], "schedule minutely");
-    let known = schedule_that(&fleet, server, "minutely", |schedule| schedule["last_run"].is_string());
+    assert_eq!(run["created_by"], "schedule yearly");
+    let known = schedule_that(&fleet, server, "yearly", |schedule| schedule["last_run"].is_string());
     assert_eq!(
         (&known["last_run"], &known["last_at"]),
         (&run["id"], &run["schedule"]["at"])
@@ -179,9 +179,9 @@ fn schedules_make_runs_at_their_times() {
     fleet.kill(server);
     let server = servers[1];
     let at = now_ms();
-    set_next(&fleet, "minutely", at);
-    schedule_that(&fleet, server, "minutely", |schedule| schedule["last_run"] != run["id"]);
-    let made = runs(&fleet, server, "schedule=minutely");
+    set_next(&fleet, "yearly", at);
+    schedule_that(&fleet, server, "yearly", |schedule| schedule["last_run"] != run["id"]);
+    let made = runs(&fleet, server, "schedule=yearly");
     assert!(made.len() > 1, "the one before is still there");
     let mut times: Vec<Value> = made
         .iter()
@@ -190,9 +190,9 @@ fn schedules_make_runs_at_their_times() {
     times.dedup();
     assert_eq!(times.len(), made.len(), "a run for each time: {times:?}");
     let list = fleet.client_ok(server, ["schedules", "list"]);
-    assert!(list.contains("minutely") && list.contains("daily"), "{list}");
-    fleet.client_ok(server, ["schedules", "delete", "minutely"]);
-    assert_eq!(fleet.client(server, ["schedules", "get", "minutely"]).code, Some(4));
+    assert!(list.contains("yearly") && list.contains("daily"), "{list}");
+    fleet.client_ok(server, ["schedules", "delete", "yearly"]);
+    assert_eq!(fleet.client(server, ["schedules", "get", "yearly"]).code, Some(4));
 }
 
 #[test]
