@@ -204,6 +204,9 @@ impl ControlPlane {
         if let Some(mailbox) = mailbox {
             // A driver that ends meanwhile has finished the run or lost it to an owner who reads the request.
             let _ = mailbox.send(Mail::Input(Input::Cancel { by: by.to_owned() })).await;
+        } else {
+            // It may wait for room: it is taken now, to be ended.
+            self.shared.sweep.notify_one();
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         .collect();
     let share = found.len().div_ceil(2).min(PER_SWEEP).min(rooms);
     let mut taken = Vec::new();
-    let (waiting, begun): (Vec<&RunRow>, Vec<&RunRow>) = found.iter().partition(|row| admission::is_queued(row));
+    let (waiting, begun): (Vec<&RunRow>, Vec<&RunRow>) = found.iter().partition(|row| waits(row));
     taken.extend(begun.iter().map(|row| row.run));
     // Control planes that look at the same time shall not all ask for the same runs; where there is room for one only,
     // it is for the one whose turn it is.
@@ -194,6 +194,11 @@ async fn sweep_once(shared: &Arc<Shared>, left_alone: &mut LeftAlone) -> Result<
         }
     }
     Ok(left)
+}
+
+/// Whether a run is begun when it is its turn. One that is to be cancelled waits for nothing.
+fn waits(row: &RunRow) -> bool {
+    admission::is_queued(row) && row.cancel_requested_by.is_none()
 }
 
 /// Runs that nobody drives, and who is to have the next one.

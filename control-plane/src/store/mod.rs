@@ -188,7 +188,8 @@ pub trait Store: PipelineStore {
     async fn runs_unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunRow>, Error>;
 
     /// Runs that [`lease_acquire`](Self::lease_acquire) would give out now: the oldest of each namespace first, then
-    /// the second of each, and so on. Of the namespaces in `full` only those that somebody has begun with.
+    /// the second of each, and so on. Of the namespaces in `full` only those that somebody has begun with, and those that
+    /// are to be cancelled.
     async fn runs_expired(&self, full: &[Namespace], limit: u32) -> Result<Vec<RunRow>, Error>;
 
     /// Runs that are over, whose objects are deleted, and that ended before a time, the oldest first: at most `limit`

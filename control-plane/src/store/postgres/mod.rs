@@ -254,7 +254,7 @@ impl Store for PostgresStore {
         query.push(concat!(
             " WHERE NOT r.cleaned AND (l.owner IS NULL OR l.until <= ",
             now_ms!(),
-            ") AND NOT (l.last_seq <= 1 AND r.namespace = ANY("
+            ") AND NOT (l.last_seq <= 1 AND r.cancel_requested_by IS NULL AND r.namespace = ANY("
         ));
         query.push_bind(full).push("))) AS e ON e.id = r.id");
         query.push(" ORDER BY e.turn, r.id LIMIT ").push_bind(i64::from(limit));

@@ -326,7 +326,7 @@ impl Store for SqliteStore {
         // As JSON: the number of parameters of a statement is bounded.
         let full = serde_json::to_string(full).map_err(database(action))?;
         query
-            .push(") AND NOT (last_seq <= 1 AND namespace IN (SELECT value FROM json_each(")
+            .push(") AND NOT (last_seq <= 1 AND cancel_requested_by IS NULL AND namespace IN (SELECT value FROM json_each(")
             .push_bind(full);
         query
             .push(")))) ON expired = r.id ORDER BY turn, r.id LIMIT ")

@@ -245,4 +245,10 @@ async fn turns(store: &impl Store) {
         [begun.run, of_few],
         "what was begun is not kept waiting"
     );
+    store.run_request_cancel(of_many[3], "somebody").await.unwrap();
+    let mut found = expired(std::slice::from_ref(&many)).await;
+    found.sort();
+    let mut expected = [of_many[3], begun.run, of_few];
+    expected.sort();
+    assert_eq!(found, expected, "what is to be cancelled waits for no room");
 }
