@@ -146,7 +146,7 @@ async fn a_late_answer_is_overtaken() {
     let asked = AtomicU64::new(0);
     let (proxy, storage) = behind(move |call| {
         let is_asked = call.method == Method::GET && call.path.contains("slow");
-        match is_asked && asked.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        match is_asked && asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             true => Fault::Delay(slow),
             false => Fault::None,
         }
