@@ -50,5 +50,5 @@ pub use profile::{
 pub use settings::{CoalesceSettings, RestartPolicy, RestartType, RetrySettings, RunSettings, SpeculationSettings};
 pub use snapshot::{RunOutcome, RunPhase, RunSnapshot, StagePhase, StageSnapshot};
 pub use submission::{Job, Metadata, PipelineRef, Restarts, ScheduleRef, Submission, TableRef};
-pub use tasks::{TaskMetric, TaskRow};
+pub use tasks::{TaskMetric, TaskRow, TaskTable};
 pub use trace::{InvalidTraceParent, TraceParent};

@@ -174,6 +174,19 @@ impl StorageRequests {
         *self == Self::default()
     }
 
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self {
+            put,
+            get,
+            head,
+            list,
+            delete,
+        } = *self;
+        let kinds = [put, get, head, list, delete];
+        kinds.into_iter().fold(0, u64::saturating_add)
+    }
+
     /// Those that came after `earlier` ones, which are among them.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

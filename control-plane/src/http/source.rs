@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use weir_model::{AttemptTable, EventRecord, Profiler, RunId, RunProfile};
+use weir_model::{AttemptTable, EventRecord, Profiler, RunId, RunProfile, TaskTable};
 
 use super::extract::RunPath;
+use super::tasks::LiveOrders;
 use super::{Api, Problem};
 use crate::history::{Summary, lines};
 
@@ -91,6 +92,8 @@ pub(super) struct LogFolds(Mutex<VecDeque<(RunId, Arc<tokio::sync::Mutex<LogFold
 #[derive(Default)]
 pub(super) struct LogFold {
     pub(super) table: AttemptTable,
+    pub(super) tasks: TaskTable,
+    pub(super) orders: LiveOrders,
     pub(super) lines: LineIndex,
     profiler: Profiler,
 }
@@ -143,6 +146,7 @@ impl LogFold {
             let page = api.control_plane().run_events_page(run, after).await?;
             for record in &page.records {
                 self.table.apply(record);
+                self.tasks.apply(record, self.table.rows());
                 self.profiler.apply(record);
                 self.lines.add(record.seq, lines(&record.event).count() as u64);
             }

@@ -1,5 +1,6 @@
 //! `/api/v1/runs/{run}/tasks`.
 
+mod live;
 mod query;
 
 use axum::Json;
@@ -9,12 +10,13 @@ use serde::Deserialize;
 use weir_model::history::AttemptPageIndex;
 use weir_model::{AttemptRow, Event, StageId, TaskId, TaskRow};
 
-use self::query::{Query, Row};
+use self::query::Query;
 use super::extract::Params;
 use super::resources::{AttemptDetail, AttemptState, Task, TaskDetail, TaskOrder, TaskPage, TaskRange};
 use super::source::{RunSource, Source};
 use super::{Api, Problem};
 
+pub(super) use self::live::LiveOrders;
 pub(super) use self::query::Orders;
 
 /// The latest attempts of a task that are told of in detail.
@@ -67,14 +69,7 @@ pub(super) async fn list(
             let fold = api.log_folds().of(*run);
             let mut fold = fold.lock().await;
             fold.catch_up(&api, *run).await?;
-            let rows = fold.table.rows();
-            let tasks = TaskRow::of(rows);
-            let tasks = tasks.iter().map(|task| Row {
-                attempt: &rows[task.place],
-                attempts: task.attempts,
-                failed: task.failed,
-            });
-            query.answer(tasks)
+            live::answer(&query, &mut fold)
         }
         Source::History(summary) => query.answer_from(&api, summary).await?,
     };

@@ -39,18 +39,18 @@ impl Row<'_> {
 
 /// Which part of which tasks.
 pub(super) struct Query {
-    wanted: Wanted,
-    cursor: Cursor,
-    limit: usize,
+    pub(super) wanted: Wanted,
+    pub(super) cursor: Cursor,
+    pub(super) limit: usize,
 }
 
 /// Which tasks, in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Wanted {
-    stage: Option<StageId>,
+pub(super) struct Wanted {
+    pub(super) stage: Option<StageId>,
     state: Option<AttemptState>,
     range: Option<(TaskMetric, u64, u64)>,
-    sort: Option<TaskOrder>,
+    pub(super) sort: Option<TaskOrder>,
 }
 
 /// The tasks that are wanted of a run, in order.
@@ -74,7 +74,7 @@ impl Default for Orders {
 
 /// How far somebody has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cursor {
+pub(super) enum Cursor {
     Start,
     /// Of tasks in order, all up to this one.
     Task(TaskId),
@@ -110,29 +110,13 @@ impl Query {
         })
     }
 
-    /// The tasks that are wanted, of those that are given in order of stage and index.
-    pub(super) fn answer<'a>(&self, rows: impl Iterator<Item = Row<'a>>) -> TaskPage {
-        let mut rows: Vec<Row<'_>> = rows.filter(|row| self.wanted.matches(row)).collect();
-        if let Some(order) = self.wanted.sort {
-            rows.sort_by(|a, b| compare(order, a, b));
-        }
-        let start = match self.cursor {
-            Cursor::Task(task) => rows.partition_point(|row| row.attempt.task <= task),
-            Cursor::Start => 0,
-            Cursor::Place(place) => place,
-        };
-        let (start, end) = self.part(start, rows.len());
-        let items = rows[start..end].iter().map(resource).collect();
-        self.page(items, rows.len() as u64, end == rows.len(), end)
-    }
-
     /// From which place to which one, of so many.
-    fn part(&self, start: usize, total: usize) -> (usize, usize) {
+    pub(super) fn part(&self, start: usize, total: usize) -> (usize, usize) {
         let start = start.min(total);
         (start, start.saturating_add(self.limit).min(total))
     }
 
-    fn page(&self, items: Vec<Task>, total: u64, complete: bool, end: usize) -> TaskPage {
+    pub(super) fn page(&self, items: Vec<Task>, total: u64, complete: bool, end: usize) -> TaskPage {
         let last = items.last().map(|task| format!("{}.{}", task.stage, task.task));
         let next_cursor = match self.wanted.sort {
             Some(_) => Some(end.to_string()),
@@ -288,11 +272,11 @@ impl Indexes {
 
 impl Wanted {
     /// Whether they are all tasks, or all of a stage, as they are numbered.
-    fn is_in_order(&self) -> bool {
+    pub(super) fn is_in_order(&self) -> bool {
         self.sort.is_none() && self.state.is_none() && self.range.is_none()
     }
 
-    fn matches(&self, row: &Row<'_>) -> bool {
+    pub(super) fn matches(&self, row: &Row<'_>) -> bool {
         let attempt = row.attempt;
         self.stage.is_none_or(|stage| attempt.stage() == stage)
             && self.state.is_none_or(|state| attempt.state == state)
@@ -380,7 +364,7 @@ impl<'a> Part<'a> {
     }
 }
 
-fn compare(order: TaskOrder, a: &Row<'_>, b: &Row<'_>) -> Ordering {
+pub(super) fn compare(order: TaskOrder, a: &Row<'_>, b: &Row<'_>) -> Ordering {
     let by = order
         .key
         .compare((a.attempt, a.attempts, a.failed), (b.attempt, b.attempts, b.failed));
@@ -388,7 +372,7 @@ fn compare(order: TaskOrder, a: &Row<'_>, b: &Row<'_>) -> Ordering {
     by.then_with(|| a.attempt.task.cmp(&b.attempt.task))
 }
 
-fn resource(row: &Row<'_>) -> Task {
+pub(super) fn resource(row: &Row<'_>) -> Task {
     Task::new(row.attempt, row.attempts, row.failed)
 }
 
