@@ -243,6 +243,23 @@ test("an exported file has every task, sorted and chosen without a server", asyn
   await expect(tasks.getByRole("button", { name: /remove this filter/ })).toBeVisible();
   await expect(rows.nth(1).getByRole("cell").nth(8)).toHaveText(most ?? "");
   expect(await rows.count()).toBeLessThan(last.tasks);
+
+  // Every attempt that a worker ran is drawn, in the window that its reader chooses.
+  const timeline = page.locator("#timeline");
+  const status = timeline.getByRole("status");
+  await expect(status).toHaveText(/^\d+ attempts in \d+ slots$/);
+  const painted = () =>
+    timeline.locator("canvas").evaluate((canvas: HTMLCanvasElement) => {
+      const pixels = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+      const colours = new Set<string>();
+      for (let at = 0; at < pixels.length; at += 4) colours.add(pixels.slice(at, at + 3).join());
+      return colours.has("68,147,248") || colours.has("63,185,80");
+    });
+  await expect.poll(painted).toBe(true);
+  await timeline.getByRole("button", { name: "Zoom in" }).click();
+  await expect(status).toContainText("from ");
+  await timeline.getByRole("button", { name: "All", exact: true }).click();
+  await expect(status).not.toContainText("from ");
   await isAccessible(page);
   expect(errors).toEqual([]);
 });

@@ -12,7 +12,11 @@ use super::{Export, MAX_ATTEMPTS, MAX_TASKS};
 use crate::http::resources::{Finding, Quantiles, StageProfile, Task};
 
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("table.js");
+const SCRIPT: &str = concat!(
+    include_str!("attempts.js"),
+    include_str!("timeline.js"),
+    include_str!("table.js")
+);
 
 /// A page in the making. Writing to a string cannot fail.
 struct Page(String);
@@ -141,14 +145,17 @@ pub(super) fn page(export: &Export) -> String {
     head(&mut page, export);
     findings(&mut page, &export.findings.items);
     page.section("timeline", "Timeline", |page| {
+        page.add("<div id=\"all-attempts\" hidden></div><div id=\"some-attempts\">");
         page.add(timeline(&export.attempts));
-        legend(page, &export.stages);
         if export.attempts_total > export.attempts.len() as u64 {
             page.note(&format!(
-                "It shows the {MAX_ATTEMPTS} attempts that took longest, of {}.",
+                "It shows the {MAX_ATTEMPTS} attempts that took longest, of {}. Where the script of this file may run, it \
+                 shows all of them.",
                 count(export.attempts_total)
             ));
         }
+        page.add("</div>");
+        legend(page, &export.stages);
     });
     page.section("stages", "Stages", |page| stages(page, &export.stages));
     page.section("tasks", "Tasks", |page| tasks(page, export));
