@@ -22,7 +22,8 @@ use crate::replay::{PAGE_BYTES, replay};
 use crate::shared::{Mail, Shared};
 use crate::store::{
     self, Backlog, Changes, EventPage, Idempotency, IdentityStore, Listed, ModuleStore, NamespaceCreation,
-    NamespaceDeletion, NamespaceLoad, NamespaceRow, PipelineStore, RunFilter, RunRow, ScalingRow, Store, WorkerRow,
+    NamespaceDeletion, NamespaceLoad, NamespaceRow, PipelineStore, RevisionStore, RunFilter, RunRow, ScalingRow, Store,
+    WorkerRow,
 };
 use crate::{
     Error, Options, Planner, ScalingOptions, ScalingStatus, admission, dead_letters, gate, inbox, leases, listen,
@@ -294,6 +295,11 @@ impl ControlPlane {
         self.shared.store.modules()
     }
 
+    /// How often things were changed that can be followed.
+    pub fn revisions(&self) -> &dyn RevisionStore {
+        self.shared.store.revisions()
+    }
+
     /// The tasks of all runs that are not over, whoever drives them.
     pub async fn backlog(&self) -> Result<Backlog, Error> {
         Ok(self.shared.store.backlog().await?)
@@ -356,6 +362,7 @@ impl ControlPlane {
     /// When the store does not answer.
     pub async fn namespace_create(&self, namespace: &NamespaceRow) -> Result<NamespaceCreation, store::Error> {
         let created = self.identities().namespace_create(namespace).await?;
+        self.shared.locations.changed();
         if created != NamespaceCreation::JustDeleted {
             return Ok(created);
         }
@@ -367,6 +374,18 @@ impl ControlPlane {
             );
         }
         self.identities().namespace_create(namespace).await
+    }
+
+    /// Changes what people call a namespace and what its jobs may use; says whether there is one. Jobs that are submitted
+    /// here from then on may use no more, and those that are submitted to others no more a second later.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn namespace_update(&self, namespace: &NamespaceRow) -> Result<bool, store::Error> {
+        let updated = self.identities().namespace_update(namespace).await;
+        // Also when it is not known whether it was done.
+        self.shared.locations.changed();
+        updated
     }
 
     /// Deletes a namespace, and its objects.

@@ -84,3 +84,58 @@ test("a key is made, opens as much as its role, and nothing when it is revoked",
   await expect(reader.getByRole("alert")).toBeVisible();
   await other.close();
 });
+
+test("sessions are listed, ended one by one, and all at once", async ({ page, browser }) => {
+  await page.goto("/settings/sessions");
+  await logIn(page, BOOTSTRAP);
+  await expect(page.getByText("This browser", { exact: true })).toBeVisible();
+  const other = await browser.newContext({ baseURL: server });
+  const elsewhere = await other.newPage();
+  await elsewhere.goto("/settings/sessions");
+  await logIn(elsewhere, BOOTSTRAP);
+  await expect(elsewhere.getByText("This browser", { exact: true })).toBeVisible();
+  await isAccessible(elsewhere);
+
+  await page.reload();
+  const rows = page.getByRole("row").filter({ has: page.getByRole("button", { name: /^End the session/ }) });
+  const others = rows.filter({ hasNotText: "This browser" });
+  // Those of the tests before may still be there.
+  while ((await others.count()) > 0) {
+    const left = await others.count();
+    await others
+      .first()
+      .getByRole("button", { name: /^End the session/ })
+      .click();
+    await page.getByRole("button", { name: "End the session", exact: true }).click();
+    await expect(others).toHaveCount(left - 1);
+  }
+  await elsewhere.reload();
+  await expect(elsewhere.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await logIn(elsewhere, BOOTSTRAP);
+  await expect(elsewhere.getByText("This browser", { exact: true })).toBeVisible();
+
+  await page.getByRole("button", { name: "Whole service" }).click();
+  await expect(rows).toHaveCount(2);
+  await isAccessible(page);
+  await page.getByRole("button", { name: "Sign out everywhere" }).click();
+  await isAccessible(page);
+  await page.getByRole("dialog").getByRole("button", { name: "Sign out everywhere" }).click();
+  await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await elsewhere.reload();
+  await expect(elsewhere.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await other.close();
+});
+
+test("keys that are made elsewhere appear by themselves", async ({ page, request }) => {
+  await page.goto("/settings/keys");
+  await logIn(page, BOOTSTRAP);
+  await expect(page.getByRole("heading", { name: "API keys" })).toBeVisible();
+  const name = `made elsewhere ${Date.now()}`;
+  const headers = { authorization: `Bearer ${BOOTSTRAP}` };
+  const made = await request.post("/api/v1/keys", { headers, data: { name, role: "viewer" } });
+  expect(made.status()).toBe(201);
+  await expect(page.getByText(name)).toBeVisible();
+  const { key } = (await made.json()) as { key: { id: string } };
+  expect((await request.delete(`/api/v1/keys/${key.id}`, { headers })).status()).toBe(200);
+  await expect(page.getByRole("row", { name: new RegExp(name) })).toContainText("Revoked");
+});

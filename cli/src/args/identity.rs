@@ -1,5 +1,6 @@
 //! Namespaces, keys, the audit log.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,11 @@ pub(crate) struct AccessArgs {
     /// Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, such as `10.0.0.0/8`
     #[arg(long, env = "WEIR_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<Network>,
+
+    /// Answer `/metrics` at this address alone, and no more at that of the API, where anybody may ask for them; port 0
+    /// takes a free one
+    #[arg(long, env = "WEIR_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// Requests a second of one key or person, in the long run; ten times as many may come at once
     #[arg(long, env = "WEIR_REQUESTS_PER_SECOND", default_value_t = 200, value_name = "N",
@@ -160,6 +166,36 @@ pub(crate) enum KeysCommand {
     Revoke {
         /// Its id, as `weir keys list` shows it
         key: String,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// Your own sessions, or everybody's, youngest first
+    List {
+        #[command(flatten)]
+        ask: AskArgs,
+        /// Those of everybody
+        #[arg(long)]
+        all: bool,
+        /// Those of this person or key, as the audit log names them
+        #[arg(long, value_name = "NAME")]
+        principal: Option<String>,
+    },
+    /// End sessions: their browsers must log in again
+    #[command(group(clap::ArgGroup::new("which").required(true)))]
+    End {
+        /// The id of one, as `weir sessions list` shows it
+        #[arg(group = "which")]
+        session: Option<String>,
+        /// All of your own
+        #[arg(long, group = "which")]
+        own: bool,
+        /// All of this person or key, as the audit log names them
+        #[arg(long, group = "which", value_name = "NAME")]
+        principal: Option<String>,
         #[command(flatten)]
         ask: AskArgs,
     },

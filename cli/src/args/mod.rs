@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use weir_model::RunId;
 
-pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand};
+pub(crate) use identity::{AccessArgs, AskArgs, AuditArgs, KeysCommand, NamespacesCommand, SessionsCommand};
 pub(crate) use pipelines::{
     PipelineApplyArgs, PipelineRunArgs, PipelinesCommand, ScheduleApplyArgs, ScheduleRef, SchedulesCommand,
 };
@@ -85,6 +85,9 @@ pub(crate) enum Command {
     /// Look at, make and revoke API keys of a server
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Look at and end sessions of browsers that have logged in to a server
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// What was changed on a server, by whom, and what was refused
     Audit(AuditArgs),
     /// Who a server takes you for, and what you may do

@@ -1,24 +1,24 @@
-//! `weir namespaces`, `weir keys`, `weir audit` and `weir whoami`.
+//! `weir namespaces`, `weir keys`, `weir sessions`, `weir audit` and `weir whoami`.
 
 use std::io::{self, Write};
 
 use reqwest::Method;
 use serde::Serialize;
 use weir_control_plane::http::resources::{
-    AuditEntry, AuditPage, CreatedKey, Key, KeyPage, KeyRequest, Namespace, NamespacePage, NamespaceRequest,
-    NamespaceSettings, Session, Time,
+    AuditEntry, AuditPage, CreatedKey, EndedSessions, Key, KeyPage, KeyRequest, ListedSession, Namespace,
+    NamespacePage, NamespaceRequest, NamespaceSettings, Session, SessionPage, Time,
 };
 use weir_control_plane::store::AuditOutcome;
 use weir_platform::clock;
 
-use crate::args::{AskArgs, AuditArgs, KeysCommand, NamespacesCommand, OutputFormat};
+use crate::args::{AskArgs, AuditArgs, KeysCommand, NamespacesCommand, OutputFormat, SessionsCommand};
 use crate::error::Error;
 use crate::summary::{print_json, table, trim};
 use crate::{format, target};
 
 /// Things that a server lists at once.
 const PAGE: u32 = 200;
-/// Namespaces and keys that are listed at most.
+/// Namespaces, keys and sessions that are listed at most.
 const MOST: usize = 10_000;
 
 pub(super) async fn namespaces(command: NamespacesCommand) -> Result<(), Error> {
@@ -144,6 +144,46 @@ pub(super) async fn keys(command: KeysCommand) -> Result<(), Error> {
             print_one(&revoked, ask.output, |key| {
                 print_keys(std::slice::from_ref(key), ask.output)
             })
+        }
+    }
+}
+
+pub(super) async fn sessions(command: SessionsCommand) -> Result<(), Error> {
+    match command {
+        SessionsCommand::List { ask, all, principal } => {
+            let client = target::required(&ask.target)?;
+            let mut items: Vec<ListedSession> = Vec::new();
+            let mut cursor = None;
+            loop {
+                let mut query = page(PAGE, cursor);
+                if all || principal.is_some() {
+                    query.push(("scope", "service".to_owned()));
+                }
+                query.extend(principal.clone().map(|name| ("principal", name)));
+                let page: SessionPage = client.get("/api/v1/sessions", &query).await?;
+                items.extend(page.items);
+                cursor = page.next_cursor;
+                if cursor.is_none() || items.len() >= MOST {
+                    return print_sessions(&items, ask.output);
+                }
+            }
+        }
+        SessionsCommand::End {
+            session: Some(session),
+            ask,
+            ..
+        } => {
+            let client = target::required(&ask.target)?;
+            let path = format!("/api/v1/sessions/{}", segment(&session)?);
+            client.delete::<serde_json::Value>(&path).await?;
+            print_ended(&EndedSessions { ended: 1 }, ask.output)
+        }
+        SessionsCommand::End { principal, ask, .. } => {
+            let client = target::required(&ask.target)?;
+            let query: Vec<_> = principal.iter().map(|name| ("principal", name)).collect();
+            let request = client.request(Method::DELETE, "/api/v1/sessions")?.query(&query);
+            let ended: EndedSessions = client.json(request).await?;
+            print_ended(&ended, ask.output)
         }
     }
 }
@@ -288,6 +328,27 @@ fn print_keys(items: &[Key], output: OutputFormat) -> Result<(), Error> {
             key.expires_at.map_or("never".to_owned(), |end| format::time(end.0)),
             key.last_used_at.map_or("-".to_owned(), |at| format::time(at.0)),
         ]
+    })
+}
+
+fn print_sessions(items: &[ListedSession], output: OutputFormat) -> Result<(), Error> {
+    let header = ["session", "principal", "began", "last used", "ends"];
+    print_list(items, output, header, |session| {
+        [
+            session.id.clone(),
+            session.principal.clone(),
+            format::time(session.created_at.0),
+            format::time(session.last_used_at.0),
+            format::time(session.expires_at.0),
+        ]
+    })
+}
+
+fn print_ended(ended: &EndedSessions, output: OutputFormat) -> Result<(), Error> {
+    print_one(ended, output, |EndedSessions { ended }| {
+        let sessions = if *ended == 1 { "session" } else { "sessions" };
+        eprintln!("ended {ended} {sessions}");
+        Ok(())
     })
 }
 

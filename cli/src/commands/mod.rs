@@ -56,6 +56,7 @@ pub(crate) async fn execute(args: Args) -> Result<(), Error> {
         Command::Workers(command) => workers::execute(command).await,
         Command::Namespaces(command) => identity::namespaces(command).await,
         Command::Keys(command) => identity::keys(command).await,
+        Command::Sessions(command) => identity::sessions(command).await,
         Command::Audit(args) => identity::audit(args).await,
         Command::Whoami(args) => identity::whoami(args).await,
         Command::Quotas(command) => quotas::execute(command).await,

@@ -136,10 +136,7 @@ impl History {
             rows: Vec::new(),
             next: filter.end(before),
         };
-        let reach = filter
-            .search
-            .as_ref()
-            .map_or(SCANNED, |search| search.reach().min(SCANNED as u32) as usize);
+        let reach = filter.reach.map_or(SCANNED, |reach| SCANNED.min(reach as usize)).max(1);
         let mut scanned = 0;
         while listed.rows.len() < limit && scanned < reach {
             let asked = limit.max(AT_ONCE).min(reach - scanned);

@@ -79,7 +79,7 @@ pub(super) async fn authenticate(
     let of_service = authenticated.principal.service_role().is_some() && journal::is_of_service(&asked.route);
     asked.namespace = (!of_service).then(|| identity.namespace.clone());
     let caller = Caller(identity);
-    if !request.method.is_safe() && request.uri.path() != session::PATH {
+    if !request.method.is_safe() && !session::is_about_sessions(request.uri.path()) {
         // Each handler asks for what it needs; none changes anything for somebody who may only look.
         caller.require(Role::Submitter)?;
     }

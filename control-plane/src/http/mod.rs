@@ -40,6 +40,7 @@ mod runs;
 mod schedules;
 mod serve;
 mod session;
+mod sessions;
 mod source;
 mod sql;
 mod stages;
@@ -79,7 +80,7 @@ use crate::history::History;
 use crate::identity::{Authenticator, OidcError, OidcOptions, SessionTimes};
 use crate::pipelines::Defaults;
 
-pub use health::Check;
+pub use health::{Check, metrics_router};
 pub use modules::{InspectError, ModuleInspector};
 pub use peer::Network;
 pub use problem::{Problem, ProblemBody, ProblemDetail};
@@ -123,6 +124,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// The server's certificate; without one, requests come in the clear.
     pub tls: Option<TlsOptions>,
+    /// Whether metrics are answered at another address alone, by [`metrics_router`].
+    pub metrics_elsewhere: bool,
     /// Networks of proxies, which say by `X-Forwarded-For` and `X-Forwarded-Proto` where requests come from.
     pub trusted_proxies: Vec<Network>,
     /// Connections at once; more wait. One network, unless it is a trusted proxy's, has a quarter.
@@ -153,6 +156,7 @@ impl Default for Options {
             open: false,
             oidc: None,
             tls: None,
+            metrics_elsewhere: false,
             trusted_proxies: Vec::new(),
             max_connections: 4_096,
             rates: RateOptions::default(),
@@ -543,7 +547,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(modules::complete))
         .routes(routes!(quotas::get, quotas::put, quotas::delete))
         .routes(routes!(session::get, session::create, session::delete))
-        .routes(routes!(session::end_all))
+        .routes(routes!(sessions::list, sessions::end_all))
+        .routes(routes!(sessions::end))
         .routes(routes!(namespaces::list, namespaces::create))
         .routes(routes!(namespaces::get, namespaces::put, namespaces::delete))
         .routes(routes!(keys::list, keys::create))
@@ -589,10 +594,8 @@ pub fn router(api: Api) -> Router {
 
 /// A page of the dashboard, unless the path is one of the API's.
 async fn no_route(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    dashboard::respond(&method, &uri, &headers).unwrap_or_else(|| {
-        let detail = format!("there is nothing at `{}`; see `/api/v1/openapi.json`", uri.path());
-        Problem::new(StatusCode::NOT_FOUND, "route_not_found", detail).into_response()
-    })
+    let page = dashboard::respond(&method, &uri, &headers);
+    page.unwrap_or_else(|| Problem::route_not_found(uri.path()).into_response())
 }
 
 async fn no_method(State(_): State<Api>, request: Request) -> Problem {

@@ -391,13 +391,14 @@ async fn keep(api: &Api, caller: &Caller, room: Room, digest: Digest, bytes: Byt
         // It is as young as its latest upload, so that it is not deleted as unused before whatever is to use it comes.
         api.storage().put(&key, bytes).await?;
     }
-    let sizes = [(digest, notes.bytes)];
-    let modules = api.control_plane().modules();
-    modules.modules_note(namespace, &sizes, clock::now()).await?;
     // Those of the first upload stay; nobody misses them if this fails.
     let text = serde_json::to_vec(&notes).map_err(|_| Problem::internal())?;
     let key = layout::module_notes_key(namespace, &digest);
     let written = api.storage().put_if_absent(&key, text.into()).await?;
+    // Whoever follows the modules finds it whole.
+    let sizes = [(digest, notes.bytes)];
+    let modules = api.control_plane().modules();
+    modules.modules_note(namespace, &sizes, clock::now()).await?;
     let notes = match written {
         true => notes,
         false => Notes::read(api, namespace, &digest).await?.unwrap_or(notes),

@@ -24,6 +24,9 @@ use crate::store::{RunFilter, Search};
 /// The longest that an answer is held back, in seconds.
 const MAX_WAIT_S: u64 = 60;
 
+/// Runs that one list looks at, when not all of them are wanted.
+const REACH: u32 = 20_000;
+
 /// Labels that a list is of at most.
 const MAX_LABELS: usize = 8;
 
@@ -53,11 +56,11 @@ pub(super) struct ListParams {
     until: Option<Time>,
     /// Only those that are found by all of these words, up to 8 with spaces between them, in upper or lower case: each is
     /// somewhere in the run's name, in who submitted it, in a label as `key=value`, or in the name of its pipeline or
-    /// schedule; or its id begins so. An answer looks at a bounded number of runs: a page may have none although more
-    /// follow.
+    /// schedule; or its id begins so.
     #[param(max_length = 200)]
     search: Option<String>,
-    /// At most this many, from 1 to 1000; 50 when it is left out. A page may have fewer although more follow.
+    /// At most this many, from 1 to 1000; 50 when it is left out. An answer to more than one of the conditions above, to
+    /// `state` or to `search` looks at a bounded number of runs: a page may have fewer, or none, although more follow.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
@@ -92,6 +95,7 @@ pub(super) async fn list(
         until: params.until.map(|until| until.0),
         labels: params.label.as_deref().map_or(Ok(Vec::new()), labels)?,
         search: params.search.as_deref().map_or(Ok(None), search)?,
+        reach: Some(REACH),
     };
     let listed = match api.options().read_only {
         true => {

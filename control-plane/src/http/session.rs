@@ -10,19 +10,20 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
 use weir_model::Digest;
 
 use super::authenticate::{Authenticated, Means, known};
 use super::caller::Caller;
-use super::extract::{JsonBody, Params};
-use super::journal::{LoggedIn, Target};
+use super::extract::JsonBody;
+use super::journal::LoggedIn;
 use super::peer::Source;
-use super::resources::{Authentication, EndedSessions, NamespaceAccess, Session, SessionRequest};
+use super::resources::{Authentication, NamespaceAccess, Session, SessionRequest};
 use super::{Api, Problem};
-use crate::identity::{Credential, Identity, Principal, Role};
+use crate::identity::{Credential, Identity, Principal};
 
 pub(super) const PATH: &str = "/api/v1/session";
+/// Where all sessions are, of the caller and of others.
+const ALL: &str = "/api/v1/sessions";
 /// The cookie over TLS: browsers take one of this name from this host alone, and over TLS alone.
 pub(super) const STRICT_COOKIE: &str = "__Host-weir_session";
 /// The cookie without TLS. Over TLS it is none: a page of a sibling domain could have set it.
@@ -34,14 +35,18 @@ pub(super) const MAX_LOGIN: usize = 32 << 10;
 /// How long a login may take to come.
 pub(super) const LOGIN: Duration = Duration::from_secs(10);
 const CSRF_HEADER: &str = "x-csrf-token";
-/// Bytes of a principal's name.
-const MAX_PRINCIPAL: usize = 512;
 /// Namespaces that are listed.
 const NAMESPACES: u32 = 1_000;
 
 /// Whether a request is the one that comes before anybody is known.
 pub(super) fn is_login(method: &Method, path: &str) -> bool {
     method == Method::POST && path == PATH
+}
+
+/// Whether a request is about sessions, which everybody may end that are their own.
+pub(super) fn is_about_sessions(path: &str) -> bool {
+    let rest = path.strip_prefix(ALL);
+    path == PATH || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the cookie is called, by how the request came.
@@ -175,45 +180,14 @@ pub(super) async fn delete(
     let Means::Session(token) = &authenticated.means else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    api.authenticator().session_end(token).await?;
-    let cookie = set_cookie(source.secure, "", 0);
+    api.authenticator().session_end(Digest::of(token.as_bytes())).await?;
+    let cookie = no_cookie(source);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-/// Whose sessions.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct OfPrincipal {
-    /// Who logged in, as the audit log and `GET /api/v1/session` name them.
-    #[param(min_length = 1, max_length = 512)]
-    principal: String,
-}
-
-/// Ends all sessions of somebody: their browsers are refused here from now on, and by every server within five seconds.
-/// Whoever may still log in can do so again, so take their rights away first. For admins of the whole service.
-#[utoipa::path(
-    delete, path = "/api/v1/sessions", tag = "identity", operation_id = "sessions_end",
-    params(OfPrincipal),
-    responses((status = 200, body = EndedSessions), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
-)]
-pub(super) async fn end_all(
-    State(api): State<Api>,
-    caller: Caller,
-    Params(of): Params<OfPrincipal>,
-) -> Result<Response, Problem> {
-    caller.require(Role::Admin)?;
-    caller.require_whole_service()?;
-    if of.principal.is_empty() || of.principal.len() > MAX_PRINCIPAL {
-        return Err(Problem::invalid_query(format!(
-            "`principal` must have from 1 to {MAX_PRINCIPAL} bytes"
-        )));
-    }
-    let ended = api.authenticator().sessions_end(&of.principal).await?;
-    let mut response = Json(EndedSessions { ended }).into_response();
-    let target = Target(format!("sessions/{}", of.principal));
-    response.extensions_mut().insert(target);
-    Ok(response)
+/// Has the browser forget its cookie.
+pub(super) fn no_cookie(source: Source) -> HeaderValue {
+    set_cookie(source.secure, "", 0)
 }
 
 fn set_cookie(secure: bool, token: &str, seconds: u64) -> HeaderValue {

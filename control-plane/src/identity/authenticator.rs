@@ -11,7 +11,7 @@ use weir_platform::clock;
 use super::oidc::{Oidc, OidcError, OidcOptions};
 use super::{Grant, Principal, Secret};
 use crate::ControlPlane;
-use crate::store::{self, KeyRow, SessionRow};
+use crate::store::{self, KeyRow, SessionFilter, SessionPlace, SessionRow};
 
 /// How long what the store said of a key, a session or a namespace is believed: what is revoked ends within this time
 /// on every server.
@@ -230,12 +230,29 @@ impl Authenticator {
         Some(Digest::of(format!("{key} {token}").as_bytes()))
     }
 
-    /// Ends the session of a cookie, on every server within seconds and here at once.
+    /// Sessions that are good, those of somebody or all, the youngest first: at most `limit` that come after a place.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn session_end(&self, token: &str) -> Result<(), Refusal> {
-        let hash = Digest::of(token.as_bytes());
+    pub async fn sessions(
+        &self,
+        principal: Option<String>,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, store::Error> {
+        let filter = SessionFilter {
+            principal,
+            at: clock::now(),
+            idle: self.times.idle,
+        };
+        self.identities().session_list(&filter, after, limit).await
+    }
+
+    /// Ends the session of a cookie with this digest, on every server within seconds and here at once.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn session_end(&self, hash: Digest) -> Result<(), store::Error> {
         self.identities().session_delete(hash).await?;
         self.sessions.forget();
         Ok(())

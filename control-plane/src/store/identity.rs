@@ -8,13 +8,13 @@ use weir_model::{AuditId, Digest, KeyId, Namespace, Timestamp};
 use super::Error;
 use super::encoding::{from_word, to_i64, to_u32, to_u64, word};
 use super::relational::{Columns, Relational, Statement, Value};
-use crate::identity::{Grant, Role};
+use super::revisions::{Subject, raising, raising_each};
+use super::sessions::{self, SessionFilter, SessionPlace, SessionRow, session_row};
+use crate::identity::Role;
 
 type Result<T> = std::result::Result<T, Error>;
 type Read<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Sessions that one principal has at most; the oldest ones end.
-const SESSIONS: i64 = 100;
 /// Deleted namespaces that are listed at once.
 const DELETED: i64 = 1_000;
 /// Audit entries in one statement.
@@ -96,27 +96,6 @@ impl KeyRow {
 pub struct KeyFilter {
     /// Only those of this namespace; those of the whole service are none of it.
     pub namespace: Option<Namespace>,
-}
-
-/// A browser that has logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Of the cookie.
-    pub hash: Digest,
-    /// Who logged in.
-    pub principal: String,
-    /// What they may do.
-    pub grants: Vec<Grant>,
-    /// The key that they logged in with; the session ends with it.
-    pub key: Option<KeyId>,
-    /// For one that began with the bootstrap key, what ties it to that.
-    pub bootstrap: Option<Digest>,
-    /// When they did.
-    pub created_at: Timestamp,
-    /// When it ends, however much it is used.
-    pub expires_at: Timestamp,
-    /// When it was used last, to a minute or so.
-    pub seen_at: Timestamp,
 }
 
 /// Whether a request was let through.
@@ -208,6 +187,13 @@ pub trait IdentityStore: Send + Sync + 'static {
     async fn session_create(&self, session: &SessionRow) -> Result<()>;
     /// The session of a cookie, unless the key that it began with is no longer good at `at`.
     async fn session_find(&self, hash: Digest, at: Timestamp) -> Result<Option<SessionRow>>;
+    /// Sessions, the youngest first: at most `limit` that come after a place.
+    async fn session_list(
+        &self,
+        filter: &SessionFilter,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>>;
     /// Notes that a session was used.
     async fn session_seen(&self, hash: Digest, at: Timestamp) -> Result<()>;
     /// Ends a session.
@@ -248,7 +234,9 @@ impl<D: Relational> IdentityStore for D {
         .then(" WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces WHERE name = ")
         .bind(name)
         .then(") ON CONFLICT DO NOTHING");
-        if self.write("make a namespace", inserting).await? > 0 {
+        let statements = vec![inserting, raising(None, Subject::Namespaces)];
+        let changed = self.execute("make a namespace", statements).await?;
+        if changed.first().is_some_and(|made| *made > 0) {
             return Ok(NamespaceCreation::Created);
         }
         Ok(match self.namespace_get(&namespace.name).await? {
@@ -264,9 +252,9 @@ impl<D: Relational> IdentityStore for D {
             .bind(locations(namespace))
             .then(" WHERE name = ")
             .bind(namespace.name.as_str());
-        self.write("change a namespace", updating)
-            .await
-            .map(|changed| changed > 0)
+        let statements = vec![updating, raising(None, Subject::Namespaces)];
+        let changed = self.execute("change a namespace", statements).await?;
+        Ok(changed.first().is_some_and(|changed| *changed > 0))
     }
 
     async fn namespace_get(&self, name: &Namespace) -> Result<Option<NamespaceRow>> {
@@ -300,6 +288,9 @@ impl<D: Relational> IdentityStore for D {
             if_deleted(Statement::new("DELETE FROM namespaces WHERE name = "), name),
         ];
         statements.extend(remains(name));
+        // Its keys go with it.
+        statements.push(raising(None, Subject::Keys));
+        statements.push(raising(None, Subject::Namespaces));
         let deleted = self.execute("delete a namespace", statements).await?;
         if deleted.get(1).is_some_and(|deleted| *deleted > 0) {
             return Ok(NamespaceDeletion::Deleted);
@@ -350,7 +341,12 @@ impl<D: Relational> IdentityStore for D {
             key.expires_at.map(|at| to_i64(at.0)).into(),
         ])
         .then(" ON CONFLICT (id) DO NOTHING");
-        self.write("keep a key", inserting).await.map(|_| true)
+        let mut statements = vec![inserting];
+        if let Some(namespace) = &key.namespace {
+            statements.push(raising(Some(namespace), Subject::Keys));
+        }
+        statements.push(raising(None, Subject::Keys));
+        self.execute("keep a key", statements).await.map(|_| true)
     }
 
     async fn key_find(&self, hash: Digest) -> Result<Option<KeyRow>> {
@@ -382,7 +378,12 @@ impl<D: Relational> IdentityStore for D {
             .bind(to_i64(at.0))
             .then(" WHERE revoked_at IS NULL AND id = ")
             .bind(key.to_string());
-        self.write("revoke a key", revoking).await.map(drop)
+        let of_its_namespace = raising_each(Subject::Keys, |count| {
+            let its = count.then("SELECT namespace FROM api_keys WHERE namespace IS NOT NULL AND id = ");
+            its.bind(key.to_string())
+        });
+        let statements = vec![revoking, of_its_namespace, raising(None, Subject::Keys)];
+        self.execute("revoke a key", statements).await.map(drop)
     }
 
     async fn key_used(&self, key: KeyId, at: Timestamp) -> Result<()> {
@@ -394,42 +395,25 @@ impl<D: Relational> IdentityStore for D {
     }
 
     async fn session_create(&self, session: &SessionRow) -> Result<()> {
-        let principal = session.principal.as_str();
-        let inserting = Statement::new(
-            "INSERT INTO sessions (hash, principal, grants, key_id, bootstrap, created_at, expires_at, seen_at) VALUES ",
-        )
-        .bind_all([
-            session.hash.to_string().into(),
-            principal.into(),
-            serde_json::to_string(&session.grants).unwrap_or_default().into(),
-            session.key.map(|key| key.to_string()).into(),
-            session.bootstrap.map(|digest| digest.to_string()).into(),
-            to_i64(session.created_at.0).into(),
-            to_i64(session.expires_at.0).into(),
-            to_i64(session.seen_at.0).into(),
-        ])
-        .then(" ON CONFLICT DO NOTHING");
-        let ending = Statement::new("DELETE FROM sessions WHERE principal = ")
-            .bind(principal)
-            .then(" AND hash NOT IN (SELECT hash FROM sessions WHERE principal = ")
-            .bind(principal)
-            .then(" ORDER BY created_at DESC, hash LIMIT ")
-            .bind(SESSIONS)
-            .then(")");
-        self.execute("keep a session", vec![inserting, ending]).await.map(drop)
+        self.execute("keep a session", sessions::keeping(session))
+            .await
+            .map(drop)
     }
 
     async fn session_find(&self, hash: Digest, at: Timestamp) -> Result<Option<SessionRow>> {
-        let finding = Statement::new(
-            "SELECT s.hash, s.principal, s.grants, s.key_id, s.bootstrap, s.created_at, s.expires_at, s.seen_at \
-             FROM sessions AS s LEFT JOIN api_keys AS k ON k.id = s.key_id WHERE s.hash = ",
-        )
-        .bind(hash.to_string())
-        .then(" AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ")
-        .bind(to_i64(at.0))
-        .then(")");
+        let finding = sessions::finding(hash, at);
         let found = self.select("look a session up", finding, session_row).await?;
         Ok(found.into_iter().next())
+    }
+
+    async fn session_list(
+        &self,
+        filter: &SessionFilter,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>> {
+        let listing = sessions::listing(filter, after, limit);
+        self.select("list sessions", listing, session_row).await
     }
 
     async fn session_seen(&self, hash: Digest, at: Timestamp) -> Result<()> {
@@ -451,9 +435,7 @@ impl<D: Relational> IdentityStore for D {
     }
 
     async fn sessions_forget(&self, at: Timestamp, idle: Duration) -> Result<u64> {
-        let idle_since = at.0.saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
-        let forgetting = Statement::new("DELETE FROM sessions WHERE expires_at <= ").bind(to_i64(at.0));
-        let forgetting = forgetting.then(" OR seen_at <= ").bind(to_i64(idle_since));
+        let forgetting = sessions::forgetting(at, idle);
         self.write("forget sessions", forgetting).await
     }
 
@@ -604,22 +586,6 @@ fn key_row(row: &dyn Columns) -> Read<KeyRow> {
         expires_at: row.optional_number("expires_at")?.map(at),
         last_used_at: row.optional_number("last_used_at")?.map(at),
         revoked_at: row.optional_number("revoked_at")?.map(at),
-    })
-}
-
-fn session_row(row: &dyn Columns) -> Read<SessionRow> {
-    Ok(SessionRow {
-        hash: row.text("hash")?.parse()?,
-        principal: row.text("principal")?,
-        grants: serde_json::from_str(&row.text("grants")?)?,
-        key: row.optional_text("key_id")?.map(|key| key.parse()).transpose()?,
-        bootstrap: row
-            .optional_text("bootstrap")?
-            .map(|digest| digest.parse())
-            .transpose()?,
-        created_at: at(row.number("created_at")?),
-        expires_at: at(row.number("expires_at")?),
-        seen_at: at(row.number("seen_at")?),
     })
 }
 

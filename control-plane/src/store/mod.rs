@@ -8,14 +8,18 @@ mod iam;
 mod identity;
 mod modules;
 mod pipelines;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod quotas;
 mod relational;
 mod requests;
+mod revisions;
 mod rows;
 mod runs;
 mod scaling;
 mod search;
+mod sessions;
 mod sqlite;
 mod types;
 mod workers;
@@ -31,15 +35,17 @@ use crate::quotas::{Quota, Rate};
 pub use changes::{Change, Changes};
 pub use identity::{
     AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceCreation, NamespaceDeletion,
-    NamespaceRow, SessionRow,
+    NamespaceRow,
 };
 pub use modules::ModuleStore;
 pub use pipelines::{
     CatchUp, ConcurrencyPolicy, NewVersion, PipelineChange, PipelineRow, PipelineStore, PipelineVersionRow,
-    PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Subject, Written,
+    PipelineWrite, ScheduleChange, ScheduleDefinition, ScheduleProgress, ScheduleRow, ScheduleStatus, Written,
 };
 pub use postgres::{PasswordSource, PostgresOptions, PostgresStore, SchemaVersion};
+pub use revisions::{RevisionStore, Subject};
 pub use search::{InvalidSearch, Listed, Search};
+pub use sessions::{SessionFilter, SessionPlace, SessionRow};
 pub use sqlite::{Durability, SqliteStore};
 pub use types::{
     Acquired, Backlog, Created, EventPage, ForwardedReport, Idempotency, InboxReport, Lease, NamespaceLoad, Renewal,
@@ -278,6 +284,9 @@ pub trait Store: PipelineStore {
 
     /// What the Wasm components of namespaces take.
     fn modules(&self) -> &dyn ModuleStore;
+
+    /// How often things were changed that can be followed.
+    fn revisions(&self) -> &dyn RevisionStore;
 
     /// Hears of changes from now on, by whomever they are made.
     fn changes(&self) -> Changes;

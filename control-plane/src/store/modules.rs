@@ -6,6 +6,7 @@ use weir_model::{Digest, Namespace, Timestamp};
 use super::Error;
 use super::encoding::{to_i64, to_u64};
 use super::relational::{Relational, Statement, Value};
+use super::revisions::{Subject, raising, raising_each};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -28,7 +29,8 @@ pub trait ModuleStore: Send + Sync {
 #[async_trait]
 impl<T: Relational> ModuleStore for T {
     async fn modules_note(&self, namespace: &Namespace, modules: &[(Digest, u64)], at: Timestamp) -> Result<()> {
-        let statements = modules.chunks(CHUNK).map(|modules| noting(namespace, modules, at));
+        let chunks = modules.chunks(CHUNK);
+        let statements = chunks.flat_map(|modules| [counting_new(namespace, modules), noting(namespace, modules, at)]);
         let statements: Vec<Statement> = statements.collect();
         if statements.is_empty() {
             return Ok(());
@@ -41,13 +43,18 @@ impl<T: Relational> ModuleStore for T {
             .bind(namespace.as_str())
             .then(" AND digest = ")
             .bind(digest.to_string());
-        self.execute("forget a module", vec![forgetting]).await.map(drop)
+        let statements = vec![forgetting, raising(Some(namespace), Subject::Modules)];
+        self.execute("forget a module", statements).await.map(drop)
     }
 
     async fn modules_forget(&self, before: Timestamp) -> Result<u64> {
         let forgetting = Statement::new("DELETE FROM namespace_modules WHERE seen_at < ").bind(to_i64(before.0));
-        let changed = self.execute("forget modules", vec![forgetting]).await?;
-        Ok(changed.into_iter().sum())
+        let counting = raising_each(Subject::Modules, |count| {
+            let gone = count.then("SELECT DISTINCT namespace FROM namespace_modules WHERE seen_at < ");
+            gone.bind(to_i64(before.0))
+        });
+        let changed = self.execute("forget modules", vec![counting, forgetting]).await?;
+        Ok(changed.last().copied().unwrap_or(0))
     }
 
     async fn module_bytes(&self, namespace: &Namespace) -> Result<u64> {
@@ -60,6 +67,17 @@ impl<T: Relational> ModuleStore for T {
             .await?;
         Ok(found.into_iter().map(to_u64).sum())
     }
+}
+
+/// Counts a change unless all of these are noted already: they are seen again every few minutes.
+fn counting_new(namespace: &Namespace, modules: &[(Digest, u64)]) -> Statement {
+    raising_each(Subject::Modules, |count| {
+        let known = count.then("SELECT n.namespace FROM (SELECT ").bind(namespace.as_str());
+        let known = known.then(" AS namespace) AS n WHERE (SELECT count(*) FROM namespace_modules WHERE namespace = ");
+        let known = known.bind(namespace.as_str()).then(" AND digest IN ");
+        let known = known.bind_all(modules.iter().map(|(digest, _)| digest.to_string().into()));
+        known.then(") < ").bind(modules.len() as i64)
+    })
 }
 
 fn noting(namespace: &Namespace, modules: &[(Digest, u64)], at: Timestamp) -> Statement {

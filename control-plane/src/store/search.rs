@@ -10,16 +10,12 @@ use super::RunRow;
 const MAX_CHARS: usize = 200;
 /// Words of a search at most.
 const MAX_WORDS: usize = 8;
-/// Runs that one call looks at when nothing says otherwise.
-const REACH: u32 = 20_000;
-
 /// Words that runs are searched for. A run is found when each of them, in upper or lower case, is somewhere in its name,
 /// in who submitted it, in one of its labels as `key=value`, or in the name of its pipeline or schedule; or when its id
 /// begins so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     words: Vec<String>,
-    reach: u32,
 }
 
 /// The text is no search.
@@ -39,22 +35,9 @@ impl Search {
         let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
         match words.len() {
             0 => Ok(None),
-            1..=MAX_WORDS => Ok(Some(Self { words, reach: REACH })),
+            1..=MAX_WORDS => Ok(Some(Self { words })),
             _ => Err(InvalidSearch),
         }
-    }
-
-    /// The search with another number of runs that one call looks at, at least one.
-    pub fn reaching(self, runs: u32) -> Self {
-        Self {
-            reach: runs.max(1),
-            ..self
-        }
-    }
-
-    /// Runs that one call looks at: what bounds its work. The rest is for the next page.
-    pub(crate) fn reach(&self) -> u32 {
-        self.reach
     }
 
     /// The words, in lower case.

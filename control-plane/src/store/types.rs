@@ -203,9 +203,59 @@ pub struct RunFilter {
     pub labels: Vec<(String, String)>,
     /// Only those that are found so.
     pub search: Option<Search>,
+    /// How many runs one call looks at, of those that are listed along an index: what bounds its work, however few match.
+    /// The rest is for the next page. Without it, as many as it takes.
+    pub reach: Option<u32>,
+}
+
+/// What the runs of a list are read along: what an index is of, and of what they are filtered by the most selective. The
+/// rest is looked for in the runs that are read so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Along<'a> {
+    /// Those that are not cleaned up after: few.
+    Open,
+    /// Those with a label.
+    Label(&'a (String, String)),
+    /// Those of a schedule.
+    Schedule(&'a str),
+    /// Those of a pipeline.
+    Pipeline(&'a str),
+    /// Those of a job.
+    Name(&'a str),
+    /// Those that ended so.
+    Outcome(RunOutcome),
+    /// All of the namespace.
+    All,
 }
 
 impl RunFilter {
+    /// What the runs are read along.
+    pub(super) fn along(&self) -> Along<'_> {
+        if self.open || self.phase.is_some_and(|phase| phase != RunPhase::Finished) {
+            return Along::Open;
+        }
+        let label = self.labels.first().map(Along::Label);
+        let schedule = || self.schedule.as_deref().map(Along::Schedule);
+        let pipeline = || self.pipeline.as_deref().map(Along::Pipeline);
+        let name = || self.name.as_deref().map(Along::Name);
+        let outcome = || self.outcome.map(Along::Outcome);
+        let along = label.or_else(schedule).or_else(pipeline).or_else(name);
+        along.or_else(outcome).unwrap_or(Along::All)
+    }
+
+    /// How many runs one call looks at, unless each of them is one that is wanted.
+    pub(super) fn bound(&self) -> Option<u32> {
+        let conditions = [
+            self.schedule.is_some(),
+            self.pipeline.is_some(),
+            self.name.is_some(),
+            self.outcome.is_some(),
+        ];
+        let served = self.labels.len() + conditions.into_iter().filter(|is_there| *is_there).count();
+        let is_exact = served <= 1 && !self.open && self.phase.is_none() && self.search.is_none();
+        self.reach.filter(|_| !is_exact).map(|reach| reach.max(1))
+    }
+
     /// Whether a run is one of them.
     pub fn matches(&self, row: &RunRow) -> bool {
         let Self {
@@ -220,6 +270,7 @@ impl RunFilter {
             until: _,
             labels,
             search,
+            reach: _,
         } = self;
         let pipeline_of = row.pipeline.as_ref().map(|pipeline| &pipeline.name);
         let schedule_of = row.schedule.as_ref().map(|schedule| &schedule.name);

@@ -10,7 +10,7 @@ use weir_control_plane::quotas::{Quota, Rate};
 use weir_control_plane::store::{
     Acquired, Backlog, Changes, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport,
     Lease, Listed, ModuleStore, NamespaceLoad, PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, Renewal,
-    RunFilter, RunRow, RunSummary, ScalingRow, ScheduleRow, Store, Subject, WorkerRow, Written,
+    RevisionStore, RunFilter, RunRow, RunSummary, ScalingRow, ScheduleRow, Store, WorkerRow, Written,
 };
 use weir_model::{Digest, EventRecord, Namespace, RunId, Submission, Timestamp};
 
@@ -149,10 +149,6 @@ impl Mortal {
 impl PipelineStore for Mortal {
     async fn pipelines_write(&self, write: PipelineWrite) -> Result<Written, Error> {
         self.inner.pipelines_write(write).await
-    }
-
-    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64, Error> {
-        self.inner.revision(namespace, subject).await
     }
 
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>, Error> {
@@ -431,6 +427,10 @@ impl Store for Mortal {
 
     fn modules(&self) -> &dyn ModuleStore {
         self.inner.modules()
+    }
+
+    fn revisions(&self) -> &dyn RevisionStore {
+        self.inner.revisions()
     }
 
     fn changes(&self) -> Changes {

@@ -46,6 +46,8 @@ function about(topic: string): QueryFilters {
     case "pipelines":
     case "schedules":
       return { predicate: ({ queryKey: [key] }) => key === kind || key === kind.slice(0, -1) };
+    case "keys":
+      return { queryKey: ["keys", name ?? "namespace"] };
     case "audit":
       // Whoever reads older entries is left in peace.
       return { queryKey: ["audit"], predicate: (query) => pagesOf(query) <= 1 };

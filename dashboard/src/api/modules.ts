@@ -4,11 +4,13 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { api, data, Problem } from "./client";
 import { usePaged } from "./paged";
+import { useFollow } from "./stream";
 
 const PAGE = 100;
 
 /** Components of the namespace, in the order of their digests. */
 export function useModules() {
+  useFollow("modules");
   return usePaged(["modules"], async (cursor, signal) => {
     const query = { limit: PAGE, ...(cursor ? { cursor } : {}) };
     return data(await api.GET("/api/v1/modules", { params: { query }, signal }));

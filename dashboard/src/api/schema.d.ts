@@ -860,14 +860,39 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Sessions of browsers that are good, the youngest first: those of the caller, or everybody's.
+         * @description Those of an API key are the ones that began with it.
+         */
+        get: operations["sessions_list"];
         put?: never;
         post?: never;
         /**
          * Ends all sessions of somebody: their browsers are refused here from now on, and by every server within five seconds.
-         *     Whoever may still log in can do so again, so take their rights away first. For admins of the whole service.
+         *     Whoever may still log in can do so again, so take their rights away first. Without a `principal` they are the caller's
+         *     own, the one that the request is sent in included.
          */
         delete: operations["sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends one session: its browser is refused here from now on, and by every server within five seconds. Everybody may end
+         *     their own, admins of the whole service all.
+         */
+        delete: operations["sessions_end_one"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1765,6 +1790,23 @@ export interface components {
              * @description Tasks that are done.
              */
             tasks_done: number;
+        };
+        /** @description A session of a browser that has logged in. */
+        ListedSession: {
+            /** @description When it began. */
+            created_at: components["schemas"]["Time"];
+            /** @description Whether the request was sent in this session. */
+            current: boolean;
+            /** @description When it ends, however much it is used. */
+            expires_at: components["schemas"]["Time"];
+            /** @description The session. Nobody can log in with it: it is the SHA-256 of the cookie. */
+            id: string;
+            /** @description The id of the API key that they logged in with, with which the session ends; absent for a token. */
+            key?: string | null;
+            /** @description When it was used last, to a minute or so. */
+            last_used_at: components["schemas"]["Time"];
+            /** @description Who logged in. */
+            principal: string;
         };
         /** @description One line. */
         LogEntry: {
@@ -2966,6 +3008,13 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @description Whether they are an admin of the whole service. */
             whole_service: boolean;
+        };
+        /** @description Sessions that are good, the youngest first. */
+        SessionPage: {
+            /** @description The sessions. */
+            items: components["schemas"]["ListedSession"][];
+            /** @description Gives the next page; absent when this is the last one. */
+            next_cursor?: string | null;
         };
         /** @description A login: an API key or a token, one of both. */
         SessionRequest: {
@@ -5033,11 +5082,13 @@ export interface operations {
                 /**
                  * @description Only those that are found by all of these words, up to 8 with spaces between them, in upper or lower case: each is
                  *     somewhere in the run's name, in who submitted it, in a label as `key=value`, or in the name of its pipeline or
-                 *     schedule; or its id begins so. An answer looks at a bounded number of runs: a page may have none although more
-                 *     follow.
+                 *     schedule; or its id begins so.
                  */
                 search?: string;
-                /** @description At most this many, from 1 to 1000; 50 when it is left out. A page may have fewer although more follow. */
+                /**
+                 * @description At most this many, from 1 to 1000; 50 when it is left out. An answer to more than one of the conditions above, to
+                 *     `state` or to `search` looks at a bounded number of runs: a page may have fewer, or none, although more follow.
+                 */
                 limit?: number;
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
@@ -6799,11 +6850,58 @@ export interface operations {
             };
         };
     };
+    sessions_list: {
+        parameters: {
+            query?: {
+                /** @description Whose sessions. */
+                scope?: "own" | "service";
+                /** @description Of everybody's, only those of this principal, as the audit log names them. */
+                principal?: string;
+                /** @description At most this many, from 1 to 1000; 100 when it is left out. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sessions_end: {
         parameters: {
-            query: {
-                /** @description Who logged in, as the audit log and `GET /api/v1/session` name them. */
-                principal: string;
+            query?: {
+                /**
+                 * @description Who logged in, as the audit log and `GET /api/v1/session` name them; the caller when it is left out. Those of others
+                 *     are for admins of the whole service.
+                 */
+                principal?: string;
             };
             header?: {
                 /** @description The namespace that the request is about, if that is not the key's own */
@@ -6821,6 +6919,43 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["EndedSessions"];
                 };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_end_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id */
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no such session any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             "4XX": {
                 headers: {
@@ -6887,8 +7022,8 @@ export interface operations {
             query: {
                 /**
                  * @description What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `pipelines`,
-                 *     `schedules`, `quota:NAMESPACE`, `audit` (for admins); for admins of the whole service `audit:service`, `workers`,
-                 *     `scaling`.
+                 *     `schedules`, `modules`, `quota:NAMESPACE`, `keys` and `audit` (for admins); for admins of the whole service
+                 *     `keys:service`, `namespaces`, `audit:service`, `workers`, `scaling`.
                  */
                 topics: string;
                 /** @description As the header `Last-Event-ID`, for clients that cannot set it. */

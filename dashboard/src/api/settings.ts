@@ -9,7 +9,9 @@ import type { AuditEntry, KeyRequest, NamespaceRequest, NamespaceSettings, Quota
 
 const PAGE = 100;
 
-export function useNamespaces() {
+/** The namespaces that the reader may use; those of everybody change under the eyes of admins of the service. */
+export function useNamespaces(wholeService: boolean) {
+  useFollow(wholeService ? "namespaces" : undefined);
   return usePaged(["namespaces"], async (cursor, signal) => {
     const query = { limit: PAGE, ...(cursor ? { cursor } : {}) };
     return data(await api.GET("/api/v1/namespaces", { params: { query }, signal }));
@@ -75,6 +77,7 @@ export function useDeleteNamespace() {
 
 /** Keys, the youngest first; of the namespace, or of the service and all that is in it. */
 export function useKeys(scope: "namespace" | "service") {
+  useFollow(scope === "service" ? "keys:service" : "keys");
   return usePaged(["keys", scope], async (cursor, signal) => {
     const query = { scope, limit: PAGE, ...(cursor ? { cursor } : {}) };
     return data(await api.GET("/api/v1/keys", { params: { query }, signal }));
@@ -94,6 +97,37 @@ export function useRevokeKey() {
   return useMutation({
     mutationFn: async (key: string) => data(await api.DELETE("/api/v1/keys/{key}", { params: { path: { key } } })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
+  });
+}
+
+/** Sessions of browsers, the youngest first; the reader's own, or everybody's. */
+export function useSessions(scope: "own" | "service") {
+  return usePaged(["sessions", scope], async (cursor, signal) => {
+    const query = { scope, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    return data(await api.GET("/api/v1/sessions", { params: { query }, signal }));
+  });
+}
+
+export function useEndSession() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (session: string) => {
+      const { error, response } = await api.DELETE("/api/v1/sessions/{session}", { params: { path: { session } } });
+      if (error) throw new Problem(response.status, error);
+    },
+    onSuccess: () => client.invalidateQueries({ queryKey: ["sessions"] }),
+  });
+}
+
+/** Ends all sessions of somebody; of the reader when nobody is named. */
+export function useEndSessions() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (principal: string | undefined) => {
+      const params = principal === undefined ? {} : { query: { principal } };
+      return data(await api.DELETE("/api/v1/sessions", { params }));
+    },
+    onSuccess: () => client.invalidateQueries({ queryKey: ["sessions"] }),
   });
 }
 

@@ -30,6 +30,7 @@ export type NamespaceSettings = Schemas["NamespaceSettings"];
 export type Key = Schemas["Key"];
 export type KeyRequest = Schemas["KeyRequest"];
 export type CreatedKey = Schemas["CreatedKey"];
+export type ListedSession = Schemas["ListedSession"];
 export type Worker = Schemas["Worker"];
 export type Scaling = Schemas["Scaling"];
 export type RunRequest = Schemas["RunRequest"];

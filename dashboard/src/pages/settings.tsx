@@ -7,6 +7,7 @@ import { Audit } from "../settings/audit";
 import { Keys } from "../settings/keys";
 import { Namespaces } from "../settings/namespaces";
 import { QuotaView } from "../settings/quota";
+import { Sessions } from "../settings/sessions";
 import "../forms/forms.css";
 import "../settings/settings.css";
 
@@ -14,8 +15,12 @@ const views: [string, string, React.ComponentType][] = [
   ["quota", "Quota", QuotaView],
   ["keys", "API keys", Keys],
   ["namespaces", "Namespaces", Namespaces],
+  ["sessions", "Sessions", Sessions],
   ["audit", "Audit log", Audit],
 ];
+
+/** What is not for admins alone. */
+const forAll = ["namespaces", "sessions"];
 
 /** What admins set, and what they look after. */
 export default function SettingsPage() {
@@ -45,7 +50,7 @@ export default function SettingsPage() {
             <Link href="/settings">All settings</Link>
           </Empty>
         </div>
-      ) : !isAdmin && view !== "namespaces" ? (
+      ) : !isAdmin && !forAll.includes(view) ? (
         <div className="card">
           <Empty icon="key" title="This is for admins">
             You are a {session.role} in {session.namespace}. Its admins can give you a key with another role.

@@ -17,7 +17,7 @@ const NAME = /^[a-z0-9-]{1,63}$/;
 /** The tenants. */
 export function Namespaces() {
   const session = useSession();
-  const namespaces = useNamespaces();
+  const namespaces = useNamespaces(session.whole_service);
   const rows = rowsOf(namespaces);
   const now = useNow(true, 30_000);
   const [making, setMaking] = useState(false);

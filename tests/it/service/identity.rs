@@ -283,6 +283,29 @@ fn an_admin_ends_all_sessions_of_somebody() {
     assert_problem(&end(&theirs, &name), 403, "forbidden");
     assert_problem(&end(&admin, &name), 403, "forbidden");
     assert_problem(&end(ROOT, ""), 400, "invalid_query");
+    let list = |key: &str, query: &str| send(service, key, None, Method::GET, &format!("/api/v1/sessions{query}"), "");
+    let own = list(&theirs, "").body;
+    let own = own["items"].as_array().expect("items");
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(
+        own.iter()
+            .all(|session| session["principal"] == *name && session["current"] == false)
+    );
+    assert_problem(&list(&admin, "?scope=service"), 403, "forbidden");
+    assert_problem(&list(ROOT, "?principal=nobody"), 400, "invalid_query");
+    assert_problem(&list(ROOT, "?cursor=x"), 400, "invalid_cursor");
+    let first = list(ROOT, "?scope=service&limit=2").body;
+    let cursor = first["next_cursor"].as_str().expect("there are more");
+    let rest = list(ROOT, &format!("?scope=service&limit=2&cursor={cursor}")).body;
+    assert_eq!(
+        (rest["items"].as_array().map(Vec::len), rest["next_cursor"].as_str()),
+        (Some(1), None)
+    );
+    assert!(
+        rest["items"]
+            .as_array()
+            .is_some_and(|rest| rest.iter().all(|session| own.contains(session)))
+    );
     assert_eq!(end(ROOT, "nobody").body, json!({ "ended": 0 }));
     assert_eq!(end(ROOT, &name).body, json!({ "ended": 2 }));
     for cookie in [&one, &two] {
@@ -305,6 +328,95 @@ fn an_admin_ends_all_sessions_of_somebody() {
         let target = format!("sessions/{name}");
         entries.iter().any(|entry| entry["target"] == target).then_some(())
     });
+}
+
+#[test]
+fn whoever_may_only_look_ends_their_own_sessions_and_no_others() {
+    let (fleet, server) = guarded();
+    let service = (&fleet, server);
+    let (_, viewer) = make_key(service, "default", "viewer");
+    let (_, other) = make_key(service, "default", "viewer");
+    // A browser: its cookie, and what it must send to change something.
+    let login = |key: &str| {
+        let headers = [("content-type", "application/json")];
+        let body = json!({ "api_key": key }).to_string();
+        let session = fleet.request(server, Method::POST, "/api/v1/session", &headers, body);
+        let cookie = session.header("set-cookie").and_then(|cookie| cookie.split(';').next());
+        let csrf = session.body["csrf_token"].as_str().expect("a token").to_owned();
+        (cookie.expect("a cookie").to_owned(), csrf)
+    };
+    let browse = |(cookie, csrf): &(String, String), method: Method, path: &str| {
+        let headers = [
+            ("cookie", &**cookie),
+            ("x-csrf-token", csrf),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        fleet.request(server, method, path, &headers, "")
+    };
+    let (one, two, three, foreign) = (login(&viewer), login(&viewer), login(&viewer), login(&other));
+    let sessions = |of: &(String, String)| {
+        let page = browse(of, Method::GET, "/api/v1/sessions").body;
+        page["items"].as_array().expect("items").clone()
+    };
+    let id_of = |session: &Value| session["id"].as_str().expect("an id").to_owned();
+    let current = |sessions: &[Value]| {
+        let mut current = sessions.iter().filter(|session| session["current"] == true);
+        let found = id_of(current.next().expect("the one that asks"));
+        assert!(current.next().is_none(), "{sessions:?}");
+        found
+    };
+    assert_eq!(sessions(&one).len(), 3);
+    let (first, second) = (current(&sessions(&one)), current(&sessions(&two)));
+    assert_ne!(first, second);
+    let strange = current(&sessions(&foreign));
+    for absent in [&*strange, "x", &"0".repeat(64)] {
+        let refused = browse(&one, Method::DELETE, &format!("/api/v1/sessions/{absent}"));
+        assert_problem(&refused, 404, "session_not_found");
+    }
+    assert_eq!(
+        browse(&one, Method::DELETE, &format!("/api/v1/sessions/{second}")).status,
+        204
+    );
+    assert_eq!(browse(&two, Method::GET, "/api/v1/runs").status, 401);
+    assert_eq!((sessions(&one).len(), sessions(&foreign).len()), (2, 1));
+
+    let without_proof = [("cookie", &*one.0)];
+    let forged = fleet.request(server, Method::DELETE, "/api/v1/sessions", &without_proof, "");
+    assert_problem(&forged, 403, "csrf");
+    let out = browse(&one, Method::DELETE, "/api/v1/sessions");
+    assert_eq!((out.status, out.body), (200, json!({ "ended": 2 })));
+    for over in [&one, &three] {
+        assert_eq!(browse(over, Method::GET, "/api/v1/runs").status, 401);
+    }
+    assert_eq!(browse(&foreign, Method::GET, "/api/v1/runs").status, 200);
+
+    // The same on the command line, where one's own are those of the key.
+    let weir = |key: &str, args: &[&str]| {
+        let args: Vec<&str> = args.iter().chain(&["--api-key", key]).copied().collect();
+        fleet.client(server, args)
+    };
+    let listed = weir(&other, &["sessions", "list", "-o", "jsonl"]);
+    let session: Value = serde_json::from_str(listed.stdout.trim()).expect("one session");
+    assert_eq!(session["id"], *strange);
+    assert_eq!(weir(&other, &["sessions", "list", "--all"]).code, Some(3));
+    assert_eq!(weir(&other, &["sessions", "end"]).code, Some(2), "which is not said");
+    assert_eq!(weir(&viewer, &["sessions", "end", &strange]).code, Some(4));
+    assert!(
+        weir(ROOT, &["sessions", "list", "--all"])
+            .stdout
+            .contains(&strange[..12])
+    );
+    let ended = weir(&other, &["sessions", "end", "--own", "-o", "json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(
+        serde_json::from_str::<Value>(&ended.stdout).ok(),
+        Some(json!({ "ended": 1 }))
+    );
+    assert_eq!(browse(&foreign, Method::GET, "/api/v1/runs").status, 401);
+    let again = login(&other);
+    let id = current(&sessions(&again));
+    assert_eq!(weir(ROOT, &["sessions", "end", &id]).code, Some(0));
+    assert_eq!(browse(&again, Method::GET, "/api/v1/runs").status, 401);
 }
 
 #[test]

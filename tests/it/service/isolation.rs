@@ -100,12 +100,22 @@ fn viewers_change_nothing() {
     let targets = furnish(&fleet, server, &admin, &key_id);
     let before = inventory(service, &admin, &targets.theirs);
     for attack in attacks(service) {
-        let is_own = matches!(attack.operation.as_str(), "session_create" | "session_delete");
+        // Whoever may only look may begin and end sessions of their own.
+        let is_own = matches!(
+            attack.operation.as_str(),
+            "session_create" | "session_delete" | "sessions_end"
+        );
         if attack.method.is_safe() || is_own {
             continue;
         }
         let answer = ask(service, &attack, &viewer, None, &targets.theirs);
-        assert_eq!(answer.status, 403, "{}: {}", attack.operation, answer.body);
+        // Of others' sessions there are none.
+        let expected = if attack.operation == "sessions_end_one" {
+            404
+        } else {
+            403
+        };
+        assert_eq!(answer.status, expected, "{}: {}", attack.operation, answer.body);
     }
     assert_eq!(inventory(service, &admin, &targets.theirs), before);
 }
@@ -144,10 +154,23 @@ pub(super) fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) 
         "/api/v1/schedules",
         json!({"name": "theirs-schedule", "description": CANARY, "pipeline": "theirs-pipeline", "cron": "0 0 1 1 *"}),
     );
-    let names = |run: &str, key: &str, digest: &str, prefix: &str, namespace: &str| {
+    let login = json!({"api_key": key}).to_string();
+    let login = fleet.request(
+        server,
+        Method::POST,
+        "/api/v1/session",
+        &[("content-type", "application/json")],
+        login,
+    );
+    let cookie = login
+        .header("set-cookie")
+        .and_then(|cookie| cookie.split([';', '=']).nth(1));
+    let session = Digest::of(cookie.expect("a cookie").as_bytes()).to_string();
+    let names = |run: &str, key: &str, session: &str, digest: &str, prefix: &str, namespace: &str| {
         Names::from([
             ("run", run.to_owned()),
             ("key", key.to_owned()),
+            ("session", session.to_owned()),
             ("digest", digest.to_owned()),
             ("pipeline", format!("{prefix}-pipeline")),
             ("schedule", format!("{prefix}-schedule")),
@@ -165,10 +188,11 @@ pub(super) fn furnish(fleet: &Fleet, server: MemberId, key: &str, key_id: &str) 
     };
     let nowhere = Digest::of(b"nowhere").to_string();
     Targets {
-        theirs: names(&run, key_id, &digest, "theirs", VICTIM),
+        theirs: names(&run, key_id, &session, &digest, "theirs", VICTIM),
         nowhere: names(
             "01jz0000000000000000000000",
             "01jz0000000000000000000001",
+            &Digest::of(b"no session").to_string(),
             &nowhere,
             "absent",
             "nowhere",
@@ -401,6 +425,7 @@ fn inventory(service: (&Fleet, MemberId), key: &str, theirs: &Names) -> Vec<Valu
         format!("/api/v1/schedules/{}", theirs["schedule"]),
         format!("/api/v1/namespaces/{VICTIM}"),
         format!("/api/v1/namespaces/{VICTIM}/quota"),
+        "/api/v1/sessions".to_owned(),
     ];
     let show = |path: &String| {
         let mut answer = send(service, key, None, Method::GET, path, "");

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use weir_model::Digest;
 
 use super::fleet::{Fleet, MemberId, Stream, StreamEvent, until};
 use super::identity::{ROOT, guarded, make_key, make_namespace, send};
+use crate::support::repository;
 
 const PIPELINE: &str = "pipeline:\n  type: chain\n  transforms:\n    - type: Create\n      config: {elements: [1, 2]}\n    - type: LogForTesting\n";
 
@@ -311,7 +313,58 @@ fn what_people_change_is_announced_to_those_who_may_see_it() {
     assert_eq!(next_of(&mut following, "audit").name, before.name);
     let mut following = stream(ROOT, "?topics=audit:service,scaling,quota:b");
     assert_eq!(next_of(&mut following, "audit:service").name, "changed");
+
+    // Keys and namespaces are announced to those who may list them, modules to everybody of the namespace.
+    let mut service_wide = stream(ROOT, "?topics=keys:service,namespaces");
+    let mut of_a = stream(&admin, "?topics=keys,modules");
+    for following in [&mut service_wide, &mut of_a] {
+        let first: Vec<String> = (0..2).map(|_| following.next().expect("the state").name).collect();
+        assert_eq!(first, ["changed", "changed"]);
+    }
+    make_namespace(service, "c");
+    assert_eq!(
+        service_wide.next().expect("an event").data,
+        json!({"topic": "namespaces"})
+    );
+    make_key(service, "b", "viewer");
+    assert_eq!(
+        service_wide.next().expect("an event").data,
+        json!({"topic": "keys:service"})
+    );
+    let (key, _) = make_key(service, "a", "viewer");
+    assert_eq!(
+        of_a.next().expect("an event").data,
+        json!({"topic": "keys"}),
+        "b's is another's"
+    );
+    assert_eq!(
+        service_wide.next().expect("an event").data,
+        json!({"topic": "keys:service"})
+    );
+    let path = format!("/api/v1/keys/{key}");
+    assert_eq!(send(service, &admin, None, Method::DELETE, &path, "").status, 200);
+    assert_eq!(of_a.next().expect("an event").data, json!({"topic": "keys"}));
+    let bytes = std::fs::read(repository().join("examples/wordcount/tokenizer.wasm")).expect("the example's component");
+    let path = format!("/api/v1/modules/{}", Digest::of(&bytes));
+    for (namespace, status) in [("b", 201), ("a", 201), ("a", 200)] {
+        let authorization = format!("Bearer {ROOT}");
+        let headers = [
+            ("authorization", &*authorization),
+            ("weir-namespace", namespace),
+            ("content-type", "application/wasm"),
+        ];
+        let put = fleet.request(server, Method::PUT, &path, &headers, bytes.clone());
+        assert_eq!(put.status, status, "{}", put.body);
+    }
+    assert_eq!(of_a.next().expect("an event").data, json!({"topic": "modules"}));
+    assert_eq!(send(service, &admin, None, Method::DELETE, &path, "").status, 204);
+    assert_eq!(of_a.next().expect("an event").data, json!({"topic": "modules"}));
+    drop((service_wide, of_a));
+
     for (key, query, status, code) in [
+        (&*viewer, "keys", 403, "forbidden"),
+        (&*admin, "keys:service", 403, "forbidden"),
+        (&*admin, "namespaces", 403, "forbidden"),
         (&*viewer, "audit", 403, "forbidden"),
         (&*viewer, "runs,workers", 403, "forbidden"),
         (&*admin, "audit:service", 403, "forbidden"),

@@ -51,7 +51,9 @@ pub use run::{
 pub use schedule::{
     RunSchedule, Schedule, ScheduleLinks, SchedulePage, SchedulePreview, ScheduleRequest, ScheduleState,
 };
-pub use session::{Authentication, EndedSessions, NamespaceAccess, Session, SessionRequest};
+pub use session::{
+    Authentication, EndedSessions, ListedSession, NamespaceAccess, Session, SessionPage, SessionRequest,
+};
 pub use sql::{SqlCheck, SqlCheckRequest, SqlError, SqlRole, SqlStage, SqlStatement};
 pub use stage::{
     AttemptCounts, Conservation, Quantiles, StageFunction, StageInput, StageList, StageOperator, StageProfile,

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use weir_model::Digest;
+
 use super::Time;
 use crate::identity::Role;
+use crate::store::SessionRow;
 
 /// Who sends the requests, and what they may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -50,6 +53,51 @@ pub enum Authentication {
     Bearer,
     /// By the cookie of a session that began with a login.
     Session,
+}
+
+/// A session of a browser that has logged in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ListedSession {
+    /// The session. Nobody can log in with it: it is the SHA-256 of the cookie.
+    pub id: String,
+    /// Who logged in.
+    pub principal: String,
+    /// The id of the API key that they logged in with, with which the session ends; absent for a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether the request was sent in this session.
+    pub current: bool,
+    /// When it began.
+    pub created_at: Time,
+    /// When it was used last, to a minute or so.
+    pub last_used_at: Time,
+    /// When it ends, however much it is used.
+    pub expires_at: Time,
+}
+
+impl ListedSession {
+    /// A session, as it is listed in the session of a cookie with the digest `current`, or in none.
+    pub fn new(row: SessionRow, current: Option<Digest>) -> Self {
+        Self {
+            id: row.hash.to_string(),
+            principal: row.principal,
+            key: row.key.map(|key| key.to_string()),
+            current: current == Some(row.hash),
+            created_at: row.created_at.into(),
+            last_used_at: row.seen_at.into(),
+            expires_at: row.expires_at.into(),
+        }
+    }
+}
+
+/// Sessions that are good, the youngest first.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SessionPage {
+    /// The sessions.
+    pub items: Vec<ListedSession>,
+    /// Gives the next page; absent when this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// Sessions that were ended.

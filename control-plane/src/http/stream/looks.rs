@@ -56,27 +56,36 @@ fn pause(topic: &Topic) -> Duration {
         Topic::Run(_) => RUN_PAUSE,
         Topic::Runs(_) => HISTORY_LOOK,
         Topic::Workers(_) | Topic::Scaling | Topic::Quota(_) => TOTALS_LOOK,
-        Topic::Pipelines(_) | Topic::Schedules(_) | Topic::Audit(_) => VERSION_LOOK,
+        Topic::Pipelines(_)
+        | Topic::Schedules(_)
+        | Topic::Modules(_)
+        | Topic::Keys(_)
+        | Topic::Namespaces
+        | Topic::Audit(_) => VERSION_LOOK,
     }
 }
 
 /// A topic as it is now.
 async fn present(api: &Api, topic: &Topic) -> Result<Frame, Problem> {
-    let pipelines = api.control_plane().pipelines();
     match topic {
         Topic::Run(run) => look_at_run(api, *run, &mut None).await,
         Topic::Runs(namespace) => stored_runs(api, namespace).await,
         Topic::Workers(namespace) => worker_rows(api, namespace).await,
         Topic::Scaling => Ok(Frame::resource(&workers::look_at_scaling(api).await?)),
         Topic::Quota(namespace) => Ok(Frame::resource(&quotas::look(api, namespace).await?)),
-        Topic::Pipelines(namespace) => Ok(Frame::announced(
-            pipelines.revision(namespace, Subject::Pipelines).await?,
-        )),
-        Topic::Schedules(namespace) => Ok(Frame::announced(
-            pipelines.revision(namespace, Subject::Schedules).await?,
-        )),
+        Topic::Pipelines(namespace) => revision(api, Some(namespace), Subject::Pipelines).await,
+        Topic::Schedules(namespace) => revision(api, Some(namespace), Subject::Schedules).await,
+        Topic::Modules(namespace) => revision(api, Some(namespace), Subject::Modules).await,
+        Topic::Keys(namespace) => revision(api, namespace.as_ref(), Subject::Keys).await,
+        Topic::Namespaces => revision(api, None, Subject::Namespaces).await,
         Topic::Audit(namespace) => latest_entry(api, namespace.clone()).await,
     }
+}
+
+/// What is counted when it changes.
+async fn revision(api: &Api, namespace: Option<&Namespace>, subject: Subject) -> Result<Frame, Problem> {
+    let revisions = api.control_plane().revisions();
+    Ok(Frame::announced(revisions.revision(namespace, subject).await?))
 }
 
 /// The audit log only grows: its latest entry is its version.

@@ -53,8 +53,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(10);
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamParams {
     /// What to follow, at most 16, separated by commas: `runs` (the latest 200 of the namespace), `run:ID`, `pipelines`,
-    /// `schedules`, `quota:NAMESPACE`, `audit` (for admins); for admins of the whole service `audit:service`, `workers`,
-    /// `scaling`.
+    /// `schedules`, `modules`, `quota:NAMESPACE`, `keys` and `audit` (for admins); for admins of the whole service
+    /// `keys:service`, `namespaces`, `audit:service`, `workers`, `scaling`.
     topics: String,
     /// As the header `Last-Event-ID`, for clients that cannot set it.
     last_event_id: Option<String>,
@@ -143,10 +143,12 @@ async fn topics(api: &Api, caller: &Caller, list: &str) -> Result<Vec<Topic>, Pr
         let topic = Topic::parse(word, caller.namespace())?;
         match &topic {
             Topic::Run(run) => api.namespaces().check(api, caller, *run).await?,
-            Topic::Workers(_) | Topic::Scaling | Topic::Audit(None) => caller.require_whole_service()?,
-            Topic::Audit(Some(_)) => caller.require(Role::Admin)?,
+            Topic::Workers(_) | Topic::Scaling | Topic::Namespaces | Topic::Keys(None) | Topic::Audit(None) => {
+                caller.require_whole_service()?;
+            }
+            Topic::Keys(Some(_)) | Topic::Audit(Some(_)) => caller.require(Role::Admin)?,
             Topic::Quota(namespace) => quotas::check(api, caller, namespace).await?,
-            Topic::Runs(_) | Topic::Pipelines(_) | Topic::Schedules(_) => {}
+            Topic::Runs(_) | Topic::Pipelines(_) | Topic::Schedules(_) | Topic::Modules(_) => {}
         }
         if !topics.contains(&topic) {
             topics.push(topic);

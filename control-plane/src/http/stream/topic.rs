@@ -24,6 +24,12 @@ pub(super) enum Topic {
     Pipelines(Namespace),
     /// The schedules of a namespace.
     Schedules(Namespace),
+    /// The Wasm components of a namespace.
+    Modules(Namespace),
+    /// The API keys of a namespace; those of every namespace and of the whole service without one.
+    Keys(Option<Namespace>),
+    /// The namespaces of the service.
+    Namespaces,
     /// What a namespace may use, and what it uses.
     Quota(Namespace),
     /// The audit log of a namespace; that of the whole service without one.
@@ -39,6 +45,10 @@ impl Topic {
             ("scaling", _) => Ok(Self::Scaling),
             ("pipelines", _) => Ok(Self::Pipelines(namespace.clone())),
             ("schedules", _) => Ok(Self::Schedules(namespace.clone())),
+            ("modules", _) => Ok(Self::Modules(namespace.clone())),
+            ("keys", _) => Ok(Self::Keys(Some(namespace.clone()))),
+            ("keys:service", _) => Ok(Self::Keys(None)),
+            ("namespaces", _) => Ok(Self::Namespaces),
             ("audit", _) => Ok(Self::Audit(Some(namespace.clone()))),
             ("audit:service", _) => Ok(Self::Audit(None)),
             (_, Some(("run", run))) => run.parse().map(Self::Run).map_err(|_| Problem::run_not_found(run)),
@@ -47,8 +57,9 @@ impl Topic {
                 .map(Self::Quota)
                 .map_err(|_| Problem::namespace_not_found(of)),
             _ => Err(Problem::invalid_query(format!(
-                "`{word}` is not a topic; topics are `runs`, `run:ID`, `pipelines`, `schedules`, `quota:NAMESPACE`, \
-                 `audit`, `audit:service`, `workers` and `scaling`"
+                "`{word}` is not a topic; topics are `runs`, `run:ID`, `pipelines`, `schedules`, `modules`, \
+                 `quota:NAMESPACE`, `keys`, `keys:service`, `namespaces`, `audit`, `audit:service`, `workers` and \
+                 `scaling`"
             ))),
         }
     }
@@ -64,6 +75,10 @@ impl fmt::Display for Topic {
             Self::Scaling => f.write_str("scaling"),
             Self::Pipelines(_) => f.write_str("pipelines"),
             Self::Schedules(_) => f.write_str("schedules"),
+            Self::Modules(_) => f.write_str("modules"),
+            Self::Keys(Some(_)) => f.write_str("keys"),
+            Self::Keys(None) => f.write_str("keys:service"),
+            Self::Namespaces => f.write_str("namespaces"),
             Self::Quota(namespace) => write!(f, "quota:{namespace}"),
             Self::Audit(Some(_)) => f.write_str("audit"),
             Self::Audit(None) => f.write_str("audit:service"),
@@ -105,8 +120,9 @@ mod tests {
     fn topics_and_versions_survive_their_text() {
         let namespace = Namespace::default();
         let run = weir_platform::clock::new_run_id();
-        let words = "runs workers scaling pipelines schedules quota:default audit audit:service";
-        for word in words.split(' ').chain([&*format!("run:{run}")]) {
+        let words = "runs workers scaling pipelines schedules modules keys keys:service namespaces quota:default audit \
+                     audit:service";
+        for word in words.split_whitespace().chain([&*format!("run:{run}")]) {
             assert_eq!(Topic::parse(word, &namespace).unwrap().to_string(), word);
         }
         for word in [
@@ -118,6 +134,8 @@ mod tests {
             "quota",
             "quota:A B",
             "audit:default",
+            "keys:default",
+            "namespaces:default",
         ] {
             assert!(Topic::parse(word, &namespace).is_err(), "{word}");
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use weir_model::{Digest, Namespace, Reason, RunId, Timestamp};
 
-use super::Error;
+use super::{Error, Subject};
 
 /// A named definition, without its versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,25 +299,6 @@ impl PipelineWrite {
     }
 }
 
-/// What a revision counts the changes of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// The pipelines of a tenant.
-    Pipelines,
-    /// The schedules of a tenant, what they have done included.
-    Schedules,
-}
-
-impl Subject {
-    /// As it is stored.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Pipelines => "pipelines",
-            Self::Schedules => "schedules",
-        }
-    }
-}
-
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -338,9 +319,6 @@ pub enum Written {
 pub trait PipelineStore: Send + Sync + 'static {
     /// Makes, changes or deletes something: all of it or nothing.
     async fn pipelines_write(&self, write: PipelineWrite) -> Result<Written, Error>;
-
-    /// How often something of a tenant was changed: it grows with every write that was done.
-    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64, Error>;
 
     /// A pipeline of a tenant.
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>, Error>;

@@ -11,8 +11,9 @@ use crate::store::Error;
 use crate::store::encoding::{to_i64, to_u32, to_u64};
 use crate::store::pipelines::{
     PipelineChange, PipelineRow, PipelineVersionRow, PipelineWrite, ScheduleChange, ScheduleProgress, ScheduleRow,
-    Subject, Written,
+    Written,
 };
+use crate::store::revisions::raising;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -27,34 +28,10 @@ pub(super) async fn write(connection: &mut Connection, write: &PipelineWrite) ->
     let written = change(connection, write).await?;
     if written == Written::Done {
         let (namespace, subject) = write.subject();
-        raise_revision(connection, namespace, subject).await?;
+        let counting = raising(Some(namespace), subject).query::<Db>().execute(connection);
+        counting.await.map_err(failed("note a change"))?;
     }
     Ok(written)
-}
-
-/// Raised last in a transaction, so that those of a namespace wait for each other as shortly as can be.
-async fn raise_revision(connection: &mut Connection, namespace: &Namespace, subject: Subject) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO revisions (namespace, subject, revision) VALUES ($1, $2, 1)
-        ON CONFLICT (namespace, subject) DO UPDATE SET revision = revisions.revision + 1",
-    )
-    .bind(namespace.to_string())
-    .bind(subject.name())
-    .execute(connection)
-    .await
-    .map_err(failed("note a change"))?;
-    Ok(())
-}
-
-pub(super) async fn revision(connection: &mut Connection, namespace: &Namespace, subject: Subject) -> Result<u64> {
-    let revision: Option<i64> =
-        sqlx::query_scalar("SELECT revision FROM revisions WHERE namespace = $1 AND subject = $2")
-            .bind(namespace.to_string())
-            .bind(subject.name())
-            .fetch_optional(connection)
-            .await
-            .map_err(failed("see whether something changed"))?;
-    Ok(revision.map_or(0, to_u64))
 }
 
 async fn change(connection: &mut Connection, write: &PipelineWrite) -> Result<Written> {

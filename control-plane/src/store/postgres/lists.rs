@@ -2,40 +2,34 @@
 
 use sqlx::postgres::Postgres;
 use sqlx::{QueryBuilder, Row as _};
-use weir_model::{RunId, RunPhase};
+use weir_model::RunId;
 
 use super::connect::{failed, within};
 use super::{PostgresStore, RUN_COLUMNS};
 use crate::store::encoding::{unreadable, word};
 use crate::store::search::label;
+use crate::store::types::Along;
 use crate::store::{Error, Listed, RunFilter, RunRow};
 
 type Query = QueryBuilder<Postgres>;
 
 impl PostgresStore {
     pub(super) async fn list(&self, filter: &RunFilter, before: Option<RunId>, limit: u32) -> Result<Listed, Error> {
-        let end = filter.end(before);
-        let Some(search) = &filter.search else {
-            let rows = self.page(filter, end, filter.oldest(), limit).await?;
+        let range = (filter.end(before), filter.oldest());
+        let Some(runs) = filter.bound() else {
+            let rows = self.page(page(filter, range, limit)).await?;
             return Ok(Listed::full(rows, limit));
         };
         // How far this call looks is settled first: runs that are forgotten meanwhile do not move it.
-        let last = self.last_of(filter, end, search.reach()).await?;
-        let rows = self.page(filter, end, last.max(filter.oldest()), limit).await?;
+        let last = self.last(last_of(filter, range, runs)).await?;
+        let rows = self.page(page(filter, (range.0, last.max(range.1)), limit)).await?;
         let mut listed = Listed::full(rows, limit);
         listed.next = listed.next.or(last);
         Ok(listed)
     }
 
-    /// The last of so many runs, whatever a search finds of them; `None` when there are fewer.
-    async fn last_of(&self, filter: &RunFilter, end: Option<RunId>, runs: u32) -> Result<Option<RunId>, Error> {
+    async fn last(&self, mut query: Query) -> Result<Option<RunId>, Error> {
         let action = "list runs";
-        let id = id(filter);
-        let mut query = Query::new("SELECT ");
-        query.push(id).push(" FROM runs AS r");
-        indexed(&mut query, filter, end, filter.oldest());
-        query.push(" ORDER BY ").push(id).push(" DESC LIMIT 1 OFFSET ");
-        query.push_bind(i64::from(runs.saturating_sub(1)));
         let row = query.build().fetch_optional(self.shared.readers.pool().await?);
         let Some(row) = within(action, row).await? else {
             return Ok(None);
@@ -44,83 +38,179 @@ impl PostgresStore {
         last.parse().map(Some).map_err(|e| unreadable(&last, e))
     }
 
-    async fn page(
-        &self,
-        filter: &RunFilter,
-        end: Option<RunId>,
-        oldest: Option<RunId>,
-        limit: u32,
-    ) -> Result<Vec<RunRow>, Error> {
-        let mut query = Query::new(RUN_COLUMNS);
-        indexed(&mut query, filter, end, oldest);
-        if let Some(phase) = &filter.phase {
-            query.push(" AND r.phase = ").push_bind(word(phase));
-        }
-        if let Some(outcome) = &filter.outcome {
-            query.push(" AND r.outcome = ").push_bind(word(outcome));
-        }
-        for word in filter.search.iter().flat_map(|search| search.words()) {
-            query.push(" AND (strpos(r.words, ").push_bind(word.clone());
-            query.push(") > 0 OR starts_with(r.id, ").push_bind(word.clone());
-            query.push("))");
-        }
-        query.push(" ORDER BY ").push(id(filter)).push(" DESC LIMIT ");
-        query.push_bind(i64::from(limit));
+    async fn page(&self, query: Query) -> Result<Vec<RunRow>, Error> {
         self.rows("list runs", query).await
     }
 }
 
+/// Runs from one to another: all come before the first, and none before the second.
+type Range = (Option<RunId>, Option<RunId>);
+
+/// The last of so many runs, whatever a search finds of them; none when there are fewer.
+fn last_of(filter: &RunFilter, range: Range, runs: u32) -> Query {
+    let mut query = Query::new("SELECT ");
+    query.push(id(filter)).push(" FROM runs AS r");
+    indexed(&mut query, filter, range);
+    query.push(" ORDER BY ").push(id(filter)).push(" DESC LIMIT 1 OFFSET ");
+    query.push_bind(i64::from(runs.saturating_sub(1)));
+    query
+}
+
+/// Those that are wanted of the runs of a range.
+fn page(filter: &RunFilter, range: Range, limit: u32) -> Query {
+    let mut query = Query::new(RUN_COLUMNS);
+    indexed(&mut query, filter, range);
+    rest(&mut query, filter);
+    query.push(" ORDER BY ").push(id(filter)).push(" DESC LIMIT ");
+    query.push_bind(i64::from(limit));
+    query
+}
+
 /// What the runs are read in the order of: those with a label along the label.
 fn id(filter: &RunFilter) -> &'static str {
-    match filter.labels.is_empty() {
-        true => "r.id",
-        false => "f.run_id",
+    match filter.along() {
+        Along::Label(_) => "f.run_id",
+        _ => "r.id",
     }
 }
 
-/// The conditions that an index serves.
-fn indexed(query: &mut Query, filter: &RunFilter, end: Option<RunId>, oldest: Option<RunId>) {
-    let mut labels = filter.labels.iter().map(|(key, value)| label(key, value));
-    if let Some(first) = labels.next() {
+/// The conditions that one index serves.
+fn indexed(query: &mut Query, filter: &RunFilter, (end, oldest): Range) {
+    let along = filter.along();
+    if let Along::Label((key, value)) = along {
         query.push(" JOIN run_labels AS f ON f.run_id = r.id AND f.namespace = r.namespace AND f.label = ");
-        query.push_bind(first);
+        query.push_bind(label(key, value));
     }
     query.push(" WHERE true");
-    for other in labels {
-        query.push(" AND EXISTS (SELECT 1 FROM run_labels AS o WHERE o.run_id = r.id AND o.namespace = r.namespace AND o.label = ");
-        query.push_bind(other).push(")");
-    }
     if let Some(namespace) = &filter.namespace {
         query.push(" AND r.namespace = ").push_bind(namespace.to_string());
+        if let Along::Label(_) = along {
+            query.push(" AND f.namespace = ").push_bind(namespace.to_string());
+        }
     }
-    if let Some(name) = &filter.name {
-        query.push(" AND r.name = ").push_bind(name.clone());
+    match along {
+        Along::Open => {
+            query.push(" AND NOT r.cleaned");
+        }
+        Along::Schedule(schedule) => {
+            query.push(" AND r.schedule = ").push_bind(schedule.to_owned());
+        }
+        Along::Pipeline(pipeline) => {
+            query.push(" AND r.pipeline = ").push_bind(pipeline.to_owned());
+        }
+        Along::Name(name) => {
+            query.push(" AND r.name = ").push_bind(name.to_owned());
+        }
+        Along::Outcome(outcome) => {
+            query.push(" AND r.outcome = ").push_bind(word(&outcome));
+        }
+        Along::Label(_) | Along::All => {}
     }
-    if let Some(pipeline) = &filter.pipeline {
-        query.push(" AND r.pipeline = ").push_bind(pipeline.clone());
+    for (bound, comparison) in [(end, " < "), (oldest, " >= ")] {
+        if let Some(bound) = bound {
+            query.push(" AND ").push(id(filter)).push(comparison);
+            query.push_bind(bound.to_string());
+        }
     }
-    if let Some(schedule) = &filter.schedule {
-        query.push(" AND r.schedule = ").push_bind(schedule.clone());
+}
+
+/// The other conditions, which each of the runs is looked at for.
+fn rest(query: &mut Query, filter: &RunFilter) {
+    let along = filter.along();
+    for pair in filter.labels.iter().filter(|pair| along != Along::Label(pair)) {
+        query.push(" AND EXISTS (SELECT 1 FROM run_labels AS o WHERE o.run_id = r.id AND o.namespace = r.namespace");
+        query
+            .push(" AND o.label = ")
+            .push_bind(label(&pair.0, &pair.1))
+            .push(")");
     }
-    if filter.open || filter.phase.is_some_and(|phase| phase != RunPhase::Finished) {
-        // Of those in a phase it is implied, and what the index of the few that are open is for.
-        query.push(" AND NOT r.cleaned");
+    let words = [
+        (
+            "r.schedule",
+            filter.schedule.clone(),
+            matches!(along, Along::Schedule(_)),
+        ),
+        (
+            "r.pipeline",
+            filter.pipeline.clone(),
+            matches!(along, Along::Pipeline(_)),
+        ),
+        ("r.name", filter.name.clone(), matches!(along, Along::Name(_))),
+        ("r.phase", filter.phase.as_ref().map(word), false),
+        (
+            "r.outcome",
+            filter.outcome.as_ref().map(word),
+            matches!(along, Along::Outcome(_)),
+        ),
+    ];
+    for (column, wanted, is_indexed) in words {
+        if let Some(wanted) = wanted.filter(|_| !is_indexed) {
+            query.push(" AND ").push(column).push(" = ").push_bind(wanted);
+        }
     }
     if filter.open {
         query.push(" AND r.outcome IS NULL");
     }
-    if let Some(end) = end {
-        query
-            .push(" AND ")
-            .push(id(filter))
-            .push(" < ")
-            .push_bind(end.to_string());
+    for word in filter.search.iter().flat_map(|search| search.words()) {
+        query.push(" AND (strpos(r.words, ").push_bind(word.clone());
+        query.push(") > 0 OR starts_with(r.id, ").push_bind(word.clone());
+        query.push("))");
     }
-    if let Some(oldest) = oldest {
-        query
-            .push(" AND ")
-            .push(id(filter))
-            .push(" >= ")
-            .push_bind(oldest.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Execute as _};
+    use weir_testkit::Postgres as Server;
+
+    use super::*;
+    use crate::store::PostgresOptions;
+    use crate::store::plans::{RUNS, cases};
+
+    const FILL: [&str; 2] = [
+        "INSERT INTO runs (id, namespace, name, phase, outcome, created_at, last_seq, cleaned, pipeline,
+                           pipeline_version, schedule)
+         SELECT '01jz' || lpad(n::text, 22, '0'), 'many', 'job-' || n % 100, 'finished',
+                CASE n % 1000 WHEN 0 THEN 'failed' ELSE 'succeeded' END, n, 1, n % 1000 <> 0, 'p-' || n % 100, 1,
+                's-' || n % 100 FROM generate_series(1, 20000) AS n",
+        "INSERT INTO run_labels (namespace, label, run_id) SELECT namespace, 'team=a', id FROM runs",
+    ];
+
+    async fn plan(store: &PostgresStore, mut query: Query) -> String {
+        let mut query = query.build();
+        let arguments = query.take_arguments().unwrap().unwrap();
+        let explain = format!("EXPLAIN {}", query.sql().as_str());
+        let explaining = sqlx::query_with(AssertSqlSafe(explain), arguments);
+        let rows = explaining
+            .fetch_all(store.shared.readers.pool().await.unwrap())
+            .await
+            .unwrap();
+        let steps = rows.iter().map(|row| row.get::<String, _>(0));
+        steps.collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test]
+    async fn lists_are_read_along_an_index() {
+        let url = Server::shared().await.database().await;
+        let store = PostgresStore::connect(&PostgresOptions::new(&url)).await.unwrap();
+        store.migrate().await.unwrap();
+        let pool = store.shared.readers.pool().await.unwrap();
+        for statement in FILL {
+            let filled = sqlx::query(statement).execute(pool).await.unwrap();
+            assert_eq!(filled.rows_affected(), u64::from(RUNS));
+        }
+        for table in ["ANALYZE runs", "ANALYZE run_labels"] {
+            sqlx::query(table).execute(pool).await.unwrap();
+        }
+        for (filter, index) in cases() {
+            let range = (filter.end(None), filter.oldest());
+            for query in [last_of(&filter, range, 1_000), page(&filter, range, 50)] {
+                let plan = plan(&store, query).await;
+                assert!(plan.contains(index), "{filter:?}:\n{plan}");
+                for slow in ["Seq Scan on runs", "Seq Scan on run_labels", "Sort"] {
+                    assert!(!plan.contains(slow), "{filter:?}:\n{plan}");
+                }
+            }
+        }
     }
 }

@@ -7,9 +7,7 @@ use weir_model::{Namespace, Timestamp};
 use super::PostgresStore;
 use super::connect::{CALL_TIMEOUT, failed, unavailable};
 use crate::store::Error;
-use crate::store::pipelines::{
-    PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, ScheduleRow, Subject, Written,
-};
+use crate::store::pipelines::{PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, ScheduleRow, Written};
 
 #[path = "../pipelines/queries.rs"]
 mod queries;
@@ -47,13 +45,6 @@ impl PipelineStore for PostgresStore {
         };
         let written = tokio::time::timeout(CALL_TIMEOUT, writing).await;
         written.unwrap_or_else(|elapsed| Err(unavailable(action, elapsed)))
-    }
-
-    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64> {
-        self.with_connection("see whether something changed", async |connection| {
-            queries::revision(connection, namespace, subject).await
-        })
-        .await
     }
 
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>> {

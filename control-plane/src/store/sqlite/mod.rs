@@ -30,7 +30,8 @@ use super::runs::{self, RunTables as _, run_row};
 use super::writer::{NewRun, Writer};
 use super::{
     Acquired, Backlog, Created, Error, EventPage, ForwardedReport, Idempotency, IdentityStore, InboxReport, Lease,
-    Listed, ModuleStore, NamespaceLoad, Renewal, RunFilter, RunRow, RunSummary, ScalingRow, Store, WorkerRow,
+    Listed, ModuleStore, NamespaceLoad, Renewal, RevisionStore, RunFilter, RunRow, RunSummary, ScalingRow, Store,
+    WorkerRow,
 };
 use super::{events, quotas, requests, scaling, workers};
 use crate::quotas::{Quota, Rate};
@@ -438,6 +439,10 @@ impl Store for SqliteStore {
     }
 
     fn identities(&self) -> &dyn IdentityStore {
+        self
+    }
+
+    fn revisions(&self) -> &dyn RevisionStore {
         self
     }
 

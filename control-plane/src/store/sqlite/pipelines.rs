@@ -6,9 +6,7 @@ use weir_model::{Namespace, Timestamp};
 
 use super::writing::{Op, Reply, Result};
 use super::{SqliteStore, database as failed};
-use crate::store::pipelines::{
-    PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, ScheduleRow, Subject, Written,
-};
+use crate::store::pipelines::{PipelineRow, PipelineStore, PipelineVersionRow, PipelineWrite, ScheduleRow, Written};
 
 #[path = "../pipelines/queries.rs"]
 #[expect(clippy::duplicate_mod, reason = "its names are those of this database")]
@@ -32,10 +30,6 @@ impl PipelineStore for SqliteStore {
             Reply::Written(written) => Ok(written),
             _ => unreachable!("it is answered by what came of it"),
         }
-    }
-
-    async fn revision(&self, namespace: &Namespace, subject: Subject) -> Result<u64> {
-        queries::revision(&mut *self.reader().await?, namespace, subject).await
     }
 
     async fn pipeline_get(&self, namespace: &Namespace, name: &str) -> Result<Option<PipelineRow>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_control_plane::identity::{Grant, Role, Secret};
 use weir_control_plane::store::{
     AuditFilter, AuditOutcome, AuditRow, IdentityStore, KeyFilter, KeyRow, NamespaceCreation, NamespaceDeletion,
-    NamespaceRow, SessionRow, Store,
+    NamespaceRow, SessionFilter, SessionRow, Store, Subject,
 };
 use weir_model::{Digest, Namespace, Timestamp};
 use weir_platform::clock;
@@ -15,7 +15,9 @@ use super::{LONG, create};
 pub(super) async fn suite(store: &impl Store) {
     namespaces(store).await;
     keys(store.identities()).await;
+    changes(store).await;
     sessions(store.identities()).await;
+    listed_sessions(store.identities()).await;
     audit(store.identities()).await;
 }
 
@@ -166,6 +168,54 @@ async fn keys(identities: &dyn IdentityStore) {
     );
 }
 
+/// What changes of keys and namespaces is counted, for those who may see it.
+async fn changes(store: &impl Store) {
+    let identities = store.identities();
+    let (ours, theirs) = (named("counted"), named("counted-too"));
+    let counts = async || {
+        let count = async |of: Option<&Namespace>, subject| store.revisions().revision(of, subject).await.unwrap();
+        [
+            count(Some(&ours), Subject::Keys).await,
+            count(Some(&theirs), Subject::Keys).await,
+            count(None, Subject::Keys).await,
+            count(None, Subject::Namespaces).await,
+        ]
+    };
+    let mut before = counts().await;
+    // Which of the counts have grown since the last time.
+    let mut grown = async || {
+        let now = counts().await;
+        let grown: Vec<bool> = now.iter().zip(before).map(|(now, before)| *now > before).collect();
+        before = now;
+        grown
+    };
+    for name in ["counted", "counted-too"] {
+        identities.namespace_create(&namespace(name)).await.unwrap();
+        assert_eq!(grown().await, [false, false, false, true]);
+    }
+    identities.namespace_update(&namespace("counted")).await.unwrap();
+    assert_eq!(grown().await, [false, false, false, true]);
+    let (own, service) = (key(Some("counted"), Role::Viewer), key(None, Role::Viewer));
+    identities.key_create(&own, Digest::of(b"counted")).await.unwrap();
+    assert_eq!(grown().await, [true, false, true, false]);
+    identities
+        .key_create(&service, Digest::of(b"counted of the service"))
+        .await
+        .unwrap();
+    assert_eq!(grown().await, [false, false, true, false]);
+    identities.key_used(own.id, Timestamp(50)).await.unwrap();
+    assert_eq!(grown().await, [false; 4], "it is told of no use");
+    identities.key_revoke(own.id, Timestamp(60)).await.unwrap();
+    assert_eq!(grown().await, [true, false, true, false]);
+    identities.key_revoke(service.id, Timestamp(60)).await.unwrap();
+    assert_eq!(grown().await, [false, false, true, false]);
+    for name in ["counted", "counted-too"] {
+        let deleted = identities.namespace_delete(&named(name), Timestamp(70)).await.unwrap();
+        assert_eq!(deleted, NamespaceDeletion::Deleted);
+    }
+    assert_eq!(grown().await[2..], [true, true], "its keys are gone as well");
+}
+
 fn session(principal: &str, n: u64, key: Option<&KeyRow>) -> SessionRow {
     SessionRow {
         hash: Digest::of(format!("{principal} {n}").as_bytes()),
@@ -228,6 +278,55 @@ async fn sessions(identities: &dyn IdentityStore) {
     assert_eq!(forget(1_110, 50).await, 60, "those of eve up to 60, and that of bob");
     assert_eq!(forget(5_000, 1_000_000).await, 41);
     assert_eq!(forget(5_000, 1_000_000).await, 0);
+}
+
+/// Those that are good are listed, the youngest first and in pages.
+async fn listed_sessions(identities: &dyn IdentityStore) {
+    let mut row = key(Some("a"), Role::Viewer);
+    row.expires_at = Some(Timestamp(1_500));
+    identities.key_create(&row, Digest::of(b"of listed")).await.unwrap();
+    let mut made = Vec::new();
+    for (principal, n, key) in [
+        ("ann", 1, None),
+        ("bob", 1, None),
+        ("ann", 2, None),
+        ("bob", 3, Some(&row)),
+    ] {
+        let session = session(principal, n, key);
+        identities.session_create(&session).await.unwrap();
+        made.push(session);
+    }
+    // Those of one moment are in the order of their hashes.
+    made.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.hash)));
+    let filter = |principal: Option<&str>, at: u64, idle: u64| SessionFilter {
+        principal: principal.map(str::to_owned),
+        at: Timestamp(at),
+        idle: Duration::from_millis(idle),
+    };
+    let list = async |filter: &SessionFilter| identities.session_list(filter, None, 10).await.unwrap();
+    let all = filter(None, 1_400, 100_000);
+    assert_eq!(list(&all).await, made);
+    let (mut paged, mut after) = (Vec::new(), None);
+    while let [row] = &*identities.session_list(&all, after, 1).await.unwrap() {
+        paged.push(row.clone());
+        after = Some((row.created_at, row.hash));
+    }
+    assert_eq!(paged, made);
+    let of = |sessions: Vec<SessionRow>| -> Vec<(String, u64)> {
+        let of = sessions.into_iter().map(|row| (row.principal, row.created_at.0));
+        of.collect()
+    };
+    let of_ann = list(&filter(Some("ann"), 1_400, 100_000)).await;
+    assert_eq!(of(of_ann), [("ann".to_owned(), 1_002), ("ann".to_owned(), 1_001)]);
+    let keyless = list(&filter(None, 1_500, 100_000)).await;
+    assert_eq!(keyless.len(), 3, "one whose key has ended is over");
+    let lively = list(&filter(None, 1_400, 398)).await;
+    assert_eq!(of(lively), [("bob".to_owned(), 1_003)], "one that nobody uses is over");
+    assert_eq!(list(&filter(None, 5_000, 100_000)).await, []);
+    identities
+        .sessions_forget(Timestamp(9_000), Duration::ZERO)
+        .await
+        .unwrap();
 }
 
 fn entry(principal: &str, namespace: Option<&str>, outcome: AuditOutcome) -> AuditRow {

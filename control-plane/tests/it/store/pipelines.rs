@@ -267,7 +267,11 @@ async fn progress(store: &impl Store) {
         (status, Some(Timestamp(20_000)), 1)
     );
     assert_eq!(due(10_000).await, Vec::<String>::new());
-    let revision = store.revision(&ours, Subject::Schedules).await.unwrap();
+    let revision = store
+        .revisions()
+        .revision(Some(&ours), Subject::Schedules)
+        .await
+        .unwrap();
     assert_eq!(revision, 2, "what a schedule does is a change of it, once");
 }
 
@@ -345,8 +349,11 @@ async fn runs(store: &impl Store) {
 async fn revisions(store: &impl Store) {
     let (ours, theirs) = (namespace("revisions"), namespace("revisions-of-others"));
     let both = async |of: &Namespace| {
-        let pipelines = store.revision(of, Subject::Pipelines).await.unwrap();
-        (pipelines, store.revision(of, Subject::Schedules).await.unwrap())
+        let pipelines = store.revisions().revision(Some(of), Subject::Pipelines).await.unwrap();
+        (
+            pipelines,
+            store.revisions().revision(Some(of), Subject::Schedules).await.unwrap(),
+        )
     };
     assert_eq!(both(&ours).await, (0, 0));
     make(store, &ours, "sums").await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_control_plane::quotas::{Quota, Rate};
-use weir_control_plane::store::{Created, Idempotency, Lease, NamespaceLoad, RunSummary, Store};
+use weir_control_plane::store::{Created, Idempotency, Lease, NamespaceLoad, RunSummary, Store, Subject};
 use weir_model::{Digest, Namespace, RunId, RunOutcome, RunPhase, Submission, Timestamp};
 use weir_platform::clock;
 
@@ -191,6 +191,7 @@ async fn modules(store: &impl Store) {
     let digest = |n: u32| Digest::of(&n.to_le_bytes());
     let bytes = async |of: &Namespace| store.modules().module_bytes(of).await.unwrap();
     let many: Vec<(Digest, u64)> = (0..450).map(|n| (digest(n), 10)).collect();
+    let changes = async |of: &Namespace| store.revisions().revision(Some(of), Subject::Modules).await.unwrap();
     store.modules().modules_note(&one, &many, Timestamp(100)).await.unwrap();
     store.modules().modules_note(&one, &[], Timestamp(100)).await.unwrap();
     store
@@ -199,6 +200,8 @@ async fn modules(store: &impl Store) {
         .await
         .unwrap();
     assert_eq!((bytes(&one).await, bytes(&other).await), (4_500, 10));
+    let before = (changes(&one).await, changes(&other).await);
+    assert!(before.0 > 0 && before.1 > 0);
     let (older, newer) = ([(digest(0), 99)], [(digest(1), 20)]);
     store.modules().modules_note(&one, &older, Timestamp(99)).await.unwrap();
     store
@@ -207,11 +210,15 @@ async fn modules(store: &impl Store) {
         .await
         .unwrap();
     assert_eq!(bytes(&one).await, 4_510, "what was seen last counts");
+    assert_eq!(changes(&one).await, before.0, "to be seen again is no change");
     store.modules().module_forget(&one, digest(0)).await.unwrap();
     store.modules().module_forget(&one, digest(0)).await.unwrap();
     assert_eq!((bytes(&one).await, bytes(&other).await), (4_500, 10));
+    assert!(changes(&one).await > before.0);
+    let before = (changes(&one).await, changes(&other).await);
     assert_eq!(store.modules().modules_forget(Timestamp(101)).await.unwrap(), 448);
     assert_eq!((bytes(&one).await, bytes(&other).await), (20, 10));
+    assert_eq!((changes(&one).await, changes(&other).await), (before.0 + 1, before.1));
 }
 
 /// Namespaces take turns, however many runs each has.

@@ -173,7 +173,8 @@ pub(super) async fn old_runs_are_found(store: &impl Store) {
 async fn pages(store: &impl Store, all: &RunFilter, runs: &[RunId]) {
     for (text, expected, calls) in [("nightly", vec![runs[0]], 2), ("core", vec![runs[1], runs[0]], 2)] {
         let filter = RunFilter {
-            search: Search::parse(text).unwrap().map(|search| search.reaching(2)),
+            search: Search::parse(text).unwrap(),
+            reach: Some(2),
             ..all.clone()
         };
         let (mut found, mut before, mut asked) = (Vec::new(), None, 0);
