@@ -90,7 +90,7 @@ pub(crate) async fn submit(
 ) -> Result<Submitted, Error> {
     validate(&submission)?;
     let namespace = submission.namespace.clone();
-    // As they are now, also of a run that is made again.
+    // As they are now, to a second, also of a run that is made again.
     submission.settings.allowed_locations = allowed_locations(shared, &namespace).await?;
     let quota = shared.quotas.of(&*shared.store, &namespace).await?;
     if quota.rate().is_some()
@@ -148,8 +148,7 @@ pub(crate) async fn submit(
 
 /// The places in S3 that the jobs of a namespace may use, if those are not all.
 pub(crate) async fn allowed_locations(shared: &Shared, namespace: &Namespace) -> Result<Option<Vec<String>>, Error> {
-    let known = shared.store.identities().namespace_get(namespace).await?;
-    Ok(known.and_then(|known| known.allowed_locations))
+    Ok(shared.locations.of(&*shared.store, namespace).await?)
 }
 
 /// What an earlier request with the same key made.

@@ -15,7 +15,7 @@ use weir_platform::{Queue, Receipt, Storage};
 use crate::admission::Queued;
 use crate::gate::{self, Gate};
 use crate::inbox::Inbox;
-use crate::quotas::Quotas;
+use crate::quotas::{Locations, Quotas};
 use crate::receipts::{Origin, Receipts};
 use crate::scaling::ScalingStatus;
 use crate::store::{Lease, Store};
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<Semaphore>,
     pub(crate) queued: Queued,
     pub(crate) quotas: Quotas,
+    pub(crate) locations: Locations,
     /// Task messages pass it on their way to the queue.
     pub(crate) gate: Gate,
     /// Held while a run is taken in of a namespace that may have only so many.
@@ -106,6 +107,7 @@ impl Shared {
         Self {
             receipts,
             queued: Queued::default(),
+            locations: Locations::default(),
             quotas: Quotas::new(options.default_quota, options.takes_over),
             gate: Gate::new(gate::Options {
                 slots: options.slots,

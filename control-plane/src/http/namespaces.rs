@@ -151,7 +151,8 @@ pub(super) async fn get(
 }
 
 /// Changes what people call a namespace, and where the files may lie that its jobs use. Runs that were submitted before
-/// go by what was said then. For admins of the whole service.
+/// go by what was said then, and so may those that other servers take in for one more second. For admins of the whole
+/// service.
 #[utoipa::path(
     put, path = "/api/v1/namespaces/{namespace}", tag = "namespaces", operation_id = "namespaces_put",
     params(("namespace" = String, Path, description = "Its name")),
@@ -175,7 +176,7 @@ pub(super) async fn put(
     let mut row = identities.namespace_get(&name).await?.ok_or_else(absent)?;
     row.display_name = display_name;
     row.allowed_locations = allowed_locations.map(places).transpose()?;
-    match identities.namespace_update(&row).await? {
+    match api.control_plane().namespace_update(&row).await? {
         true => Ok(Json(row.into())),
         false => Err(absent()),
     }

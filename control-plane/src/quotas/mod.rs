@@ -1,10 +1,12 @@
 //! What a namespace may use.
 
 mod known;
+mod locations;
 
 use std::time::Duration;
 
 pub(crate) use known::{Own, Quotas};
+pub(crate) use locations::Locations;
 use serde::{Deserialize, Serialize};
 
 /// What a namespace may use, and its share of what is short. Without a number there is no limit.
