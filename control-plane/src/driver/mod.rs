@@ -46,6 +46,10 @@ const MAX_EXECUTIONS: usize = 100_000;
 const MIN_TICK: Duration = Duration::from_millis(10);
 /// The longest sleep: timers are looked at again after a change of the wall clock.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
+/// How often the requests to the storage are counted while effects are under way, and how many make an entry of their own in
+/// the log: what the death of a process loses of them is no more than those of so long a time and so many.
+const REQUESTS_LOOK: Duration = Duration::from_secs(5);
+const REQUESTS_NOTED: u64 = 1_000;
 /// The shortest time between two updates of the run's row that show progress only.
 const SUMMARY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -259,6 +263,7 @@ impl Driver {
             Exit::Done => tracing::debug!(run = %self.run, "done"),
             Exit::Lost => tracing::warn!(run = %self.run, "lost the lease: another control plane goes on"),
             Exit::Stopped => {
+                self.note_storage_used().await;
                 if let Err(error) = self.shared.store.lease_release(&self.lease).await {
                     tracing::warn!(run = %self.run, error = &error as &dyn std::error::Error, "cannot give a run back");
                 }
@@ -314,6 +319,7 @@ impl Driver {
             self.kept_in(),
             self.view.publish_in(&self.shared),
             self.view.row_in(),
+            (!self.effects.is_empty()).then_some(REQUESTS_LOOK),
         ];
         let sleep = timers.into_iter().flatten().min().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
         tokio::select! {
@@ -350,6 +356,12 @@ impl Driver {
                 self.view.stale = true;
             }
         }
+        if records.is_empty()
+            && self.storage_not_noted().total() >= REQUESTS_NOTED
+            && let Some(used) = self.storage_used()
+        {
+            fold_into(&mut records, &mut self.state, vec![used], now);
+        }
         self.view.stale |= !records.is_empty();
         self.view.row_stale |= !records.is_empty();
         let phase_changed = self.view.phase != self.state.phase();
@@ -381,10 +393,31 @@ impl Driver {
     /// The requests to the storage that the log does not tell of yet. What is appended next tells of them, so that whoever
     /// takes the run over counts on.
     fn storage_used(&mut self) -> Option<Event> {
-        let total = self.requests.totals();
-        let requests = total.since(&self.requests_noted);
-        self.requests_noted = total;
+        let requests = self.storage_not_noted();
+        self.requests_noted.add(&requests);
         (!requests.is_empty()).then_some(Event::StorageUsed { requests })
+    }
+
+    /// Those of a run that is over are none: nothing follows its end in the log.
+    fn storage_not_noted(&self) -> StorageRequests {
+        match self.state.is_finished() {
+            true => StorageRequests::default(),
+            false => self.requests.totals().since(&self.requests_noted),
+        }
+    }
+
+    /// Has the log tell of all requests so far, before the run is given back. Tried once: whoever takes the run over does
+    /// not wait for it.
+    async fn note_storage_used(&mut self) {
+        let Some(used) = self.storage_used() else { return };
+        let mut records = Vec::new();
+        fold_into(&mut records, &mut self.state, vec![used], clock::now());
+        let sent_through = Some(self.outbox.cursor());
+        let appending = self.shared.store.run_append(&self.lease, &records, None, sent_through);
+        if let Err(error) = appending.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(run = %self.run, error, "cannot note what was asked of the storage");
+        }
     }
 
     /// Appends to the log. The state is ahead of the log until it succeeds, so there is no way back: it is tried until
