@@ -94,7 +94,8 @@ async fn answer(api: &Api, mut asked: Asked, source: Source, request: Request, n
 }
 
 /// Answers a request that may change something. Once it has begun it comes to its end, and its entry into the audit log,
-/// whether or not somebody still waits for the answer.
+/// whether or not somebody still waits for the answer. Whoever waits is answered when the time of a request is over; the
+/// change has as much time again, and is cut off then, as by the death of the process: all of it can be done again.
 async fn change(api: &Api, asked: Asked, room: Room, parts: Parts, body: Body, next: Next) -> Response {
     let deadline = Instant::now() + api.options().request_timeout();
     let body = match received(api, &asked, body, deadline).await {
@@ -106,8 +107,13 @@ async fn change(api: &Api, asked: Asked, room: Room, parts: Parts, body: Body, n
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
+    let end = deadline + api.options().request_timeout();
     let running = async move {
-        let response = next.run(Request::from_parts(parts, body)).await;
+        let answered = tokio::time::timeout_at(end.into(), next.run(Request::from_parts(parts, body))).await;
+        let response = answered.unwrap_or_else(|_| {
+            tracing::warn!(route = asked.route, "a change took too long and was cut off");
+            timed_out()
+        });
         journal::note(place, &asked, &response);
         drop(room);
         response

@@ -17,7 +17,7 @@ use weir_control_plane::http::{
 };
 use weir_model::{Digest, Namespace, RunId, RunSettings, SinkInfo, layout};
 
-use crate::kit::{Kit, Process};
+use crate::kit::{Kit, Process, eventually};
 use crate::script::{Plan, To};
 
 /// The engine, to which only modules come here. It says when it has begun with one, and waits to be let go on.
@@ -138,4 +138,28 @@ async fn a_module_takes_its_room_until_it_is_compiled() {
     assert!(begun.is_err(), "the first one is still compiled");
     engine.go.add_permits(2);
     assert_eq!(next.await.unwrap(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_end_is_cut_off_and_noted() {
+    let kit = Kit::with(|_| To::Submitter, |_| Plan::Graph).await;
+    let (process, engine) = (kit.process(), engine());
+    let options = Options {
+        open: true,
+        request_timeout_ms: 300,
+        ..Default::default()
+    };
+    let door = door(&kit, &process, &engine, options);
+    let request = Request::put(format!("/api/v1/modules/{}", Digest::of(b"module")));
+    let request = request.body(Body::from("module")).unwrap();
+    // Nobody lets the engine go on.
+    let answer = door.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let entry = eventually("its entry", async || {
+        let identities = process.control_plane.identities();
+        let entries = identities.audit_list(&Default::default(), None, 10).await.unwrap();
+        entries.into_iter().find(|entry| entry.action == "modules_put")
+    });
+    let entry = entry.await;
+    assert_eq!((entry.status, entry.detail.as_deref()), (503, Some("timeout")));
 }
