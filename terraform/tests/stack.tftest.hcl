@@ -39,6 +39,7 @@ run "settings_of_the_server" {
       WEIR_ECS_CLUSTER     = "weir"
       WEIR_ECS_SERVICE     = "weir-workers"
       WEIR_LISTEN          = "0.0.0.0:8080"
+      WEIR_METRICS_LISTEN  = "127.0.0.1:9090"
       WEIR_LOG             = "debug"
       WEIR_LOG_FORMAT      = "json"
       WEIR_MIGRATE         = "true"

@@ -24,7 +24,14 @@ async fn healthz() -> impl IntoResponse {
 }
 
 async fn readyz(State(status): State<WorkerStatus>) -> impl IntoResponse {
-    let readiness = status.readiness().await;
+    let mut readiness = status.readiness().await;
+    // Why a part does not answer goes to the log alone: anybody who reaches the address may ask.
+    for check in readiness.checks.iter_mut().filter(|check| check.name != "worker") {
+        if let Some(error) = &mut check.error {
+            tracing::warn!(part = check.name, error, "a part that the worker needs is not ready");
+            *error = "it does not answer as it should; the worker's log says more".to_owned();
+        }
+    }
     let code = match readiness.ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,

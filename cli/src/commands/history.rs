@@ -13,7 +13,7 @@ use weir_model::{Failure, FailureKind, RunId, StageGraph, Submission};
 use weir_platform::templates::Templates;
 use weir_platform::{MemoryQueue, Queue, Storage, clock, telemetry};
 
-use super::server::{http_options, listen};
+use super::server::{http_options, listen, serve_metrics};
 use crate::args::{DataArgs, HistoryArgs};
 use crate::embedded::DataFolder;
 use crate::error::{Error, chain};
@@ -66,6 +66,7 @@ async fn run(args: HistoryArgs, stop: CancellationToken) -> Result<(), Error> {
     })?;
     let machine = Machine::start(&data, &storage, None, false)?;
     let listener = listen(args.listen, args.access.tls_cert.is_some()).await?;
+    serve_metrics(&args.access).await?;
     let options = http::Options {
         read_only: true,
         prices,

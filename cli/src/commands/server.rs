@@ -22,7 +22,7 @@ use crate::service::inspector::SandboxInspector;
 use crate::service::machine::{self, Machine};
 use crate::service::parts::{self, Database, Queues};
 use crate::service::reader::EngineReader;
-use crate::service::{prices, signals};
+use crate::service::{health, prices, signals};
 
 /// Characters of a bootstrap key.
 const MIN_BOOTSTRAP_KEY: usize = 20;
@@ -95,6 +95,7 @@ async fn run(args: ServerArgs, stop: CancellationToken) -> Result<(), Error> {
         checks,
         metrics: Arc::new(telemetry::prometheus_text),
     };
+    serve_metrics(access).await?;
     let api = Api::new(options, environment).map_err(|error| Error::Usage(error.to_string()))?;
     let served = http::serve(listener, api, stop).await;
     // Requests are over; now the runs are given back, for another server to take.
@@ -158,6 +159,7 @@ pub(super) fn http_options(args: &AccessArgs) -> Result<http::Options, Error> {
             grants: args.oidc_grants.clone(),
         }),
         tls: tls.map(|(certificate, key)| TlsOptions { certificate, key }),
+        metrics_elsewhere: args.metrics_listen.is_some(),
         trusted_proxies: args.trusted_proxies.clone(),
         rates: RateOptions {
             requests_per_second,
@@ -166,6 +168,14 @@ pub(super) fn http_options(args: &AccessArgs) -> Result<http::Options, Error> {
         },
         ..Default::default()
     })
+}
+
+/// Answers for metrics where nothing else is, if that is wanted.
+pub(super) async fn serve_metrics(args: &AccessArgs) -> Result<(), Error> {
+    match args.metrics_listen {
+        Some(address) => health::serve(address, http::metrics_router(Arc::new(telemetry::prometheus_text))).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether there is a key by which somebody could be let in: then nobody is without one.

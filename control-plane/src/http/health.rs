@@ -1,11 +1,13 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use futures::future::{BoxFuture, join_all};
 
 use super::resources::{Health, Readiness, ReadinessCheck};
@@ -116,7 +118,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     (status, Json(Readiness { ready, checks })).into_response()
 }
 
-/// Metrics, in Prometheus' text format.
+/// Metrics, in Prometheus' text format, unless the server answers them at another address.
 #[utoipa::path(
     get, path = "/metrics", tag = "health", operation_id = "metrics",
     responses(
@@ -124,18 +126,31 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let text = api.metrics_text();
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
-    )
-        .into_response()
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
+    match api.options().metrics_elsewhere {
+        true => Err(Problem::route_not_found("/metrics")),
+        false => Ok(exposition(api.metrics_text())),
+    }
+}
+
+/// `/metrics` and `/healthz` alone, for an address that only those reach who may see them.
+pub fn metrics_router(text: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    let metrics = move || {
+        let text = Arc::clone(&text);
+        async move { exposition(text()) }
+    };
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+}
+
+fn exposition(text: String) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

@@ -102,6 +102,12 @@ impl Problem {
         )
     }
 
+    /// There is nothing at a path.
+    pub(super) fn route_not_found(path: &str) -> Self {
+        let detail = format!("there is nothing at `{path}`; see `/api/v1/openapi.json`");
+        Self::new(StatusCode::NOT_FOUND, "route_not_found", detail)
+    }
+
     /// There is no such namespace, or none that the caller may know of.
     pub(super) fn namespace_not_found(name: &str) -> Self {
         Self::new(

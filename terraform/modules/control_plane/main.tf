@@ -9,9 +9,11 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.name
 
-  port      = 8080
-  container = "weir"
-  data_dir  = "/var/lib/weir"
+  port = 8080
+  # Of the task itself: nobody who reaches the load balancer sees metrics.
+  metrics_port = 9090
+  container    = "weir"
+  data_dir     = "/var/lib/weir"
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -47,7 +49,7 @@ locals {
     mountPoints  = [{ sourceVolume = "data", containerPath = local.data_dir, readOnly = false }]
 
     environment = [
-      for key, value in merge(var.environment, { WEIR_LISTEN = "0.0.0.0:${local.port}", WEIR_DATA_DIR = local.data_dir }) :
+      for key, value in merge(var.environment, { WEIR_LISTEN = "0.0.0.0:${local.port}", WEIR_METRICS_LISTEN = "127.0.0.1:${local.metrics_port}", WEIR_DATA_DIR = local.data_dir }) :
       { name = key, value = value }
     ]
     secrets = [for key, arn in var.secrets : { name = key, valueFrom = arn }]

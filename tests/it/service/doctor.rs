@@ -127,3 +127,25 @@ fn the_configuration_file_is_checked() {
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     assert!(ran.stderr.contains("did you mean `listen`"), "{}", ran.stderr);
 }
+
+#[test]
+fn metrics_are_answered_where_the_operator_says_and_nowhere_else() {
+    let mut fleet = Fleet::new();
+    let server = fleet.server(&["--metrics-listen", "127.0.0.1:0", "--log", "info"]);
+    let api = fleet.endpoint(server);
+    let address = until("the address of the metrics", || {
+        let log = fleet.log(server);
+        let line = log.lines().find(|line| line.contains("answering health checks"))?;
+        let (_, address) = line.split_once("address=")?;
+        Some(address.split_whitespace().next()?.trim_matches('"').to_owned())
+    });
+    let ask = |url: String| fleet.weir(["doctor", "--url", &url]).code;
+    assert_eq!(ask(format!("http://{address}/metrics")), Some(0));
+    assert_eq!(ask(format!("{api}/metrics")), Some(1));
+    assert_eq!(ask(format!("{api}/readyz")), Some(0));
+    assert_eq!(
+        ask(format!("http://{address}/api/v1/runs")),
+        Some(1),
+        "nothing else is there"
+    );
+}
