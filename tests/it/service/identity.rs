@@ -280,7 +280,7 @@ fn an_admin_ends_all_sessions_of_somebody() {
         let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
         send(service, key, None, Method::DELETE, &path, "")
     };
-    assert_problem(&end(&theirs, &name), 403, "forbidden");
+    assert_problem(&end(&others, &name), 403, "forbidden");
     assert_problem(&end(&admin, &name), 403, "forbidden");
     assert_problem(&end(ROOT, ""), 400, "invalid_query");
     let list = |key: &str, query: &str| send(service, key, None, Method::GET, &format!("/api/v1/sessions{query}"), "");
@@ -293,7 +293,7 @@ fn an_admin_ends_all_sessions_of_somebody() {
     );
     assert_problem(&list(&admin, "?scope=service"), 403, "forbidden");
     assert_problem(&list(ROOT, "?principal=nobody"), 400, "invalid_query");
-    assert_problem(&list(ROOT, "?cursor=x"), 400, "invalid_cursor");
+    assert_problem(&list(ROOT, "?cursor=x"), 400, "invalid_query");
     let first = list(ROOT, "?scope=service&limit=2").body;
     let cursor = first["next_cursor"].as_str().expect("there are more");
     let rest = list(ROOT, &format!("?scope=service&limit=2&cursor={cursor}")).body;
