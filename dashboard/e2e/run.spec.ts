@@ -216,6 +216,19 @@ test("a run is exported as one file", async ({ page, request }) => {
   expect(await readFile(await file.path(), "utf8")).toContain(run.id);
 });
 
+test("an exported file says which stage failed", async ({ page, request }) => {
+  const run = await finished(request, "kept though wrong", WRONG);
+  const file = join(await mkdtemp(join(tmpdir(), "weir-e2e-")), "run.html");
+  await writeFile(file, await (await request.get(`/api/v1/runs/${run.id}/export`)).body());
+  await page.goto(`file://${file}`);
+  const failed = page
+    .locator("#stages")
+    .getByRole("row")
+    .filter({ has: page.getByRole("cell", { name: "failed", exact: true }) });
+  await expect(failed).toHaveCount(1);
+  await expect(failed.getByRole("cell").first()).toHaveText(new RegExp(`^${run.reason?.stage ?? "no stage"} `));
+});
+
 test("an exported file has every task, sorted and chosen without a server", async ({ page, request }) => {
   const run = await finishedSql(request, "kept", SPREAD, spread(40));
   const last = run.stages.reduce((most, stage) => (stage.tasks > most.tasks ? stage : most));

@@ -9,7 +9,7 @@ use weir_model::Digest;
 use super::format::{Escaped, bytes, count, json, micros, millis, word};
 use super::timeline::{COLOURS, timeline};
 use super::{Export, MAX_ATTEMPTS, MAX_TASKS};
-use crate::http::resources::{Finding, Quantiles, StageProfile, Task};
+use crate::http::resources::{Finding, Quantiles, Run, RunResult, RunState, Stage, StageProfile, StageState, Task};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(
@@ -157,7 +157,7 @@ pub(super) fn page(export: &Export) -> String {
         page.add("</div>");
         legend(page, &export.stages);
     });
-    page.section("stages", "Stages", |page| stages(page, &export.stages));
+    page.section("stages", "Stages", |page| stages(page, run, &export.stages));
     page.section("tasks", "Tasks", |page| tasks(page, export));
     configuration(&mut page, export);
     page.add("<footer><p>");
@@ -257,6 +257,20 @@ fn findings(page: &mut Page, findings: &[Finding]) {
     });
 }
 
+/// Where a stage is, or how it ended with a run that did not come to its end.
+fn standing(run: &Run, stage: &Stage) -> String {
+    if run.state != RunState::Finished || stage.state == StageState::Completed {
+        return word(&stage.state);
+    }
+    let broke = run.reason.as_ref().and_then(|reason| reason.stage) == Some(stage.id);
+    let standing = match stage.started_at {
+        _ if broke && run.result == Some(RunResult::Failed) => "failed",
+        None => "not reached",
+        Some(_) => "stopped",
+    };
+    standing.to_owned()
+}
+
 fn legend(page: &mut Page, stages: &[StageProfile]) {
     page.add("<ul class=\"legend\">");
     for stage in stages.iter().take(COLOURS as usize * 4) {
@@ -270,7 +284,7 @@ fn legend(page: &mut Page, stages: &[StageProfile]) {
     page.add("</ul>");
 }
 
-fn stages(page: &mut Page, stages: &[StageProfile]) {
+fn stages(page: &mut Page, run: &Run, stages: &[StageProfile]) {
     if stages.is_empty() {
         page.add("<p class=\"empty\">It was never planned.</p>");
         return;
@@ -294,7 +308,7 @@ fn stages(page: &mut Page, stages: &[StageProfile]) {
             let stage = &profile.stage;
             vec![
                 text(format!("{} {}", stage.id, stage.name)),
-                text(word(&stage.state)),
+                text(standing(run, stage)),
                 number(format!(
                     "{} / {}",
                     count(stage.tasks_done.into()),
