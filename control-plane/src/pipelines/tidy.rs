@@ -130,7 +130,7 @@ impl Tidying {
             for outcome in outcomes {
                 youngest.extend(self.ended(row, *outcome, None, keep).await?.iter().map(|run| run.run));
             }
-            youngest.sort_unstable_by(|a, b| b.cmp(a));
+            youngest.sort_unstable_by_key(|run| std::cmp::Reverse(*run));
             let Some(oldest_kept) = youngest.get(keep as usize - 1) else {
                 return Ok(Vec::new());
             };
