@@ -166,7 +166,8 @@ export interface paths {
         get: operations["namespaces_get"];
         /**
          * Changes what people call a namespace, and where the files may lie that its jobs use. Runs that were submitted before
-         *     go by what was said then. For admins of the whole service.
+         *     go by what was said then, and so may those that other servers take in for one more second. For admins of the whole
+         *     service.
          */
         put: operations["namespaces_put"];
         post?: never;
@@ -986,7 +987,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Metrics, in Prometheus' text format. */
+        /** Metrics, in Prometheus' text format, unless the server answers them at another address. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -6862,7 +6863,10 @@ export interface operations {
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6941,7 +6945,10 @@ export interface operations {
     sessions_end_one: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The namespace that the request is about, if that is not the key's own */
+                "Weir-Namespace"?: string;
+            };
             path: {
                 /** @description The session's id */
                 session: string;

@@ -81,14 +81,20 @@ fn indexed(query: &mut Query, filter: &RunFilter, (end, oldest): Range) {
     if let Along::Label((key, value)) = along {
         query.push(" JOIN (SELECT run_id AS labelled, namespace AS of_namespace FROM run_labels WHERE label = ");
         query.push_bind(label(key, value));
-        query.push(") ON labelled = id AND of_namespace = namespace");
+        // The sign keeps the planner from all runs of the namespace: the label is what it is to begin with.
+        query.push(") ON labelled = id AND of_namespace = +namespace");
     }
     query.push(" WHERE 1 = 1");
     if let Some(namespace) = &filter.namespace {
-        query.push(" AND namespace = ").push_bind(namespace.to_string());
-        if let Along::Label(_) = along {
-            query.push(" AND of_namespace = ").push_bind(namespace.to_string());
-        }
+        let column = match along {
+            Along::Label(_) => "of_namespace",
+            _ => "namespace",
+        };
+        query
+            .push(" AND ")
+            .push(column)
+            .push(" = ")
+            .push_bind(namespace.to_string());
     }
     match along {
         Along::Open => {
