@@ -1,6 +1,7 @@
 //! Running one attempt of a task.
 
 mod failure;
+mod interrupt;
 mod log;
 mod memory;
 mod metrics;

@@ -20,6 +20,7 @@ use weir_platform::s3::RequestCounts;
 use weir_sandbox::{Limits, Sandbox};
 
 use super::failure::{classify, panicked, with_sources};
+use super::interrupt::{cancelled, interruptible};
 use super::metrics::Meter;
 use super::output::{Attempt, Output, partition_range};
 use super::{TaskContext, TaskFailure, TaskLog, TaskMemory};
@@ -148,7 +149,7 @@ pub(crate) async fn run(
     let result = tokio::select! {
         biased;
         () = context.cancel.cancelled() => {
-            Err(Failure::new(FailureKind::Cancelled, "cancelled", "the task was told to stop"))
+            Err(cancelled())
         }
         result = attempt => match result {
             Ok(result) => result,
@@ -230,6 +231,7 @@ async fn attempt(
     let schema = whole.schema();
     let range = partition_range(message, partitions).map_err(failed)?;
     let plan = restrict(&whole, range.clone()).map_err(failed)?;
+    let plan = interruptible(plan, &context.cancel).map_err(failed)?;
     let places = places(&whole, range.clone());
     drop(whole);
     let plan = session::with_dynamic_filters(plan, session.session_config()).map_err(failed)?;

@@ -203,6 +203,34 @@ fn a_run_is_paused_here_too_and_goes_on() {
     }
 }
 
+/// A join that lets nothing through is in one step for as long as it has pairs to look at.
+#[test]
+fn joins_that_give_nothing_end_when_their_run_does() {
+    let dev = Dev::start(&["--slots", "1"]);
+    let nested = "generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON sin(a.value * b.value) > 2";
+    let hashed = "generate_series(1, 300000) a JOIN generate_series(1, 300000) b ON a.value % 2 = b.value % 2 AND \
+                  sin(a.value * b.value) > 2";
+    for joined in [nested, hashed] {
+        let statement = format!("SELECT count(*) AS n FROM {joined}");
+        dev.place.write("q.sql", &statement);
+        let run = dev.ok(&["submit", "q.sql"]);
+        let run = run.trim();
+        until("the join", || {
+            let run = dev.json(&["runs", "get", run]);
+            let joins = |stage: &&Value| {
+                stage["tasks_running"] == 1 && stage["name"].as_str().is_some_and(|name| name.contains("join"))
+            };
+            run["stages"].as_array()?.iter().find(joins).map(drop)
+        });
+        dev.ok(&["runs", "cancel", run]);
+        assert_eq!(dev.run_in(run, "finished")["result"], "cancelled", "{joined}");
+        // The slot and its thread are free.
+        dev.place.write("small.sql", "SELECT 1 AS one");
+        let small = dev.json(&["submit", "small.sql", "--wait"]);
+        assert_eq!(small["result"], "succeeded", "{small}");
+    }
+}
+
 #[test]
 fn strangers_cannot_reach_it() {
     let place = Place::new();
