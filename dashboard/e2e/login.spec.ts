@@ -99,6 +99,7 @@ test("sessions are listed, ended one by one, and all at once", async ({ page, br
   await page.reload();
   const rows = page.getByRole("row").filter({ has: page.getByRole("button", { name: /^End the session/ }) });
   const others = rows.filter({ hasNotText: "This browser" });
+  await expect(others.first()).toBeVisible();
   // Those of the tests before may still be there.
   while ((await others.count()) > 0) {
     const left = await others.count();

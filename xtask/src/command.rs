@@ -18,6 +18,8 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo(dir: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(dir);
+    // Whoever runs this by cargo has it, and build scripts of dependencies would run again for it, and again without.
+    command.env_remove("CARGO_MANIFEST_DIR");
     command
 }
 
