@@ -330,9 +330,11 @@ async fn listed_sessions(identities: &dyn IdentityStore) {
 }
 
 fn entry(principal: &str, namespace: Option<&str>, outcome: AuditOutcome) -> AuditRow {
+    // Never later than the time of its id.
+    let at = clock::now();
     AuditRow {
         id: clock::new_audit_id(),
-        at: clock::now(),
+        at,
         principal: principal.to_owned(),
         namespace: namespace.map(named),
         action: "runs_submit".to_owned(),
