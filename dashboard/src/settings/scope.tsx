@@ -10,8 +10,8 @@ export function useScope(): Scope {
   return address.get("scope") === "service" && session.whole_service ? "service" : "namespace";
 }
 
-/** Chooses what the list is about, where there is a choice. */
-export function ScopeChips() {
+/** Chooses what the list is about, where there is a choice: `own`, or else the namespace, or the whole service. */
+export function ScopeChips({ own }: { own?: string }) {
   const session = useSession();
   const [, setAddress] = useAddress();
   const scope = useScope();
@@ -19,7 +19,7 @@ export function ScopeChips() {
   return (
     <div className="chips" role="group" aria-label="Whose">
       <button aria-pressed={scope === "namespace"} onClick={() => setAddress({ scope: null })}>
-        {session.namespace}
+        {own ?? session.namespace}
       </button>
       <button aria-pressed={scope === "service"} onClick={() => setAddress({ scope: "service" })}>
         Whole service

@@ -9,9 +9,9 @@ import { Empty, Failure, LoadingRows } from "../components/feedback";
 import { More } from "../components/more";
 import { State } from "../components/state";
 import { Ago, useNow } from "../components/time";
-import { useAddress } from "../lib/address";
 import { moment } from "../lib/format";
 import { useSession } from "../session/session";
+import { ScopeChips, useScope } from "./scope";
 
 /** What is to be ended: one session, or all of somebody. */
 type Ending = { session: ListedSession } | { principal: string };
@@ -19,13 +19,11 @@ type Ending = { session: ListedSession } | { principal: string };
 /** The browsers that have logged in: the reader's own, and everybody's for admins of the service. */
 export function Sessions() {
   const reader = useSession();
-  const [address, setAddress] = useAddress();
-  const scope = address.get("scope") === "service" && reader.whole_service ? "service" : "own";
-  const sessions = useSessions(scope);
+  const isService = useScope() === "service";
+  const sessions = useSessions(isService ? "service" : "own");
   const rows = rowsOf(sessions);
   const now = useNow(true, 30_000);
   const [ending, setEnding] = useState<Ending>();
-  const isService = scope === "service";
   return (
     <>
       <Card
@@ -33,16 +31,7 @@ export function Sessions() {
         note="Browsers that have logged in"
         actions={
           <>
-            {reader.whole_service && (
-              <div className="chips" role="group" aria-label="Whose">
-                <button aria-pressed={!isService} onClick={() => setAddress({ scope: null })}>
-                  My own
-                </button>
-                <button aria-pressed={isService} onClick={() => setAddress({ scope: "service" })}>
-                  Whole service
-                </button>
-              </div>
-            )}
+            <ScopeChips own="My own" />
             {rows.some((row) => row.principal === reader.principal) && (
               <button className="danger" onClick={() => setEnding({ principal: reader.principal })}>
                 Sign out everywhere
